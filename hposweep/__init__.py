@@ -1,0 +1,1 @@
+"""Hyperparameter optimization as Hydra multirun sweeps."""

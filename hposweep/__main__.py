@@ -1,0 +1,35 @@
+"""`python -m hposweep`: a first word that names a command goes to it, anything else is the Hydra app."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from hposweep.commands import COMMANDS
+from hposweep.errors import ConfigError, nearest
+
+
+def main() -> None:
+    """Runs the program with the command line's arguments."""
+    words = sys.argv[1:]
+    # No override of Hydra's is a bare word, so that commands and overrides can't be confused.
+    is_command = bool(words) and words[0].replace("-", "_").isidentifier() and not words[0].startswith("-")
+    if not is_command:
+        from hposweep import app
+
+        app.run()
+        return
+    name = words[0]
+    if name not in COMMANDS:
+        available = ", ".join(COMMANDS)
+        hint = nearest(name, list(COMMANDS))
+        sys.exit(f"{name}: no such command; {hint}Available: {available}; an override is key=value")
+    command = importlib.import_module(f"hposweep.commands.{name}")
+    try:
+        sys.exit(command.main(words[1:]))
+    except ConfigError as error:
+        sys.exit(f"{name}: {error}")
+
+
+if __name__ == "__main__":
+    main()

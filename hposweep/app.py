@@ -1,0 +1,67 @@
+"""Our own Hydra app: trains one configured model, or a sweep of them with --multirun."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from hposweep.errors import ConfigError
+from hposweep.hydra_glue import full_errors, schema
+from hposweep.hydra_glue.check_config import check_config
+
+
+def conf_dir() -> Path:
+    """conf/ inside of the package in a wheel, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def trial(cfg: DictConfig) -> float:
+    """Calls the configured objective: one job."""
+    full_errors.composition_is_over()
+    try:
+        check_config(cfg)
+        value: float = hydra.utils.get_method(cfg.objective._target_)(cfg)
+    except ConfigError as error:
+        if _is_a_single_run():
+            raise SystemExit(f"{error}") from None
+        raise
+    return value
+
+
+# Read by the sweeper before the first trial, and before anything is written.
+trial.check_config = check_config  # type: ignore[attr-defined]
+
+
+def _is_a_single_run() -> bool:
+    return HydraConfig.get().mode == RunMode.RUN
+
+
+def run() -> None:
+    """Runs the app with the command line's arguments; what Hydra refuses in them is one line."""
+    schema.register()
+    with full_errors.until_composed() as wants_tracebacks:
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(trial)()
+        except full_errors.COMPOSITION_ERRORS as error:
+            if wants_tracebacks:
+                raise
+            raise SystemExit(full_errors.one_line(error, _keys())) from None
+
+
+def _keys() -> list[str]:
+    """The keys of the config as it is with the groups that were chosen, for suggestions."""
+    GlobalHydra.instance().clear()
+    groups = [word for word in sys.argv[1:] if "=" in word and (conf_dir() / word.split("=")[0]).is_dir()]
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            config = hydra.compose("config", groups, return_hydra_config=True)
+        except full_errors.COMPOSITION_ERRORS:
+            config = hydra.compose("config", return_hydra_config=True)
+    return full_errors.keys_of(config)

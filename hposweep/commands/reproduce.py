@@ -1,0 +1,64 @@
+"""`python -m hposweep reproduce outputs/<sweep>`: runs a recorded sweep again, and names every difference."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
+from hposweep.errors import ConfigError
+from hposweep.hydra_glue import provenance
+from hposweep.results.differences import Difference, differences
+
+EXIT_DIFFERENT = 1
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command; 0 where nothing that matters differs."""
+    parser = argparse.ArgumentParser("hposweep reproduce", description=__doc__)
+    add_sweep_argument(parser)
+    parser.add_argument("--into", type=Path, help="folder of the new sweep (default: the old one's name and -again)")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.02,
+        help="largest difference of a validation error that counts as none between different processors or versions, "
+        "where bits can't be equal (default: %(default)s)",
+    )
+    arguments = parser.parse_args(words)
+    recorded = chosen_sweep(arguments.sweep)
+    again = arguments.into or _free_folder(recorded)
+    record = provenance.read(recorded)
+    print(f"Running {recorded} again into {again}", flush=True)
+    overrides = [*record["overrides"]["task"], *record["overrides"]["hydra"], f"hydra.sweep.dir={again}"]
+    command = [sys.executable, "-m", "hposweep", "--multirun", *overrides]
+    completed = subprocess.run(command, check=False)  # noqa: S603 (the words of this program's own record)
+    exit_code = completed.returncode
+    if not (again / provenance.FILE_NAME).exists():
+        raise ConfigError(f"{again}: the second sweep did not start (exit code {exit_code})")
+    found = differences(recorded, record, again, provenance.read(again), arguments.tolerance)
+    for difference in found:
+        print(f"{'DIFFERS' if difference.matters else 'noted'}: {difference.text}")
+    if any(difference.matters for difference in found):
+        print("Not reproduced.")
+        return EXIT_DIFFERENT
+    print(_conclusion(found))
+    return 0
+
+
+def _conclusion(found: Sequence[Difference]) -> str:
+    if not found:
+        return "Reproduced: no difference."
+    return "Reproduced: nothing that matters differs."
+
+
+def _free_folder(recorded: Path) -> Path:
+    number = 1
+    while True:
+        folder = recorded.with_name(f"{recorded.name}-again{'' if number == 1 else f'-{number}'}")
+        if not folder.exists():
+            return folder
+        number += 1

@@ -1,0 +1,16 @@
+"""The one kind of error that its user can mend."""
+
+
+class ConfigError(ValueError):
+    """Something that the user wrote can't be used; the message is one line: where, what, what is allowed.
+
+    It is shown without a traceback. Any other exception is our own bug, and keeps its traceback.
+    """
+
+
+def nearest(word: str, allowed: list[str]) -> str:
+    """`did you mean 'x'? ` for the closest of the allowed words, or nothing where none is close."""
+    import difflib  # only where something is misspelt
+
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"did you mean '{close[0]}'? " if close else ""

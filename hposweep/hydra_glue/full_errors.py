@@ -1,0 +1,86 @@
+"""One clear line for what Hydra refuses while it composes the config of our own app.
+
+Hydra prints such an error itself, in four to six lines, unless HYDRA_FULL_ERROR is set: then it lets it through. So
+our app sets the variable until the config stands, and prints the line. Errors after that are Hydra's to show.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from hposweep.errors import nearest
+
+VARIABLE = "HYDRA_FULL_ERROR"
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+
+_ours = False
+
+
+@contextmanager
+def until_composed() -> Iterator[bool]:
+    """While this lasts, composition errors come through; yields whether the user wants their tracebacks."""
+    global _ours
+    _ours = VARIABLE not in os.environ
+    if _ours:
+        os.environ[VARIABLE] = "1"
+    try:
+        yield not _ours
+    finally:
+        composition_is_over()
+
+
+def composition_is_over() -> None:
+    """From now on errors are shown as Hydra shows them; jobs don't inherit the variable."""
+    global _ours
+    if _ours:
+        os.environ.pop(VARIABLE, None)
+        _ours = False
+
+
+def one_line(error: Exception, keys: Sequence[str]) -> str:
+    """What was wrong, where, and what is allowed, in one line.
+
+    Args:
+        keys: those of the config, for a suggestion in place of a misspelt one.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        lines += [line.strip() for line in str(cause).splitlines() if line.strip()]
+    text = "\n".join(lines)
+    if match := re.search(r"[Cc]ould not (?:find|load) '(?:.*/)?([^/']+)/([^/']+)'", text):
+        group, option = match.groups()
+        # From here on the lines are the options that there are.
+        available = lines[next((i for i, line in enumerate(lines) if line.startswith("Available options")), -1) + 1 :]
+        available = [line for line in available if not re.search(r"\W", line.replace("-", "_"))]
+        return f"{group}: no '{option}'; {nearest(option, available)}Available: {', '.join(available)}"
+    if match := re.search(r"Could not override '([^'=]+)(?:=[^']*)?'", text):
+        key = match.group(1).lstrip("+~")
+        return f"{key}: not in the config; {nearest(key, list(keys))}A new key is added with +{key}=..."
+    if match := re.search(r"full_key: (\S+)", text):
+        reason = next((line for line in lines if line.startswith(("Value", "Invalid", "Cannot", "Key"))), lines[0])
+        return f"{match.group(1)}: {reason}"
+    return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
+
+
+def keys_of(config: DictConfig) -> list[str]:
+    """All keys of the config with their dots, Hydra's own but for the sweeper's left out."""
+    keys: list[str] = []
+
+    def walk(prefix: str, node: DictConfig) -> None:
+        for name in node:
+            key = f"{prefix}{name!s}"
+            keys.append(key)
+            child = node._get_node(name)
+            if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+                walk(f"{key}.", child)
+
+    walk("", config)
+    return [key for key in keys if not key.startswith("hydra") or key.startswith(("hydra.sweeper", "hydra.sweep"))]

@@ -1,0 +1,70 @@
+"""What surrounds the user's function in every Hydra job of a sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import TaskFunction
+
+from hposweep import job_folder
+
+log = logging.getLogger(__name__)
+
+
+class JobExitError(Exception):
+    """The job called `sys.exit`: a failure of its trial, and of nothing else."""
+
+
+def as_job(task_function: TaskFunction) -> TaskFunction:
+    """The function, with what it prints in `output.txt` and why it failed in `failure.txt` and the job's log."""
+
+    @functools.wraps(task_function)
+    def job(cfg: Any) -> Any:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        (folder / job_folder.FAILURE).unlink(missing_ok=True)
+        with output_to(folder / job_folder.OUTPUT):
+            try:
+                return task_function(cfg)
+            except Exception:
+                _leave_note(folder)
+                raise
+            except SystemExit as error:
+                _leave_note(folder)
+                # Hydra's run_job lets SystemExit through, which would end the sweep.
+                raise JobExitError(f"sys.exit({error.code!r})") from error
+
+    return job
+
+
+def _leave_note(folder: Path) -> None:
+    text = traceback.format_exc()
+    (folder / job_folder.FAILURE).write_text(text, encoding="utf-8")
+    log.error("the job failed\n%s", text)
+
+
+@contextlib.contextmanager
+def output_to(path: Path) -> Iterator[None]:
+    """Sends what the process prints, libraries in C included, to the end of a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with open(path, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for descriptor, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)

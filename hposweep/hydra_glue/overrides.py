@@ -1,0 +1,243 @@
+"""From Hydra's overrides to a search space, and from a configuration back to overrides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+    ValueType,
+)
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from hposweep.errors import ConfigError
+from hposweep.search_space import (
+    Choice,
+    Configuration,
+    Constant,
+    Hyperparameter,
+    SearchSpace,
+    Value,
+    integers,
+    interval,
+    is_spelt_out,
+    parse_hyperparameter,
+)
+
+OWN_GROUPS = ("searcher", "scheduler", "search_space", "experiment")
+
+
+@dataclass(frozen=True)
+class ParsedOverrides:
+    """What is searched, and the overrides that are the same for every trial."""
+
+    search_space: SearchSpace
+    fixed: tuple[str, ...]
+
+
+class OverrideReader:
+    """Reads the three places of a search space: `search_space` < `params` < the command line."""
+
+    def __init__(self, config_loader: ConfigLoader) -> None:
+        self._config_loader = config_loader
+        self._parser = OverridesParser.create(config_loader=config_loader)
+
+    def read(self, search_space: Any, params: Any, arguments: Sequence[str], has_short_names: bool) -> ParsedOverrides:
+        """The search space of a sweep.
+
+        Args:
+            search_space, params: the nodes `hydra.sweeper.search_space` and `hydra.sweeper.params`.
+            arguments: the task's overrides, plain and swept.
+            has_short_names: whether `searcher`, `scheduler` and so on are groups that choose parts of the sweep.
+
+        Raises:
+            ConfigError: with the key in front.
+        """
+        hyperparameters: dict[str, Hyperparameter] = {}
+        for source, node in (("hydra.sweeper.search_space", search_space), ("hydra.sweeper.params", params)):
+            found = self._read_node(source, node)
+            for key in found:
+                _discard(hyperparameters, key)
+            hyperparameters |= found
+        fixed: list[str] = []
+        swept: dict[str, Hyperparameter] = {}
+        for override in self._parser.parse_overrides(list(arguments)):
+            key = override.get_key_element()
+            if any(_bare(key) == _bare(other) for other in swept):
+                raise ConfigError(f"{_bare(key)}: stands twice on the command line")
+            _discard(hyperparameters, key)
+            if is_sweep(override):
+                if any(_bare(key) == _bare(self._parser.parse_override(other).get_key_element()) for other in fixed):
+                    raise ConfigError(f"{_bare(key)}: stands twice on the command line")
+                swept[key] = self._from_sweep(override)
+            else:
+                assert override.input_line is not None
+                fixed.append(override.input_line)
+        hyperparameters |= swept
+        for key in hyperparameters:
+            check_is_searchable(key, has_short_names)
+        return ParsedOverrides(SearchSpace(hyperparameters), tuple(fixed))
+
+    def _read_node(self, source: str, node: Any) -> dict[str, Hyperparameter]:
+        if node is None:
+            return {}
+        container = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        if not isinstance(container, Mapping):
+            raise ConfigError(f"{source}: must be a mapping of config keys to hyperparameters, got {container!r}")
+        found: dict[str, Hyperparameter] = {}
+        for key, value in _flattened("", container):
+            where = f"{source.removeprefix('hydra.sweeper.')}.{key}"
+            if key in found:
+                raise ConfigError(f"{where}: stands twice, once with dots and once nested")
+            try:
+                found[key] = self._from_value(key, value)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {error}") from None
+        return found
+
+    def _from_value(self, key: str, value: Value) -> Hyperparameter:
+        """A hyperparameter from YAML: in our own words, else in Hydra's sweep syntax."""
+        if not isinstance(value, str):
+            return parse_hyperparameter(value)
+        override = self._try_to_parse(f"{key}={value}")
+        if "(" not in value:
+            return Constant(value) if override is None or not is_sweep(override) else self._from_sweep(override)
+        try:
+            return parse_hyperparameter(value)
+        except ConfigError:
+            if override is None or not is_sweep(override):
+                raise
+            return self._from_sweep(override)
+
+    def _try_to_parse(self, text: str) -> Override | None:
+        try:
+            return self._parser.parse_override(text)
+        except HydraException:  # unknown functions are no OverrideParseException
+            return None
+
+    def _from_sweep(self, override: Override) -> Hyperparameter:
+        key = override.get_key_element()
+        text = str(override.input_line).split("=", 1)[1]
+        try:
+            return self._from_sweep_value(override, text)
+        except ConfigError as error:
+            raise ConfigError(f"{_bare(key)}: {error}") from None
+
+    def _from_sweep_value(self, override: Override, text: str) -> Hyperparameter:
+        value = override._value
+        match value:
+            case IntervalSweep(start=start, end=end, tags=tags):
+                log = "log" in tags
+                unknown = sorted(tags - {"log"})
+                if unknown:
+                    raise ConfigError(f"{text}: no tag '{unknown[0]}'; allowed: log")
+                if isinstance(start, int):
+                    return integers(int(start), int(end or 0), log=log, text=text)
+                return interval(float(start or 0), float(end or 0), log=log, text=text)
+            case RangeSweep():
+                try:
+                    return Choice(tuple(value.range()))
+                except (ValueError, HydraException) as error:  # for a step of 0, or one of 0.5 between integers
+                    raise ConfigError(f"{text}: {error}") from None
+            case ChoiceSweep():
+                return Choice(tuple(_options(value)))
+            case Glob():
+                return Choice(tuple(self._glob(override, value)))
+        raise ConfigError(f"{text}: this sweep can't be searched")
+
+    def _glob(self, override: Override, glob: Glob) -> list[str]:
+        return list(glob.filter(self._config_loader.get_group_options(override.key_or_group)))
+
+
+def is_sweep(override: Override) -> bool:
+    """Whether the override has several values; a glob counts, though Hydra does not derive it from its sweeps."""
+    return bool(override.is_sweep_override()) or isinstance(override._value, Glob)
+
+
+def check_is_searchable(key: str, has_short_names: bool) -> None:
+    """Refuses to search over what makes up the sweep itself."""
+    bare = _bare(key).split("@")[0]
+    if bare.startswith(("hydra.", "hydra/")) or bare == "hydra":
+        raise ConfigError(f"{bare}: Hydra's own configuration can't be searched over")
+    if has_short_names and bare.split(".")[0] in OWN_GROUPS:
+        raise ConfigError(
+            f"{bare}: can't be searched over, it makes up the sweep itself; start one sweep for each value"
+        )
+
+
+def render(configuration: Configuration) -> list[str]:
+    """Overrides from which Hydra's parser reads the same values back."""
+    return [f"{key}={render_value(value)}" for key, value in configuration.items()]
+
+
+def render_value(value: Value) -> str:
+    """One value in the words of Hydra's override grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{render_value(key)}:{render_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(render_value(item) for item in value) + "]"
+    return _rendered_text(str(value))
+
+
+def _rendered_text(text: str) -> str:
+    """Bare where Hydra reads it as this text, else quoted: '1', 'true' and "it's" would become something else."""
+    try:
+        override = OverridesParser.create().parse_override(f"key={text}")
+        if override.value_type is ValueType.ELEMENT and override.value() == text and isinstance(override.value(), str):
+            return text
+    except HydraException:
+        pass
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _flattened(prefix: str, node: Mapping[Any, Any]) -> list[tuple[str, Value]]:
+    """Pairs of a dotted key and what stands there; a mapping that spells out a hyperparameter is no level of keys."""
+    pairs: list[tuple[str, Value]] = []
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and not is_spelt_out(value):
+            pairs += _flattened(f"{key}.", value)
+        else:
+            pairs.append((key, value))
+    return pairs
+
+
+def _options(sweep: ChoiceSweep) -> list[Value]:
+    """The plain values of a choice; `choice(a,b),c` nests one in another."""
+    options: list[Value] = []
+    for element in sweep.list:
+        if isinstance(element, ChoiceSweep):
+            options += _options(element)
+        else:
+            options.append(Override._convert_value(element))
+    return options
+
+
+def _discard(hyperparameters: dict[str, Hyperparameter], key: str) -> None:
+    """Removes the dimension of this key, with or without `+` and `~`."""
+    for other in [other for other in hyperparameters if _bare(other) == _bare(key)]:
+        del hyperparameters[other]
+
+
+def _bare(key: str) -> str:
+    return key.lstrip("+~")

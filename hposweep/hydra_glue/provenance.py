@@ -1,0 +1,102 @@
+"""`sweep.yaml`: what is needed to run a sweep again, and to say where a second one differs."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hposweep.errors import ConfigError
+from hposweep.search_space import SearchSpace
+
+FILE_NAME = "sweep.yaml"
+PACKAGES = ("hposweep", "hydra-core", "omegaconf", "numpy", "scipy", "tensorflow", "keras", "d2l")
+
+
+def write(sweep_dir: Path, config: DictConfig, search_space: SearchSpace) -> None:
+    """Writes the file; of versions those of the packages that are installed."""
+    record = {
+        "command": program(),
+        "overrides": {
+            "task": OmegaConf.to_container(config.hydra.overrides.task),
+            "hydra": OmegaConf.to_container(config.hydra.overrides.hydra),
+        },
+        "seed": config.hydra.sweeper.seed,
+        "n_trials": config.hydra.sweeper.n_trials,
+        "search_space": {key: str(prior) for key, prior in search_space.hyperparameters.items()},
+        "versions": versions(),
+        "commit": commit(),
+        "platform": machine(),
+        # Interpolations stay as they are: they are part of what the user wrote.
+        "config": OmegaConf.to_container(config, resolve=False, enum_to_str=True),
+    }
+    (sweep_dir / FILE_NAME).write_text(OmegaConf.to_yaml(OmegaConf.create(record)), encoding="utf-8")
+
+
+def program() -> str:
+    """How this program was started, without its arguments."""
+    main = sys.modules["__main__"]
+    if main.__spec__ is not None:  # python -m package
+        return f"python -m {main.__spec__.name.removesuffix('.__main__')}"
+    return f"python {shlex.quote(sys.argv[0])}"
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    """What floating-point results depend on besides versions: the processor and its instruction sets."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.*)$", text, re.MULTILINE)
+    vector = [flag for flag in (flags.group(1).split() if flags else []) if re.match(r"avx|fma|amx|sse4", flag)]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": model.group(1) if model else platform.processor(),
+        "instruction_sets": " ".join(sorted(vector)),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the checkout that hposweep runs from, `-dirty` where files were changed; None outside of one."""
+    package = Path(__file__).resolve().parent
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607 (wherever git is)
+            cwd=package,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def read(sweep_dir: Path) -> dict[str, Any]:
+    """The record of a sweep.
+
+    Raises:
+        ConfigError: if the folder has none.
+    """
+    path = sweep_dir / FILE_NAME
+    if not path.is_file():
+        raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
+    record: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path), resolve=False)  # type: ignore[assignment]
+    return record

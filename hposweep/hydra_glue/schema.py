@@ -1,0 +1,149 @@
+"""The types of our own app's config, which Hydra checks while it composes: wrong types and unknown keys are refused.
+
+Registered by our app alone, since other apps would see these groups too.
+"""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class Stage(enum.Enum):
+    """What a job does with its trial."""
+
+    train = "train"
+    test = "test"
+
+
+class Validation(enum.Enum):
+    """Where the validation examples come from."""
+
+    held_out = "held_out"
+    test = "test"
+
+
+@dataclass
+class Target:
+    """A function or class, by its dotted name."""
+
+    _target_: str = MISSING
+
+
+@dataclass
+class Trainer:
+    """conf/trainer"""
+
+    max_epochs: int = MISSING
+    target_epoch: int | None = None
+    stage: Stage = Stage.train
+    threads: int = 1
+    xla: bool | None = None
+    use_gpu: bool = True
+    checkpoint_every: int | None = None
+    keep_checkpoints: bool = False
+
+
+@dataclass
+class Model(Target):
+    """What every model of conf/model has; `loss` is any loss of Keras with its arguments."""
+
+    loss: Any = MISSING
+
+
+@dataclass
+class Mlp(Model):
+    """conf/model/mlp.yaml"""
+
+    num_hiddens: int = MISSING
+    num_layers: int = MISSING
+    activation: str = MISSING
+    dropout: float = MISSING
+    batch_norm: bool = MISSING
+
+
+@dataclass
+class Lenet(Model):
+    """conf/model/lenet.yaml"""
+
+    activation: str = MISSING
+
+
+@dataclass
+class FashionMnist(Target):
+    """conf/data/fashion_mnist.yaml"""
+
+    batch_size: int = MISSING
+    validation: Validation = MISSING
+    n_validation: int = MISSING
+    train_fraction: float = MISSING
+    split_seed: int = MISSING
+
+
+@dataclass
+class Optimizer:
+    """What every optimizer of conf/optimizer has."""
+
+    name: str = MISSING
+    learning_rate: float = MISSING
+    weight_decay: float | None = None
+
+
+@dataclass
+class Sgd(Optimizer):
+    """conf/optimizer/sgd.yaml"""
+
+    momentum: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass
+class Adam(Optimizer):
+    """conf/optimizer/adam.yaml and adamw.yaml"""
+
+    beta_1: float = MISSING
+    beta_2: float = MISSING
+    epsilon: float = MISSING
+
+
+@dataclass
+class Rmsprop(Optimizer):
+    """conf/optimizer/rmsprop.yaml"""
+
+    rho: float = MISSING
+    momentum: float = MISSING
+    epsilon: float = MISSING
+    centered: bool = MISSING
+
+
+@dataclass
+class Config:
+    """conf/config.yaml"""
+
+    seed: int = 0
+    objective: Target = field(default_factory=Target)
+    trainer: Trainer = field(default_factory=Trainer)
+    model: Any = MISSING
+    data: Any = MISSING
+    optimizer: Any = MISSING
+
+
+OPTIONS: tuple[tuple[str, str, type], ...] = (
+    ("model", "softmax", Model),
+    ("model", "mlp", Mlp),
+    ("model", "lenet", Lenet),
+    ("data", "fashion_mnist", FashionMnist),
+    ("optimizer", "sgd", Sgd),
+    ("optimizer", "adam", Adam),
+    ("optimizer", "rmsprop", Rmsprop),
+)
+
+
+def register() -> None:
+    """Makes the types known to Hydra as `schema` and `/schema/<group>: <option>`."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, name, node in OPTIONS:
+        store.store(group=f"schema/{group}", name=name, node=node, package=group)

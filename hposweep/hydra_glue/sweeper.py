@@ -1,0 +1,295 @@
+"""A sweep as Hydra runs it: reads the config, builds the parts of the tuner, and hands the loop over to it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from hposweep.errors import ConfigError, nearest
+from hposweep.hydra_glue import full_errors, provenance, sweep_folder
+from hposweep.hydra_glue.batches import BatchLauncher
+from hposweep.hydra_glue.job import as_job
+from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
+from hposweep.journal import FinalEnded, Journal
+from hposweep.results import summary, tables
+from hposweep.search_space import Choice, Configuration, trial_seed
+from hposweep.trial import Direction, Segment, SegmentResult, Trial
+from hposweep.tuner import COMPLETE, INTERRUPTED, Tuner
+
+log = logging.getLogger(__name__)
+
+LARGEST_SEED = 2**32 - 1
+N_SHOWN_IN_DRY_RUN = 5
+
+EXIT_STOPPED_EARLY = 3
+EXIT_INTERRUPTED = 130
+
+
+class HydraSweep:
+    """One sweep of somebody's Hydra app."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        hydra_context: HydraContext,
+        task_function: TaskFunction,
+        config: DictConfig,
+    ) -> None:
+        self._options = options
+        self._hydra_context = hydra_context
+        self._task_function = task_function
+        self._config = config
+
+    def run(self, arguments: list[str]) -> None:
+        """Runs the sweep; the ways of ending early are exceptions that end the process with an exit code.
+
+        Raises:
+            SystemExit: with one line for what the user can mend, or the exit code of an early end.
+        """
+        try:
+            exit_code = self._run(arguments)
+        except ConfigError as error:
+            self._end_multirun()
+            raise SystemExit(f"{error}") from None
+        except BaseException:
+            self._end_multirun()
+            raise
+        if exit_code:
+            self._end_multirun()
+            raise SystemExit(exit_code)
+
+    def _run(self, arguments: list[str]) -> int:
+        options = self._options
+        direction = self._check_options()
+        parsed = self._read_overrides(arguments)
+        searcher = self._build("searcher", search_space=parsed.search_space, seed=options["seed"])
+        scheduler = self._build("scheduler")
+        seed_of = self._seed_rule(parsed)
+        first = searcher.propose(0, ())
+        if first is None:
+            raise ConfigError("hydra.sweeper.searcher: proposes no configuration for this search space")
+        first_trial = Trial(0, first, seed_of(0, first))
+        self._check_composition(parsed, first_trial)
+        if options["dry_run"]:
+            configurations = [searcher.propose(number, ()) for number in range(self._n_shown())]
+            summary.print_dry_run(parsed.search_space, configurations, options["n_trials"], self._epochs_of_a_trial())
+            return 0
+        full_errors.composition_is_over()
+
+        sweep_dir = sweep_folder.claim(self._config)
+        OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
+        provenance.write(sweep_dir, self._config, parsed.search_space)
+        summary.print_search_space(parsed.search_space)
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self._hydra_context, task_function=as_job(self._task_function), config=self._config
+        )
+
+        def overrides_of(segment: Segment, trial: Trial) -> list[str]:
+            return self._overrides(parsed, trial, segment.target_epoch)
+
+        batch_size = self._batch_size(launcher)
+        batches = BatchLauncher(launcher, overrides_of, sweep_dir)
+        tuner = Tuner(
+            searcher=searcher,
+            scheduler=scheduler,
+            journal=Journal.open(sweep_dir),
+            submit=batches.submit,
+            wait=batches.wait,
+            n_workers=batch_size,
+            n_trials=options["n_trials"],
+            seed=options["seed"],
+            trial_seed=seed_of,
+            metric=options["metric"],
+            direction=direction,
+            max_failure_rate=options["max_failure_rate"],
+        )
+        try:
+            reason = tuner.run()
+            self._run_final_job(tuner, launcher, parsed, sweep_dir)
+        except KeyboardInterrupt:
+            reason = INTERRUPTED
+        tables.tidy_checkpoints(sweep_dir, tuner.history, keep_all=self._keeps_checkpoints())
+        tables.write(sweep_dir, tuner.history, options["final_metric"])
+        summary.print_end(sweep_dir, tuner.history, options["final_metric"], self._winner_command(parsed, tuner))
+        if reason == INTERRUPTED:
+            return EXIT_INTERRUPTED
+        if reason != COMPLETE:
+            log.error("the sweep stopped early: %s", reason)
+            return EXIT_STOPPED_EARLY
+        if tuner.history.n_failed == tuner.history.n_ended:
+            log.error("no trial came to a result")
+            return EXIT_STOPPED_EARLY
+        return 0
+
+    def _check_options(self) -> Direction:
+        """Checks what types can't: raises a ConfigError that names the key."""
+        options = self._options
+        if options["n_trials"] < 1:
+            raise ConfigError(f"hydra.sweeper.n_trials: must be at least 1, got {options['n_trials']}")
+        if not 0 <= options["seed"] <= LARGEST_SEED:
+            raise ConfigError(f"hydra.sweeper.seed: must be from 0 to {LARGEST_SEED}, got {options['seed']}")
+        rate = options["max_failure_rate"]
+        if not 0 <= rate <= 1:
+            raise ConfigError(f"hydra.sweeper.max_failure_rate: must be from 0 to 1, got {rate}")
+        size = options["max_batch_size"]
+        if size is not None and size < 1:
+            raise ConfigError(f"hydra.sweeper.max_batch_size: must be at least 1, or null for no limit, got {size}")
+        direction = options["direction"]
+        if OmegaConf.is_list(direction) or isinstance(direction, list):
+            raise ConfigError(
+                "hydra.sweeper.direction: one direction, minimize or maximize; a list (several objectives) is not "
+                f"supported, got {list(direction)}"
+            )
+        if direction not in list(Direction):
+            raise ConfigError(f"hydra.sweeper.direction: must be minimize or maximize, got {direction!r}")
+        choices = self._config.hydra.runtime.choices
+        for role in ("searcher", "scheduler"):
+            long_form = choices.get(f"hydra/sweeper/{role}")
+            if self._has_short_names() and long_form is not None:
+                raise ConfigError(f"hydra/sweeper/{role}: here it is {role}={long_form}")
+        return Direction(direction)
+
+    def _read_overrides(self, arguments: list[str]) -> ParsedOverrides:
+        reader = OverrideReader(self._hydra_context.config_loader)
+        options = self._options
+        return reader.read(options["search_space"], options["params"], arguments, self._has_short_names())
+
+    def _has_short_names(self) -> bool:
+        """Whether this is an app, like ours, whose own groups choose searcher and scheduler."""
+        choices = self._config.hydra.runtime.choices
+        return all(role in choices for role in ("searcher", "scheduler", "search_space"))
+
+    def _build(self, role: str, **arguments: Any) -> Any:
+        """The searcher or scheduler of the config, given what it needs of the sweep."""
+        node = self._options[role]
+        key = f"hydra.sweeper.{role}"
+        if node is None or "_target_" not in node:
+            raise ConfigError(f"{key}: names no _target_; choose one with {role}=NAME")
+        container = OmegaConf.to_container(node, resolve=True)
+        assert isinstance(container, dict)
+        values = {str(name): value for name, value in container.items()}
+        target = hydra.utils.get_class(values.pop("_target_"))
+        try:
+            return target(**arguments, **values)
+        except ConfigError as error:
+            raise ConfigError(f"{key}.{error}") from None
+        except TypeError as error:
+            allowed = [name for name in inspect.signature(target).parameters if name not in arguments]
+            unknown = next((name for name in values if name not in allowed), None)
+            if unknown is None:
+                raise
+            hint = f"{nearest(unknown, allowed)}Allowed: {', '.join(allowed) or 'none'}"
+            raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}; {hint}") from error
+
+    def _seed_rule(self, parsed: ParsedOverrides) -> Callable[[int, Configuration], int]:
+        """The seed of a trial's training: its own, unless the user fixes or searches the key that receives it."""
+        key, sweep_seed = self._options["seed_key"], self._options["seed"]
+        fixed = {override.split("=", 1)[0]: override for override in parsed.fixed}
+        if key is not None and key in fixed:
+            seed = int(OmegaConf.select(self._config, key))
+            return lambda number, configuration: seed
+
+        def seed_of(number: int, configuration: Configuration) -> int:
+            return int(configuration[key]) if key in configuration else trial_seed(sweep_seed, number)
+
+        return seed_of
+
+    def _overrides(self, parsed: ParsedOverrides, trial: Trial, target_epoch: int | None) -> list[str]:
+        """All overrides of a trial's job."""
+        overrides = [*parsed.fixed, *render(trial.configuration)]
+        seed_key, budget_key = self._options["seed_key"], self._options["budget_key"]
+        taken = {override.split("=", 1)[0] for override in overrides}
+        if seed_key is not None and seed_key not in taken:
+            overrides.append(f"{seed_key}={trial.seed}")
+        if budget_key is not None and target_epoch is not None:
+            overrides.append(f"{budget_key}={target_epoch}")
+        return overrides
+
+    def _check_composition(self, parsed: ParsedOverrides, first: Trial) -> None:
+        """Composes the first trial, and one for each option of a searched config group, before anything is written.
+
+        Raises:
+            HydraException: if an override doesn't fit the config: Hydra leaves swept ones unchecked.
+            ConfigError: what the app itself finds wrong.
+        """
+        loader = self._hydra_context.config_loader
+        composed = loader.load_sweep_config(self._config, self._overrides(parsed, first, None))
+        for key, prior in parsed.search_space.hyperparameters.items():
+            if isinstance(prior, Choice) and loader.get_group_options(key.split("@")[0].lstrip("+")):
+                for option in prior.options:
+                    other = Trial(0, {**first.configuration, key: option}, first.seed)
+                    loader.load_sweep_config(self._config, self._overrides(parsed, other, None))
+        second = Trial(1, first.configuration, first.seed)
+        if self._options["n_trials"] > 1:
+            both = [self._overrides(parsed, trial, None) for trial in (first, second)]
+            sweep_folder.check_subdir(loader, self._config, both)
+        # An app may know more of what its config must hold: ours does.
+        check = getattr(self._task_function, "check_config", None)
+        if check is not None:
+            with open_dict(composed):
+                del composed["hydra"]
+            check(composed)
+
+    def _n_shown(self) -> int:
+        return min(N_SHOWN_IN_DRY_RUN, int(self._options["n_trials"]))
+
+    def _epochs_of_a_trial(self) -> int | None:
+        """For the dry run: the full budget, where the config holds it beside the key that receives the target."""
+        key = self._options["budget_key"]
+        if key is None or "." not in key:
+            return None
+        found = OmegaConf.select(self._config, f"{key.rpartition('.')[0]}.max_epochs")
+        return None if found is None else int(found)
+
+    def _keeps_checkpoints(self) -> bool:
+        return bool(OmegaConf.select(self._config, "trainer.keep_checkpoints", default=False))
+
+    def _batch_size(self, launcher: Launcher) -> int:
+        """How many jobs go to the launcher at once: one where it runs them one after the other anyway."""
+        size = self._options["max_batch_size"]
+        if size is not None:
+            return int(size)
+        return 1 if isinstance(launcher, BasicLauncher) else int(self._options["n_trials"])
+
+    def _run_final_job(self, tuner: Tuner, launcher: Launcher, parsed: ParsedOverrides, sweep_dir: Path) -> None:
+        """One more job on the winner, once."""
+        final_overrides, winner = self._options["final_overrides"], tuner.history.incumbent
+        if final_overrides is None or winner is None:
+            return
+
+        def overrides_of(segment: Segment, trial: Trial) -> list[str]:
+            # The winner's .hydra stays that of its training.
+            overrides = self._overrides(parsed, trial, segment.target_epoch)
+            return [*overrides, *final_overrides, "hydra.output_subdir=null"]
+
+        batches = BatchLauncher(launcher, overrides_of, sweep_dir)
+        future = batches.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), winner)
+        batches.wait([future])
+        result: SegmentResult = future.result()
+        value = result.value if result.value is not None and math.isfinite(result.value) else None
+        tuner.record(FinalEnded(winner.number, value, result.failure))
+        if value is None:
+            log.warning("%s of trial %d: failed\n%s", self._options["final_metric"], winner.number, result.failure)
+
+    def _winner_command(self, parsed: ParsedOverrides, tuner: Tuner) -> list[str]:
+        """The words that run the winner again, as a single run."""
+        winner = tuner.history.incumbent
+        if winner is None:
+            return []
+        return [*provenance.program().split(), *self._overrides(parsed, winner, None)]
+
+    def _end_multirun(self) -> None:
+        """Hydra calls this itself only where `sweep` returns."""
+        callbacks = self._hydra_context.callbacks
+        callbacks.on_multirun_end(config=self._config, config_name=self._config.hydra.job.config_name)

@@ -1,0 +1,100 @@
+"""What a sweep prints: its search space before the first trial, a small table after the last one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hposweep.journal import History
+from hposweep.results import tables
+from hposweep.search_space import Configuration, SearchSpace, literal
+from hposweep.trial import Trial, TrialState
+
+N_BEST = 5
+WIDTH_WITHOUT_TERMINAL = 120
+
+
+def print_search_space(search_space: SearchSpace) -> None:
+    """Each hyperparameter with its distribution and its support."""
+    table = _table("hyperparameter", "distribution", "values")
+    for key, prior in search_space.hyperparameters.items():
+        table.add_row(*_texts(key, prior, prior.support()))
+    _console().print(table)
+
+
+def print_dry_run(
+    search_space: SearchSpace, configurations: Sequence[Configuration], n_trials: int, epochs: int | None
+) -> None:
+    """What the sweep would do."""
+    print_search_space(search_space)
+    table = _table("trial", *search_space)
+    for number, configuration in enumerate(configurations):
+        table.add_row(*_texts(number, *(_shown(configuration[key]) for key in search_space)))
+    console = _console()
+    console.print(table)
+    budget = "" if epochs is None else f" of {epochs} epochs, {n_trials * epochs} epochs in all"
+    console.print(Text(f"{n_trials} trials{budget}. Dry run: nothing was run, no folder was made."))
+
+
+def print_end(sweep_dir: Path, history: History, final_metric: str | None, command: Sequence[str]) -> None:
+    """The best trials, the winner, the folder, and the command that runs the winner again."""
+    console = _console()
+    complete = [trial for trial in history.trials.values() if trial.state is TrialState.COMPLETE]
+    ranked = sorted(complete, key=lambda trial: (history.direction.loss(trial.value or 0.0), trial.number))
+    if ranked:
+        table = _table("trial", history.metric, *ranked[0].configuration)
+        for trial in ranked[:N_BEST]:
+            table.add_row(*_row(trial))
+        console.print(table)
+    counts = ", ".join(f"{n} {state}" for state, n in tables.count_states(history).items())
+    console.print(Text(f"{len(history.trials)} trials: {counts or 'none'}"))
+    winner = history.incumbent
+    if winner is not None:
+        final = history.final
+        tested = f", {final_metric} {final.value:.4f}" if final is not None and final.value is not None else ""
+        console.print(Text(f"Winner: trial {winner.number}, {history.metric} {winner.value:.4f}{tested}"))
+    else:
+        partial = tables.best_partial(history)
+        best = "" if partial is None else f"; the best so far is trial {partial.number}, {partial.value:.4f}"
+        console.print(Text(f"No trial is complete{best}"))
+    warning = tables.warning_of_no_learning(sweep_dir, history)
+    if warning:
+        console.print(Text(f"Warning: {warning}", style="bold"))
+    console.print(Text(f"Folder: {_relative(sweep_dir)}"), soft_wrap=True)
+    if command:
+        console.print(Text(f"The winner again: {shlex.join(command)}"), soft_wrap=True)
+
+
+def _row(trial: Trial) -> list[Text]:
+    return _texts(trial.number, f"{trial.value:.4f}", *(_shown(value) for value in trial.configuration.values()))
+
+
+def _shown(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else literal(value)
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _texts(*cells: object) -> list[Text]:
+    # As Text: rich would read square brackets in a value as its own markup.
+    return [Text(str(cell)) for cell in cells]
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)

@@ -1,0 +1,142 @@
+"""`trials.csv` and `optimization_results.yaml`, and which checkpoints stay."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hposweep import job_folder, learning_curve
+from hposweep.journal import History
+from hposweep.search_space import Value
+from hposweep.trial import Trial, TrialState, best
+
+TRIALS_FILE = "trials.csv"
+RESULTS_FILE = "optimization_results.yaml"
+
+
+def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
+    """Writes both files anew."""
+    _replace(sweep_dir / TRIALS_FILE, trials_csv(sweep_dir, history))
+    results = optimization_results(sweep_dir, history, final_metric)
+    _replace(sweep_dir / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False, allow_unicode=True))
+
+
+def trials_csv(sweep_dir: Path, history: History) -> str:
+    """One row a trial: trial, state, the metric, epochs, seed, its hyperparameters, attempts, times, failure."""
+    trials = [history.trials[number] for number in sorted(history.trials)]
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.configuration))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    head = ["trial", "state", history.metric, "epochs", "seed", *keys]
+    writer.writerow([*head, "attempts", "started_at", "duration_s", "failure"])
+    for trial in trials:
+        curve = learning_curve.read(sweep_dir / trial.folder / learning_curve.FILE_NAME) if trial.folder else []
+        writer.writerow(
+            [
+                trial.number,
+                trial.state,
+                _cell(trial.value),
+                len(curve) or "",
+                trial.seed,
+                *(_cell(trial.configuration.get(key)) if key in trial.configuration else "" for key in keys),
+                trial.attempts,
+                trial.started_at,
+                repr(round(trial.duration_s, 3)),
+                trial.failure_line,
+            ]
+        )
+    return buffer.getvalue()
+
+
+def optimization_results(sweep_dir: Path, history: History, final_metric: str | None) -> dict[str, Any]:
+    """The winner and its value, as other Hydra sweepers write them, and what else is known of the sweep.
+
+    Without a complete trial the `best_*` are null, and the best of the others is named apart.
+    """
+    winner = history.incumbent
+    results: dict[str, Any] = {
+        "name": "hposweep",
+        "best_trial": None if winner is None else winner.number,
+        "best_params": None if winner is None else winner.configuration,
+        "best_value": None if winner is None else winner.value,
+        "metric": history.metric,
+        "direction": str(history.direction),
+        "n_trials": len(history.trials),
+        "states": count_states(history),
+    }
+    if winner is None:
+        partial = best_partial(history)
+        if partial is not None:
+            results["best_partial_trial"] = partial.number
+            results["best_partial_params"] = partial.configuration
+            results["best_partial_value"] = partial.value
+    if history.final is not None and final_metric is not None:
+        results[final_metric] = history.final.value
+    warning = warning_of_no_learning(sweep_dir, history)
+    if warning:
+        results["warning"] = warning
+    return results
+
+
+def best_partial(history: History) -> Trial | None:
+    """The best trial with a value that has not used its full budget."""
+    states = (TrialState.PAUSED, TrialState.STOPPED, TrialState.INTERRUPTED)
+    return best(history.trials.values(), history.direction, *states)
+
+
+def count_states(history: History) -> dict[str, int]:
+    """How many trials are in each state, the states without a trial left out."""
+    counts = {str(state): 0 for state in TrialState}
+    for trial in history.trials.values():
+        counts[str(trial.state)] += 1
+    return {state: n for state, n in counts.items() if n}
+
+
+def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
+    """A sentence if the best trial answers no better than always with the most frequent class; else nothing.
+
+    Known where the objective leaves the error of that answer in its folder, as ours does.
+    """
+    winner = history.incumbent
+    if winner is None or winner.value is None:
+        return ""
+    path = sweep_dir / winner.folder / job_folder.DATA_SUMMARY
+    if not path.is_file():
+        return ""
+    baseline = float(json.loads(path.read_text(encoding="utf-8"))["baseline_error"])
+    if winner.value < baseline:
+        return ""
+    return (
+        f"nothing was learnt: the best {history.metric}, {winner.value:.4g}, is no better than always answering the "
+        f"most frequent class, {baseline:.4g}. Look at the model's output, its loss and the range of learning rates."
+    )
+
+
+def tidy_checkpoints(sweep_dir: Path, history: History, *, keep_all: bool) -> None:
+    """Removes the checkpoints of ended trials but the winner's; those of trials that can go on stay."""
+    winner = history.incumbent
+    for trial in history.trials.values():
+        is_needed = trial.state is TrialState.INTERRUPTED or trial is winner
+        if trial.folder and not keep_all and not is_needed:
+            (sweep_dir / trial.folder / job_folder.CHECKPOINT).unlink(missing_ok=True)
+
+
+def _cell(value: Value) -> str:
+    """A value as text that tells floats exactly; what is no text is written as JSON writes it."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

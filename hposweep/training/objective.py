@@ -1,0 +1,144 @@
+"""The objective of our own app: trains the configured model and returns its validation error."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from hposweep import job_folder
+from hposweep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hposweep.training.data import ArrayData
+    from hposweep.training.trainer import HPOTrainer, Learner
+
+
+def objective(cfg: DictConfig) -> float:
+    """Trains to the target epoch, going on from the checkpoint in the job's folder, and returns the validation error.
+
+    With `trainer.stage=test` the error on the test set instead: the last thing that a sweep does, with its winner.
+
+    Returns:
+        The share of examples that are answered wrongly; NaN where the training diverged.
+
+    Raises:
+        ConfigError: if model, loss, optimizer and data don't fit together.
+    """
+    options = _container(cfg.trainer)
+    configure_tensorflow(options["threads"], options["use_gpu"])
+    # Only now: what TensorFlow reads at its import has to be set before.
+    from hposweep.training.trainer import HPOTrainer
+
+    data = load_data(cfg.data)
+    target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write_data_summary(folder / job_folder.DATA_SUMMARY, data)
+    trainer = HPOTrainer(target_epoch, folder, options["checkpoint_every"])
+    trainer.fit(learner(cfg, data), data)
+    return _test_error(trainer) if options["stage"] == "test" else trainer.validation_error()
+
+
+def learner(cfg: DictConfig, data: ArrayData) -> Learner:
+    """What the config says of model, loss, optimizer and seed."""
+    from hposweep.training.optimizers import build_optimizer
+    from hposweep.training.trainer import Learner
+
+    model = {key: value for key, value in _container(cfg.model).items() if key != "loss"}
+    optimizer = _container(cfg.optimizer)
+    shape = {"input_shape": data.input_shape, "n_classes": data.n_classes}
+    program = {
+        "model": _container(cfg.model),
+        "optimizer": {key: value for key, value in optimizer.items() if key != "learning_rate"},
+        "shape": shape,
+        "xla": cfg.trainer.xla,
+    }
+    training = {
+        "program": program,
+        "learning_rate": optimizer["learning_rate"],
+        "data": _container(cfg.data),
+        "threads": cfg.trainer.threads,
+        "seed": cfg.seed,
+        "versions": [version("tensorflow"), version("keras")],
+    }
+    return Learner(
+        build_model=lambda: instantiate(model, **shape, _convert_="all"),
+        build_loss=lambda: instantiate(_container(cfg.model.loss), _convert_="all"),
+        build_optimizer=lambda: build_optimizer(optimizer),
+        seed=cfg.seed,
+        architecture=_canonical(program),
+        identity=hashlib.sha256(_canonical(training).encode()).hexdigest(),
+        xla=cfg.trainer.xla,
+    )
+
+
+def load_data(node: DictConfig) -> ArrayData:
+    """The configured data; read once in a process, whatever the batch size."""
+    arguments = _container(node)
+    batch_size = arguments.pop("batch_size")
+    return _examples(_canonical(arguments)).with_batch_size(batch_size)
+
+
+@functools.lru_cache(maxsize=2)
+def _examples(arguments: str) -> ArrayData:
+    data: ArrayData = instantiate(json.loads(arguments), batch_size=1)
+    return data
+
+
+def write_data_summary(path: Path, data: ArrayData) -> None:
+    """What the results need to know of the data: sizes, and the error of always answering the most frequent class."""
+    n_test = 0 if data.test is None else len(data.test[1])
+    summary = {
+        "n_train": data.n_train,
+        "n_validation": len(data.val[1]),
+        "n_test": n_test,
+        "baseline_error": data.baseline_error(),
+    }
+    path.write_text(json.dumps(summary) + "\n", encoding="utf-8")
+
+
+def configure_tensorflow(threads: int, use_gpu: bool) -> None:
+    """Sets what must be set before TensorFlow computes anything; the same again is fine.
+
+    Raises:
+        ConfigError: if this process already computes with another number of threads.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Off by default on some processors, where it makes convolutions three times slower; results would differ with it.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    import tensorflow as tf
+
+    try:
+        if tf.config.threading.get_intra_op_parallelism_threads() != threads:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        if not use_gpu and tf.config.get_visible_devices("GPU"):
+            tf.config.set_visible_devices([], "GPU")
+    except RuntimeError:
+        raise ConfigError(
+            f"trainer.threads, trainer.use_gpu: can't change in a process that has trained already "
+            f"(threads {tf.config.threading.get_intra_op_parallelism_threads()}, got {threads})"
+        ) from None
+
+
+def _test_error(trainer: HPOTrainer) -> float:
+    if trainer.data.test is None:
+        raise ConfigError("trainer.stage: there is no test set: this data validates on it (data.validation=test)")
+    return trainer.test_error()
+
+
+def _canonical(node: dict[str, Any]) -> str:
+    return json.dumps(node, sort_keys=True, default=str)
+
+
+def _container(node: DictConfig) -> dict[str, Any]:
+    """The node as plain values, interpolations resolved."""
+    return OmegaConf.to_container(node, resolve=True, enum_to_str=True)  # type: ignore[return-value]

@@ -1,0 +1,44 @@
+"""Keras optimizers from the `optimizer` node of the config."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from hposweep.errors import ConfigError, nearest
+
+log = logging.getLogger(__name__)
+
+
+def build_optimizer(node: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    """The optimizer `node["name"]` with the other keys as its arguments; null leaves Keras's own default.
+
+    Keys that this optimizer does not know are left out, with a line in the log: a search over `optimizer.name` has the
+    arguments of all the names in one node.
+
+    Raises:
+        ConfigError: if Keras has no optimizer of this name, or refuses an argument's value.
+    """
+    kinds = {
+        name.lower(): kind
+        for name, kind in vars(keras.optimizers).items()
+        if inspect.isclass(kind) and issubclass(kind, keras.optimizers.Optimizer) and name not in ("Optimizer",)
+    }
+    name = str(node["name"])
+    if name.lower() not in kinds:
+        allowed = sorted(kinds)
+        raise ConfigError(f"optimizer.name: no '{name}'; {nearest(name, allowed)}Available: {', '.join(allowed)}")
+    kind = kinds[name.lower()]
+    known = inspect.signature(kind).parameters
+    given = {key: value for key, value in node.items() if key != "name" and value is not None}
+    unused = [key for key in given if key not in known]
+    if unused:
+        log.info("%s has no %s: left out", name, ", ".join(f"optimizer.{key}" for key in unused))
+    try:
+        return kind(**{key: value for key, value in given.items() if key in known})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer: {' '.join(str(error).split())}") from None

@@ -1,0 +1,106 @@
+"""What passes between the rooms: trials, their states, segments and what comes of a segment."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hposweep.search_space import Configuration
+
+
+class TrialState(enum.StrEnum):
+    """Where a trial stands."""
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"  # waits at a rung
+    COMPLETE = "COMPLETE"  # has used its full budget
+    STOPPED = "STOPPED"  # by the scheduler
+    DIVERGED = "DIVERGED"  # its value is NaN or infinite: a result, the worst
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    INTERRUPTED = "INTERRUPTED"  # its segment was cut off with the sweep; it can go on
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the trial gets no more segments."""
+        return self not in (TrialState.RUNNING, TrialState.PAUSED, TrialState.INTERRUPTED)
+
+
+class Direction(enum.StrEnum):
+    """Which values of the metric are the better ones."""
+
+    minimize = "minimize"
+    maximize = "maximize"
+
+    def loss(self, value: float) -> float:
+        """The value as something to make small; what is no number is the worst."""
+        if not math.isfinite(value):
+            return math.inf
+        return value if self is Direction.minimize else -value
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration, and what has become of it."""
+
+    number: int  # from 0; Hydra's job number
+    configuration: Configuration
+    seed: int
+    state: TrialState = TrialState.RUNNING
+    epoch: int | None = 0  # where its last segment ended; None where that segment went to the end of an unknown budget
+    value: float | None = None  # of the metric, at that epoch
+    attempts: int = 0  # Hydra jobs that were started for the segment under way or the last one
+    started_at: str = ""  # ISO 8601, UTC
+    duration_s: float = 0.0  # running seconds of all its segments
+    failure: str = ""  # the traceback or reason, its last line the most telling one
+    folder: str = ""  # of its Hydra jobs, relative to the sweep's
+
+    @property
+    def failure_line(self) -> str:
+        """The failure in one line."""
+        lines = self.failure.strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One Hydra job of a trial: trains it from one epoch to another, then ends with a checkpoint."""
+
+    trial: int  # number of the trial
+    start_epoch: int  # epochs that it has trained; 0 for a new trial
+    target_epoch: int | None  # epochs that it will have trained; None: all that the objective trains by itself
+
+
+@dataclass(frozen=True)
+class NextSegment:
+    """What a scheduler wants to be run: a paused trial's next segment, or a new trial's first."""
+
+    trial: int | None  # None: a new trial
+    target_epoch: int | None
+
+
+@dataclass(frozen=True)
+class SegmentResult:
+    """What came of a segment: a value, or why there is none."""
+
+    duration_s: float
+    value: float | None = None
+    failure: str = ""  # the traceback of the exception, or the reason
+    folder: str = ""  # of the job, relative to the sweep's
+
+
+def incumbent(trials: Iterable[Trial], direction: Direction) -> Trial | None:
+    """The best complete trial, the smaller number where two are equal; None without a complete one."""
+    return best(trials, direction, TrialState.COMPLETE)
+
+
+def best(trials: Iterable[Trial], direction: Direction, *states: TrialState) -> Trial | None:
+    """The best trial among those in one of the states that have a value."""
+    ranked = [
+        (direction.loss(trial.value), trial.number, trial)
+        for trial in trials
+        if trial.state in states and trial.value is not None
+    ]
+    return min(ranked)[2] if ranked else None
