@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hposweep.errors import ConfigError, nearest
 from hposweep.hydra_glue import full_errors, provenance, sweep_folder
 from hposweep.hydra_glue.batches import BatchLauncher
+from hposweep.hydra_glue.composition import CachingConfigLoader
 from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
 from hposweep.journal import FinalEnded, Journal
@@ -47,7 +48,8 @@ class HydraSweep:
         config: DictConfig,
     ) -> None:
         self._options = options
-        self._hydra_context = hydra_context
+        loader = CachingConfigLoader(hydra_context.config_loader)
+        self._hydra_context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
         self._task_function = task_function
         self._config = config
 
