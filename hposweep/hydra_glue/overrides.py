@@ -193,7 +193,8 @@ def render_value(value: Value) -> str:
     if isinstance(value, int):
         return repr(value)
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{render_value(key)}:{render_value(item)}" for key, item in value.items()) + "}"
+        # Hydra's grammar has no quotes around the keys of a mapping.
+        return "{" + ",".join(f"{key}:{render_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(render_value(item) for item in value) + "]"
     return _rendered_text(str(value))

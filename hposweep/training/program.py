@@ -113,7 +113,8 @@ class Program:
             outputs = self.model(scaled(batch_inputs), training=False)
             return self.loss(batch_labels, outputs), _n_wrong(outputs, batch_labels)
 
-        return _sum_over_batches(step, labels.shape[0], EVALUATION_BATCH_SIZE)
+        n = labels.shape[0]
+        return _sum_over_batches(step, n, min(n, EVALUATION_BATCH_SIZE))
 
     def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:

@@ -1,0 +1,120 @@
+"""What several rooms' tests share: real commands in real processes, and one small real sweep."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A tenth of the examples and few epochs: a real training that takes seconds.
+SMALL = ("data.train_fraction=0.1", "trainer.max_epochs=3")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a process left."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def error_lines(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.strip()]
+
+
+Run = Callable[..., Completed]
+
+
+def run_process(command: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> Completed:
+    environment = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
+    environment |= env or {}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return Completed(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def hposweep(tmp_path: Path) -> Run:
+    """Runs `python -m hposweep ...` in a folder of its own."""
+
+    def run(*words: str, env: dict[str, str] | None = None) -> Completed:
+        return run_process([sys.executable, "-m", "hposweep", *words], tmp_path, env)
+
+    return run
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Run:
+    """Runs Python code in a fresh process."""
+
+    def run(code: str, env: dict[str, str] | None = None) -> Completed:
+        return run_process([sys.executable, "-c", code], tmp_path, env)
+
+    return run
+
+
+APP = """
+import hydra
+from omegaconf import DictConfig
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> float:
+    print("x is", cfg.x)
+    return (cfg.x - 2) ** 2 + cfg.y
+
+if __name__ == "__main__":
+    main()
+"""
+APP_CONFIG = """
+defaults:
+  - _self_
+  - db: mysql
+x: 1.0
+y: 0
+text: abc
+"""
+
+
+@dataclass(frozen=True)
+class App:
+    """Somebody else's Hydra app of a few files."""
+
+    folder: Path
+
+    def run(self, *words: str, env: dict[str, str] | None = None) -> Completed:
+        return run_process([sys.executable, "main.py", *words], self.folder, env)
+
+    def sweep(self, *words: str, env: dict[str, str] | None = None) -> Completed:
+        return self.run("--multirun", "hydra/sweeper=hposweep", "hydra.sweep.dir=swept", *words, env=env)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    app = App(tmp_path)
+    app.write("main.py", APP)
+    app.write("conf/config.yaml", APP_CONFIG)
+    app.write("conf/db/mysql.yaml", "name: mysql\nport: 3306\n")
+    app.write("conf/db/postgres.yaml", "name: postgres\nport: 5432\n")
+    return app
+
+
+@pytest.fixture(scope="session")
+def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a real sweep of four trials; nobody may change it."""
+    folder = tmp_path_factory.mktemp("small_sweep")
+    command = [sys.executable, "-m", "hposweep", "--multirun", *SMALL]
+    words = ["hydra.sweeper.n_trials=4", "hydra.sweep.dir=outputs/sweep", "trainer.keep_checkpoints=true"]
+    completed = run_process([*command, *words], folder)
+    assert completed.exit_code == 0, completed.err
+    (folder / "stdout.txt").write_text(completed.out)
+    return folder / "outputs" / "sweep"

@@ -1,0 +1,156 @@
+"""Overrides: Hydra's sweep syntax becomes hyperparameters, configurations become overrides that read back the same."""
+
+from pathlib import Path
+
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hposweep.errors import ConfigError
+from hposweep.hydra_glue.overrides import OverrideReader, render, render_value
+from hposweep.search_space import SearchSpace
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> OverrideReader:
+    (tmp_path / "db").mkdir()
+    for name in ("mysql", "postgres", "sqlite"):
+        (tmp_path / "db" / f"{name}.yaml").write_text("port: 1\n")
+    return OverrideReader(ConfigLoaderImpl(create_config_search_path(str(tmp_path))))
+
+
+def space_of(
+    reader: OverrideReader, *arguments: str, search_space: object = None, params: object = None
+) -> SearchSpace:
+    return reader.read(search_space, params, arguments, has_short_names=True).search_space
+
+
+@pytest.mark.parametrize(
+    ("override", "text", "support"),
+    [
+        ("lr=interval(1e-4,1)", "interval(1e-4,1)", "0.0001 to 1"),
+        ("lr=interval(1,5)", "interval(1,5)", "1 to 5"),
+        ("n=int(interval(1,5))", "int(interval(1,5))", "integers 1 to 5"),
+        ("n=tag(log,int(interval(1,5)))", "tag(log,int(interval(1,5)))", "integers 1 to 5"),
+        ("n=int(tag(log,interval(1,5)))", "int(tag(log,interval(1,5)))", "integers 1 to 5"),
+        ("lr=tag(log,interval(1e-4,1))", "tag(log,interval(1e-4,1))", "0.0001 to 1"),
+        ("n=choice(a,b)", "choice(a, b)", "2 options"),
+        ("n=a,b,c", "choice(a, b, c)", "3 options"),
+        ("n=a,null", "choice(a, null)", "2 options"),
+        ("n=1,2.5,true,'1'", "choice(1, 2.5, true, '1')", "4 options"),
+        ("n=[1,2],[3]", "choice([1, 2], [3])", "2 options"),
+        ("n=choice(a,b),c", "choice(a, b, c)", "3 options"),
+        ("n=range(1,4)", "choice(1, 2, 3)", "3 options"),
+        ("n=range(0,1,0.5)", "choice(0.0, 0.5)", "2 options"),
+        ("n=shuffle(range(3))", "choice(0, 1, 2)", "3 options"),
+        ("n=str(choice(1,2))", "choice('1', '2')", "2 options"),
+        ("db=glob(*)", "choice(mysql, postgres, sqlite)", "3 options"),
+        ("db=glob([m*,p*],exclude=p*)", "choice(mysql)", "1 option"),
+        ("+new=1,2", "choice(1, 2)", "2 options"),
+    ],
+)
+def test_the_sweep_syntax_of_hydra(reader: OverrideReader, override: str, text: str, support: str) -> None:
+    space = space_of(reader, override)
+    prior = space.hyperparameters[override.split("=")[0]]
+    assert str(prior) == text
+    assert prior.support() == support
+
+
+def test_a_log_interval_is_even_in_the_logarithm(reader: OverrideReader) -> None:
+    import numpy as np
+
+    space = space_of(reader, "lr=tag(log,interval(1e-4,1))")
+    assert space.from_unit_cube(np.array([[0.5]]))[0]["lr"] == pytest.approx(0.01)
+
+
+def test_the_command_line_wins_over_params_and_params_over_the_search_space(reader: OverrideReader) -> None:
+    space = space_of(
+        reader,
+        "a=choice(1,2)",
+        search_space={"a": "uniform(0, 1)", "b": "uniform(0, 1)", "c": {"d": "uniform(0, 1)"}},
+        params={"a": "interval(0,2)", "b": "interval(0,3)"},
+    )
+    texts = {key: str(prior) for key, prior in space.hyperparameters.items()}
+    assert texts == {"a": "choice(1, 2)", "b": "interval(0,3)", "c.d": "uniform(0, 1)"}
+
+
+def test_params_take_distributions_and_the_search_space_takes_hydras_words(reader: OverrideReader) -> None:
+    space = space_of(
+        reader, search_space={"a": "tag(log, interval(1,8))", "b": "x,y"}, params={"c": "gamma(2, scale=1)"}
+    )
+    assert [str(prior) for prior in space.hyperparameters.values()] == [
+        "tag(log, interval(1,8))",
+        "choice(x, y)",
+        "gamma(2, scale=1)",
+    ]
+
+
+@pytest.mark.parametrize("override", ["a.b=3", "~a.b", "++a.b=3", "a.b='text'"])
+def test_a_plain_override_removes_the_dimension(reader: OverrideReader, override: str) -> None:
+    parsed = reader.read({"a": {"b": "uniform(0, 1)", "c": "uniform(0, 1)"}}, None, [override], has_short_names=True)
+    assert list(parsed.search_space) == ["a.c"]
+    assert parsed.fixed == (override,)
+
+
+def test_dots_and_nesting_name_the_same_key(reader: OverrideReader) -> None:
+    assert list(space_of(reader, search_space={"a.b": "uniform(0, 1)", "a": {"c": "choice(1, 2)"}})) == ["a.b", "a.c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "search_space", "message"),
+    [
+        (["lr=interval(1,0)"], None, "lr: interval(1,0): needs low < high"),
+        (["lr=tag(log,interval(0,1))"], None, "lr: tag(log,interval(0,1)): a log scale needs 0 < low"),
+        (["lr=tag(nosuch,interval(0,1))"], None, "lr: tag(nosuch,interval(0,1)): no tag 'nosuch'; allowed: log"),
+        (["n=range(3,3)"], None, "n: range(3,3): choice() needs at least one option"),
+        (["n=int(range(0,3,0.5))"], None, "n: int(range(0,3,0.5)): "),
+        (["n=1,2", "n=3,4"], None, "n: stands twice on the command line"),
+        (["n=1,2", "n=3"], None, "n: stands twice on the command line"),
+        (["n=3", "n=1,2"], None, "n: stands twice on the command line"),
+        ([], {"a.b": "uniform(0,1)", "a": {"b": 1}}, "search_space.a.b: stands twice, once with dots and once nested"),
+        ([], {"a": {"b": "loguniform(1, 0.1)"}}, "search_space.a.b: loguniform(a, b) needs 0 < a < b, got a=1, b=0.1"),
+        ([], {"a": "nosuch(1)"}, "search_space.a: no distribution 'nosuch'; "),
+        ([], ["a"], "hydra.sweeper.search_space: must be a mapping"),
+        ([], {"hydra": {"job": {"num": "choice(1, 2)"}}}, "hydra.job.num: Hydra's own configuration can't be searched"),
+        (["searcher=random,tpe"], None, "searcher: can't be searched over"),
+        (["scheduler=fifo,asha"], None, "scheduler: can't be searched over"),
+        (["search_space=a,b"], None, "search_space: can't be searched over"),
+        (["experiment=a,b"], None, "experiment: can't be searched over"),
+    ],
+)
+def test_what_is_refused_names_its_key(reader: OverrideReader, arguments, search_space, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError) as caught:
+        space_of(reader, *arguments, search_space=search_space)
+    assert str(caught.value).startswith(message)
+
+
+def test_an_app_without_our_short_names_may_search_over_a_scheduler_of_its_own(reader: OverrideReader) -> None:
+    parsed = reader.read(None, None, ["scheduler=cosine,linear"], has_short_names=False)
+    assert list(parsed.search_space) == ["scheduler"]
+
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12).filter(lambda text: "${" not in text)
+tricky = st.sampled_from(
+    ["1", "1.0", "1e3", "true", "null", "nan", "it's", "a,b", "#x", "é", " a ", "", "\\'", "a\\", "x=y"]
+)
+names = st.from_regex("[a-z][a-z_0-9]{0,5}", fullmatch=True).filter(
+    lambda name: name not in ("null", "true", "false", "nan", "inf")
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts | tricky
+values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(names, scalars, max_size=3)
+
+
+@given(value=values)
+def test_hydra_reads_the_same_value_from_an_override(value: object) -> None:
+    override = OverridesParser.create().parse_override(f"key={render_value(value)}")
+    again = override.value()
+    assert again == value
+    assert type(again) is type(value)
+    assert not override.is_sweep_override()
+
+
+def test_a_configuration_is_one_override_a_key() -> None:
+    assert render({"a.b": 0.1, "+c": None, "d": "x"}) == ["a.b=0.1", "+c=null", "d=x"]

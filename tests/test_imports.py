@@ -1,0 +1,45 @@
+"""What is imported when: pure rooms need nothing, and the controller never imports TensorFlow."""
+
+import pytest
+
+PURE = ["hposweep.search_space", "hposweep.trial", "hposweep.journal", "hposweep.tuner", "hposweep.learning_curve"]
+PURE += ["hposweep.searchers.random", "hposweep.schedulers.fifo"]
+HEAVY = ("tensorflow", "keras", "d2l", "pandas", "matplotlib")
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_room_imports_without_hydra_and_tensorflow(python, module: str) -> None:  # type: ignore[no-untyped-def]
+    blocked = ["hydra", "omegaconf", "tensorflow", "keras", "d2l"]
+    done = python(f"import sys\nfor name in {blocked}: sys.modules[name] = None\nimport {module}")
+    assert done.exit_code == 0, done.err
+
+
+def test_the_plugin_is_light(python) -> None:  # type: ignore[no-untyped-def]
+    heavy = (*HEAVY, "scipy", "numpy", "rich", "hposweep")
+    code = (
+        "import sys\nfrom hydra.core.plugins import Plugins\nPlugins.instance()\n"
+        "assert 'hydra_plugins.hposweep_sweeper' in sys.modules\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert python(code).out.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--cfg", "job"],
+        ["--info", "plugins"],
+        ["--multirun", "hydra.sweeper.dry_run=true"],
+        ["--multirun", "hydra.sweeper.n_trials=0"],
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_the_controlling_process_does_not_import_tensorflow(python, words: list[str]) -> None:  # type: ignore[no-untyped-def]
+    code = (
+        f"import sys\nsys.argv = ['hposweep', *{words}]\n"
+        "from hposweep.__main__ import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print('imported', [name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert python(code).out.splitlines()[-1] == "imported []"

@@ -1,0 +1,37 @@
+"""Optimizers from the config."""
+
+import pytest
+
+from hposweep.errors import ConfigError
+from hposweep.training.optimizers import build_optimizer
+
+
+def test_the_keys_are_keras_arguments_and_null_leaves_the_default() -> None:
+    optimizer = build_optimizer({"name": "sgd", "learning_rate": 0.5, "momentum": 0.9, "weight_decay": None})
+    assert float(optimizer.learning_rate) == 0.5
+    assert optimizer.momentum == 0.9
+    assert optimizer.weight_decay is None
+
+
+def test_momentum_0_is_a_value() -> None:
+    assert build_optimizer({"name": "rmsprop", "learning_rate": 0.5, "momentum": 0.0}).momentum == 0.0
+
+
+def test_any_optimizer_of_keras_can_be_named() -> None:
+    assert type(build_optimizer({"name": "Nadam", "learning_rate": 0.1})).__name__ == "Nadam"
+
+
+def test_what_this_optimizer_does_not_know_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    build_optimizer({"name": "adam", "learning_rate": 0.1, "momentum": 0.9})
+    assert "adam has no optimizer.momentum: left out" in caplog.text
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer\.name: no 'adm'; did you mean 'adam'\? Available: "):
+        build_optimizer({"name": "adm", "learning_rate": 0.1})
+
+
+def test_a_value_that_keras_refuses_is_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^optimizer: .*momentum"):
+        build_optimizer({"name": "sgd", "learning_rate": 0.1, "momentum": 2.0})
