@@ -23,7 +23,7 @@ def main() -> None:
     if name not in COMMANDS:
         available = ", ".join(COMMANDS)
         hint = nearest(name, list(COMMANDS))
-        sys.exit(f"{name}: no such command; {hint}Available: {available}; an override is key=value")
+        sys.exit(f"{name}: no such command{hint}Available: {available}; an override is key=value")
     command = importlib.import_module(f"hposweep.commands.{name}")
     try:
         sys.exit(command.main(words[1:]))

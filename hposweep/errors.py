@@ -9,8 +9,8 @@ class ConfigError(ValueError):
 
 
 def nearest(word: str, allowed: list[str]) -> str:
-    """`did you mean 'x'? ` for the closest of the allowed words, or nothing where none is close."""
+    """`; did you mean 'x'? ` for the closest of the allowed words, and where none is close a full stop."""
     import difflib  # only where something is misspelt
 
     close = difflib.get_close_matches(word, allowed, n=1)
-    return f"did you mean '{close[0]}'? " if close else ""
+    return f"; did you mean '{close[0]}'? " if close else ". "

@@ -256,7 +256,7 @@ def scipy_distribution(name: str, arguments: Sequence[Value], keywords: Mapping[
     if name not in distribution_names():
         known = ["choice", "int", *distribution_names()]
         raise ConfigError(
-            f"no distribution '{name}'; {nearest(name, known)}"
+            f"no distribution '{name}'{nearest(name, known)}"
             "Allowed: choice(...), int(...), and the distributions of scipy.stats by their names"
         )
     family = getattr(stats, name)

@@ -50,24 +50,36 @@ def one_line(error: Exception, keys: Sequence[str]) -> str:
     Args:
         keys: those of the config, for a suggestion in place of a misspelt one.
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException):
-        lines += [line.strip() for line in str(cause).splitlines() if line.strip()]
+    lines = [line.strip() for each in (error, error.__cause__) for line in str(each or "").splitlines() if line.strip()]
     text = "\n".join(lines)
-    if match := re.search(r"[Cc]ould not (?:find|load) '(?:.*/)?([^/']+)/([^/']+)'", text):
+    if match := re.search(r"[Cc]ould not (?:find|load) '(.+)/([^/']+)'", text):
         group, option = match.groups()
-        # From here on the lines are the options that there are.
-        available = lines[next((i for i, line in enumerate(lines) if line.startswith("Available options")), -1) + 1 :]
-        available = [line for line in available if not re.search(r"\W", line.replace("-", "_"))]
-        return f"{group}: no '{option}'; {nearest(option, available)}Available: {', '.join(available)}"
+        available = _available_options(lines)
+        return f"{group}: no '{option}'{nearest(option, available)}Available: {', '.join(available)}"
     if match := re.search(r"Could not override '([^'=]+)(?:=[^']*)?'", text):
         key = match.group(1).lstrip("+~")
-        return f"{key}: not in the config; {nearest(key, list(keys))}A new key is added with +{key}=..."
+        return f"{key}: not in the config{nearest(key, list(keys))}A new key is added with +{key}=..."
     if match := re.search(r"full_key: (\S+)", text):
         reason = next((line for line in lines if line.startswith(("Value", "Invalid", "Cannot", "Key"))), lines[0])
         return f"{match.group(1)}: {reason}"
+    override = getattr(error, "override", None)
+    if override is not None:
+        return f"{override}: {_reason_of_a_parse_error(lines)}"
     return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
+
+
+def _available_options(lines: Sequence[str]) -> list[str]:
+    """The names that Hydra lists below a group that lacks an option."""
+    head = next((number for number, line in enumerate(lines) if line.startswith("Available options")), len(lines))
+    return [line for line in lines[head + 1 :] if re.fullmatch(r"[\w.-]+", line)]
+
+
+def _reason_of_a_parse_error(lines: Sequence[str]) -> str:
+    telling = [line for line in lines if not line.startswith(("Error parsing override", "See https"))]
+    reason = re.sub(r"^\w+ while evaluating '.*?': ", "", ". ".join(telling))
+    if not reason.startswith("Unknown function"):
+        return reason
+    return f"{reason}. A distribution of scipy.stats goes into 'hydra.sweeper.search_space.KEY=\"name(arguments)\"'"
 
 
 def keys_of(config: DictConfig) -> list[str]:

@@ -203,8 +203,9 @@ def render_value(value: Value) -> str:
 def _rendered_text(text: str) -> str:
     """Bare where Hydra reads it as this text, else quoted: '1', 'true' and "it's" would become something else."""
     try:
-        override = OverridesParser.create().parse_override(f"key={text}")
-        if override.value_type is ValueType.ELEMENT and override.value() == text and isinstance(override.value(), str):
+        # In a list, where no text at all would be no element.
+        override = OverridesParser.create().parse_override(f"key=[{text}]")
+        if override.value_type is ValueType.ELEMENT and override.value() == [text]:
             return text
     except HydraException:
         pass

@@ -192,7 +192,7 @@ class HydraSweep:
             if unknown is None:
                 raise
             hint = f"{nearest(unknown, allowed)}Allowed: {', '.join(allowed) or 'none'}"
-            raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}; {hint}") from error
+            raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}{hint}") from error
 
     def _seed_rule(self, parsed: ParsedOverrides) -> Callable[[int, Configuration], int]:
         """The seed of a trial's training: its own, unless the user fixes or searches the key that receives it."""

@@ -31,7 +31,7 @@ def build_optimizer(node: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     name = str(node["name"])
     if name.lower() not in kinds:
         allowed = sorted(kinds)
-        raise ConfigError(f"optimizer.name: no '{name}'; {nearest(name, allowed)}Available: {', '.join(allowed)}")
+        raise ConfigError(f"optimizer.name: no '{name}'{nearest(name, allowed)}Available: {', '.join(allowed)}")
     kind = kinds[name.lower()]
     known = inspect.signature(kind).parameters
     given = {key: value for key, value in node.items() if key != "name" and value is not None}

@@ -112,7 +112,7 @@ def test_dots_and_nesting_name_the_same_key(reader: OverrideReader) -> None:
         (["n=3", "n=1,2"], None, "n: stands twice on the command line"),
         ([], {"a.b": "uniform(0,1)", "a": {"b": 1}}, "search_space.a.b: stands twice, once with dots and once nested"),
         ([], {"a": {"b": "loguniform(1, 0.1)"}}, "search_space.a.b: loguniform(a, b) needs 0 < a < b, got a=1, b=0.1"),
-        ([], {"a": "nosuch(1)"}, "search_space.a: no distribution 'nosuch'; "),
+        ([], {"a": "nosuch(1)"}, "search_space.a: no distribution 'nosuch'. "),
         ([], ["a"], "hydra.sweeper.search_space: must be a mapping"),
         ([], {"hydra": {"job": {"num": "choice(1, 2)"}}}, "hydra.job.num: Hydra's own configuration can't be searched"),
         (["searcher=random,tpe"], None, "searcher: can't be searched over"),

@@ -1,0 +1,134 @@
+"""What our own app refuses: exit code not 0, one line that names the key, no traceback, and no folder left behind."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hposweep.training import fashion_mnist
+
+N_TRIALS, SEED = "hydra.sweeper.n_trials", "hydra.sweeper.seed"
+DIRECTION = "hydra.sweeper.direction"
+SPACE = "hydra.sweeper.search_space.optimizer.learning_rate"
+LR = "optimizer.learning_rate"
+
+BAD_INPUT = [
+    (f"{N_TRIALS}=0", "hydra.sweeper.n_trials: must be at least 1, got 0"),
+    (f"{N_TRIALS}=-3", "hydra.sweeper.n_trials: must be at least 1, got -3"),
+    (f"{N_TRIALS}=many", "hydra.sweeper.n_trials: Value 'many' of type 'str' could not be converted to Integer"),
+    (f"{SEED}=-1", "hydra.sweeper.seed: must be from 0 to 4294967295, got -1"),
+    ("seed=-1", "seed: must be from 0 to 2147483647, got -1"),
+    (f"{DIRECTION}=sideways", "hydra.sweeper.direction: must be minimize or maximize, got 'sideways'"),
+    (f"{DIRECTION}=[minimize,maximize]", "hydra.sweeper.direction: one direction, minimize or maximize; a list"),
+    ("hydra.sweeper.max_failure_rate=2", "hydra.sweeper.max_failure_rate: must be from 0 to 1, got 2"),
+    ("hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size: must be at least 1"),
+    ("searcher=random,tpe", "searcher: can't be searched over"),
+    ("scheduler=fifo,asha", "scheduler: can't be searched over"),
+    ("search_space=mlp,lenet", "search_space: can't be searched over"),
+    ("experiment=a,b", "experiment: can't be searched over"),
+    ("searcher=rndom", "searcher: no 'rndom'; did you mean 'random'? Available: random"),
+    ("hydra/sweeper/searcher=random", "hydra/sweeper/searcher: here it is searcher=random"),
+    ("model=sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
+    ("model=mlp,sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
+    ("data=nosuch", "data: no 'nosuch'. Available: fashion_mnist, fashion_mnist_book"),
+    (f'{SPACE}="gama(2,1)"', "search_space.optimizer.learning_rate: no distribution 'gama'; did you mean 'gamma'?"),
+    (
+        f'{SPACE}="loguniform(1,1e-4)"',
+        "search_space.optimizer.learning_rate: loguniform(a, b) needs 0 < a < b, got a=1",
+    ),
+    (f'{SPACE}="beta(1)"', "search_space.optimizer.learning_rate: beta(1): wrong arguments; usage: beta(a, b, loc=0"),
+    (f'{SPACE}="choice()"', "search_space.optimizer.learning_rate: choice() needs at least one option"),
+    (f"{LR}=interval(1,0)", "optimizer.learning_rate: interval(1,0): needs low < high"),
+    (f"{LR}=tag(log,interval(0,1))", "optimizer.learning_rate: tag(log,interval(0,1)): a log scale needs 0 < low"),
+    (f"{LR}=tag(log,interval(-1,1))", "optimizer.learning_rate: tag(log,interval(-1,1)): a log scale needs 0 < low"),
+    (f"{LR}=choice()", "optimizer.learning_rate=choice(): empty choice is not legal"),
+    (f"{LR}=gamma(2,1)", "optimizer.learning_rate=gamma(2,1): Unknown function 'gamma'. Available: "),
+    (f"{LR}=abc", "optimizer.learning_rate: Value 'abc' of type 'str' could not be converted to Float"),
+    (f"{LR}=abc,def", "optimizer.learning_rate: Value 'def' of type 'str' could not be converted to Float"),
+    (
+        "optimizer.learnin_rate=0.1",
+        "optimizer.learnin_rate: not in the config; did you mean 'optimizer.learning_rate'?",
+    ),
+    (
+        "optimizer.learnin_rate=0.1,1",
+        "optimizer.learnin_rate: not in the config; did you mean 'optimizer.learning_rate'?",
+    ),
+    ("hydra.sweeper.n_trails=3", "hydra.sweeper.n_trails: not in the config; did you mean 'hydra.sweeper.n_trials'?"),
+    ("+hydra.sweeper.searcher.foo=1", "hydra.sweeper.searcher.foo: no such option of RandomSearcher"),
+    ("hydra.sweeper.n_trials=1,2", "Sweeping over Hydra's configuration is not supported"),
+    ("data.batch_size=50001", "data.batch_size: must be from 1 to 50000, the training examples; got 50001"),
+    ("data.batch_size=0", "data.batch_size: must be from 1 to 50000, the training examples; got 0"),
+    ("trainer.max_epochs=0", "trainer.max_epochs: must be at least 1, got 0"),
+    ("hydra.sweep.subdir=one", "hydra.sweep.subdir: gives two trials the folder 'one'"),
+    ("hydra.sweep.dir=/proc/nosuch", "hydra.sweep.dir: /proc/nosuch can't be made"),
+]
+
+
+def check_refused(done, message: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    assert done.exit_code != 0
+    assert len(done.error_lines) == 1, done.err
+    assert done.error_lines[0].startswith(message)
+    assert not list(folder.rglob("journal.jsonl"))
+    assert not (folder / "outputs").exists()
+
+
+@pytest.mark.parametrize(("word", "message"), BAD_INPUT, ids=[word for word, _ in BAD_INPUT])
+def test_bad_input_is_one_line_that_names_the_key(hposweep, tmp_path: Path, word: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    check_refused(hposweep("--multirun", word), message, tmp_path)
+
+
+def test_code_in_a_distribution_is_refused_and_never_run(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    text = f"__import__('os').system('touch {tmp_path}/executed')"
+    done = hposweep("--multirun", f'{SPACE}="{text}"')
+    check_refused(done, "search_space.optimizer.learning_rate: __import__", tmp_path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_misspelt_command(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    message = "reproduc: no such command; did you mean 'reproduce'? Available: reproduce; an override is key=value"
+    check_refused(hposweep("reproduc", "outputs/sweep"), message, tmp_path)
+
+
+def test_one_key_twice_in_one_source(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("--multirun", f"{LR}=0.1,0.2", f"{LR}=interval(0,1)")
+    check_refused(done, "optimizer.learning_rate: stands twice on the command line", tmp_path)
+
+
+def test_a_data_file_cut_in_half(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """In a copy of the package, whose data are its own."""
+    root = fashion_mnist.data_folder().parents[1]
+    for name in ("hposweep", "conf", "datasets"):
+        shutil.copytree(root / name, tmp_path / name)
+    broken = tmp_path / "datasets" / "fashion_mnist" / "train-images-idx3-ubyte.gz"
+    broken.write_bytes(broken.read_bytes()[: broken.stat().st_size // 2])
+    done = hposweep("--multirun", env={"PYTHONPATH": str(tmp_path)})
+    check_refused(done, f"{broken}: damaged or not the original file", tmp_path)
+
+
+def test_a_folder_that_holds_a_sweep(hposweep, small_sweep: Path) -> None:  # type: ignore[no-untyped-def]
+    journal = (small_sweep / "journal.jsonl").read_bytes()
+    done = hposweep("--multirun", f"hydra.sweep.dir={small_sweep}")
+    assert done.exit_code != 0
+    assert done.error_lines == [f"hydra.sweep.dir: {small_sweep} holds a sweep already; name another folder"]
+    assert (small_sweep / "journal.jsonl").read_bytes() == journal
+
+
+def test_tracebacks_come_back_with_hydra_full_error(hposweep) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("--multirun", "model=nosuch", env={"HYDRA_FULL_ERROR": "1"})
+    assert done.exit_code != 0
+    assert "Traceback" in done.err
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("model=sofmax", "model: no 'sofmax'; did you mean 'softmax'?"),
+        ("data.batch_size=50001", "data.batch_size: must be from 1 to 50000"),
+        ("trainer.threads=0", "trainer.threads: must be at least 1, got 0"),
+    ],
+)
+def test_a_single_run_says_it_in_one_line_too(hposweep, word: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep(word)
+    assert done.exit_code != 0
+    assert len(done.error_lines) == 1, done.err
+    assert done.error_lines[0].startswith(message)
