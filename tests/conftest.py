@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-ROOT = Path(__file__).resolve().parents[1]
+# Machines differ in speed, and no test is about seconds.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 # A tenth of the examples and few epochs: a real training that takes seconds.
 SMALL = ("data.train_fraction=0.1", "trainer.max_epochs=3")

@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from hposweep import job_folder
+from hposweep.hydra_glue.sweep_folder import JobFolders
 from hposweep.trial import Segment, SegmentResult, Trial
 
 log = logging.getLogger(__name__)
@@ -27,21 +28,32 @@ class BatchLauncher:
     Args:
         launcher: Hydra's.
         overrides_of: the overrides of a segment's job.
+        folders: who has which folder.
         sweep_dir: what the jobs' folders are relative to.
     """
 
     def __init__(
-        self, launcher: Launcher, overrides_of: Callable[[Segment, Trial], list[str]], sweep_dir: Path
+        self,
+        launcher: Launcher,
+        overrides_of: Callable[[Segment, Trial], list[str]],
+        folders: JobFolders,
+        sweep_dir: Path,
     ) -> None:
         self._launcher = launcher
         self._overrides_of = overrides_of
+        self._folders = folders
         self._sweep_dir = sweep_dir
         self._queue: list[Job] = []
 
     def submit(self, segment: Segment, trial: Trial) -> Future[SegmentResult]:
         """A future that is done after the next `wait`."""
         future: Future[SegmentResult] = Future()
-        self._queue.append((segment.trial, self._overrides_of(segment, trial), future))
+        overrides = self._overrides_of(segment, trial)
+        conflict = self._folders.conflict(segment.trial, overrides)
+        if conflict:
+            future.set_result(SegmentResult(duration_s=0.0, failure=conflict))
+        else:
+            self._queue.append((segment.trial, overrides, future))
         return future
 
     def wait(self, futures: Collection[Future[SegmentResult]]) -> Collection[Future[SegmentResult]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hposweep import journal
 from hposweep.errors import ConfigError
 
 KEY = "hydra.sweep.dir"
+SUBDIR_KEY = "hydra.sweep.subdir"
 
 
 def claim(config: DictConfig) -> Path:
@@ -54,20 +56,47 @@ def name_folder(config: DictConfig, folder: Path) -> None:
         config.hydra.overrides.hydra.append(f"{KEY}={folder}")
 
 
-def check_subdir(config_loader: ConfigLoader, config: DictConfig, overrides: list[list[str]]) -> None:
-    """Raises a ConfigError if two trials would write into one folder."""
-    folders = []
-    for number, trial_overrides in enumerate(overrides):
-        composed = config_loader.load_sweep_config(config, trial_overrides)
-        with open_dict(composed):
-            composed.hydra.job.id = str(number)
-            composed.hydra.job.num = number
-        folders.append(str(composed.hydra.sweep.subdir))
-    if len(set(folders)) < len(folders):
+def check_subdir(config: DictConfig, n_trials: int) -> None:
+    """Raises a ConfigError if all trials would write into one folder."""
+    text = subdir_text(config)
+    if n_trials > 1 and "${" not in text:
         raise ConfigError(
-            f"hydra.sweep.subdir: gives two trials the folder '{folders[0]}'; "
-            "it must depend on the trial, as ${hydra.job.num} does"
+            f"{SUBDIR_KEY}: gives all trials the folder '{text}'; it must depend on the trial, as "
+            "${hydra.job.num} does"
         )
+
+
+class JobFolders:
+    """The folder of each trial's jobs, so that no two trials share one."""
+
+    def __init__(self, config_loader: ConfigLoader, config: DictConfig) -> None:
+        self._config_loader = config_loader
+        self._config = config
+        self._trials: dict[str, int] = {}
+        # The usual case: the number makes them differ, and nothing has to be composed.
+        self._differ_by_number = "job.num" in subdir_text(config)
+
+    def conflict(self, trial: int, overrides: list[str]) -> str:
+        """Why the trial's job can't run with these overrides; empty where its folder is its own."""
+        if self._differ_by_number:
+            return ""
+        try:
+            composed = self._config_loader.load_sweep_config(self._config, overrides)
+        except HydraException:
+            return ""  # the launcher will meet the same, and say it
+        with open_dict(composed):
+            composed.hydra.job.id = str(trial)
+            composed.hydra.job.num = trial
+        subdir = str(composed.hydra.sweep.subdir)
+        owner = self._trials.setdefault(subdir, trial)
+        if owner == trial:
+            return ""
+        return f"{SUBDIR_KEY}: '{subdir}' is the folder of trial {owner} already; it must differ from trial to trial"
+
+
+def subdir_text(config: DictConfig) -> str:
+    """`hydra.sweep.subdir` as it was written."""
+    return str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[call-overload, index]
 
 
 def _is_free(folder: Path) -> bool:

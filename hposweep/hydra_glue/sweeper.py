@@ -101,7 +101,8 @@ class HydraSweep:
             return self._overrides(parsed, trial, segment.target_epoch)
 
         batch_size = self._batch_size(launcher)
-        batches = BatchLauncher(launcher, overrides_of, sweep_dir)
+        folders = sweep_folder.JobFolders(self._hydra_context.config_loader, self._config)
+        batches = BatchLauncher(launcher, overrides_of, folders, sweep_dir)
         tuner = Tuner(
             searcher=searcher,
             scheduler=scheduler,
@@ -118,7 +119,7 @@ class HydraSweep:
         )
         try:
             reason = tuner.run()
-            self._run_final_job(tuner, launcher, parsed, sweep_dir)
+            self._run_final_job(tuner, launcher, parsed, folders, sweep_dir)
         except KeyboardInterrupt:
             reason = INTERRUPTED
         tables.tidy_checkpoints(sweep_dir, tuner.history, keep_all=self._keeps_checkpoints())
@@ -232,10 +233,7 @@ class HydraSweep:
                 for option in prior.options:
                     other = Trial(0, {**first.configuration, key: option}, first.seed)
                     loader.load_sweep_config(self._config, self._overrides(parsed, other, None))
-        second = Trial(1, first.configuration, first.seed)
-        if self._options["n_trials"] > 1:
-            both = [self._overrides(parsed, trial, None) for trial in (first, second)]
-            sweep_folder.check_subdir(loader, self._config, both)
+        sweep_folder.check_subdir(self._config, self._options["n_trials"])
         # An app may know more of what its config must hold: ours does.
         check = getattr(self._task_function, "check_config", None)
         if check is not None:
@@ -264,7 +262,14 @@ class HydraSweep:
             return int(size)
         return 1 if isinstance(launcher, BasicLauncher) else int(self._options["n_trials"])
 
-    def _run_final_job(self, tuner: Tuner, launcher: Launcher, parsed: ParsedOverrides, sweep_dir: Path) -> None:
+    def _run_final_job(
+        self,
+        tuner: Tuner,
+        launcher: Launcher,
+        parsed: ParsedOverrides,
+        folders: sweep_folder.JobFolders,
+        sweep_dir: Path,
+    ) -> None:
         """One more job on the winner, once."""
         final_overrides, winner = self._options["final_overrides"], tuner.history.incumbent
         if final_overrides is None or winner is None:
@@ -275,7 +280,7 @@ class HydraSweep:
             overrides = self._overrides(parsed, trial, segment.target_epoch)
             return [*overrides, *final_overrides, "hydra.output_subdir=null"]
 
-        batches = BatchLauncher(launcher, overrides_of, sweep_dir)
+        batches = BatchLauncher(launcher, overrides_of, folders, sweep_dir)
         future = batches.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), winner)
         batches.wait([future])
         result: SegmentResult = future.result()

@@ -59,7 +59,7 @@ BAD_INPUT = [
     ("data.batch_size=50001", "data.batch_size: must be from 1 to 50000, the training examples; got 50001"),
     ("data.batch_size=0", "data.batch_size: must be from 1 to 50000, the training examples; got 0"),
     ("trainer.max_epochs=0", "trainer.max_epochs: must be at least 1, got 0"),
-    ("hydra.sweep.subdir=one", "hydra.sweep.subdir: gives two trials the folder 'one'"),
+    ("hydra.sweep.subdir=one", "hydra.sweep.subdir: gives all trials the folder 'one'"),
     ("hydra.sweep.dir=/proc/nosuch", "hydra.sweep.dir: /proc/nosuch can't be made"),
 ]
 

@@ -1,0 +1,71 @@
+"""`reproduce`: a sweep runs again to the same bits, and every difference is found."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from hposweep.hydra_glue import provenance
+from hposweep.results.differences import differences
+
+
+def copy(sweep: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(sweep, folder / "recorded"))
+
+
+def between(first: Path, second: Path) -> list[str]:
+    found = differences(first, provenance.read(first), second, provenance.read(second), tolerance=0.02)
+    return [f"{'!' if difference.matters else '.'} {difference.text}" for difference in found]
+
+
+def change(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    recorded = copy(small_sweep, tmp_path)
+    done = hposweep("reproduce", "recorded")
+    assert done.exit_code == 0, done.out + done.err
+    assert done.out.splitlines()[-1] == "Reproduced: no difference."
+    again = tmp_path / "recorded-again"
+    assert between(recorded, again) == []
+
+    curve = recorded / "trials" / "2" / "learning_curve.csv"
+    head, first, second, third = curve.read_text().splitlines()
+    cells = second.split(",")
+    cells[1] = cells[1][:-1] + str((int(cells[1][-1]) + 1) % 10)
+    curve.write_text("\n".join([head, first, ",".join(cells), third]) + "\n")
+    (found,) = between(recorded, again)
+    assert found.startswith("! trial 2: learning curve, epoch 2, train_loss: ")
+    assert hposweep("reproduce", "recorded", "--into", "third").exit_code == 1
+
+
+def test_every_kind_of_difference_is_named(small_sweep: Path, tmp_path: Path) -> None:
+    other = copy(small_sweep, tmp_path)
+    assert between(small_sweep, other) == []
+    change(other / "journal.jsonl", '"seed": 1826701615', '"seed": 1')
+    change(other / "sweep.yaml", "batch_size: 16", "batch_size: 17")
+    assert between(small_sweep, other) == [
+        "! config data.batch_size: 16 -> 17",
+        "! trial 0: seed 1826701615 -> 1",
+    ]
+
+
+def test_on_another_machine_values_are_held_against_the_tolerance(small_sweep: Path, tmp_path: Path) -> None:
+    other = copy(small_sweep, tmp_path)
+    record = yaml.safe_load((other / "sweep.yaml").read_text())
+    change(other / "sweep.yaml", record["versions"]["tensorflow"], "2.99.0")
+    (path,) = (path for path in (other / "trials").rglob("learning_curve.csv") if path.parent.name == "1")
+    change(path, path.read_text().splitlines()[1].split(",")[1], "0.123")
+    # The bits of a curve can't be the same there; the version is named, and nothing that matters differs.
+    assert between(small_sweep, other) == [f". versions tensorflow: '{record['versions']['tensorflow']}' -> '2.99.0'"]
+
+
+def test_what_has_no_sweep_is_refused(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("reproduce", "nosuch")
+    assert done.exit_code == 1
+    assert done.error_lines == ["reproduce: nosuch: holds no sweep of hposweep (no journal.jsonl)"]
+    done = hposweep("reproduce")
+    assert done.error_lines == ["reproduce: outputs: holds no sweep; name the folder of one"]

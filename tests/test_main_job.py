@@ -1,0 +1,156 @@
+"""The main job on real data: a sweep's folder, its guard against objectives that don't learn, and its ends."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+SMALL = ("data.train_fraction=0.1", "trainer.max_epochs=3")
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
+    assert {path.name for path in small_sweep.iterdir()} == {
+        *("sweep.yaml", "journal.jsonl", "trials.csv", "optimization_results.yaml", "multirun.yaml", "trials")
+    }
+    for number in range(4):
+        job = small_sweep / "trials" / str(number)
+        assert {path.name for path in job.iterdir()} == {
+            *(".hydra", "hposweep.log", "output.txt", "learning_curve.csv", "checkpoint.npz", "data.json")
+        }
+        with open(job / "learning_curve.csv", newline="") as file:
+            curve = list(csv.DictReader(file))
+        assert [row["epoch"] for row in curve] == ["1", "2", "3"]
+        row = table(small_sweep)[number]
+        assert row["validation_error"] == curve[-1]["validation_error"]
+        assert (row["state"], row["epochs"], row["attempts"]) == ("COMPLETE", "3", "1")
+        config = yaml.safe_load((job / ".hydra" / "config.yaml").read_text())
+        assert repr(config["optimizer"]["learning_rate"]) == row["optimizer.learning_rate"]
+        assert str(config["seed"]) == row["seed"]
+
+
+def test_the_test_error_is_that_of_the_winners_saved_weights(small_sweep: Path) -> None:
+    from hposweep.training import fashion_mnist
+
+    results = yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())
+    best = min(table(small_sweep), key=lambda row: float(row["validation_error"]))
+    assert results["best_trial"] == int(best["trial"])
+    assert results["best_value"] == float(best["validation_error"])
+    checkpoint = np.load(small_sweep / "trials" / best["trial"] / "checkpoint.npz")
+    weights, bias = checkpoint["0000"], checkpoint["0001"]
+    _, test = fashion_mnist.load(fashion_mnist.data_folder())
+    logits = (test.images.reshape(10_000, -1).astype(np.float32) / np.float32(255)) @ weights + bias
+    error = np.mean(logits.argmax(axis=1) != test.labels)
+    # Two examples of 10,000 may fall differently, where rounding decides between two classes.
+    assert abs(results["test_error"] - error) <= 2e-4
+    assert results["test_error"] != results["best_value"]
+    # Hydra's record of the winner is that of its training.
+    overrides = yaml.safe_load((small_sweep / "trials" / best["trial"] / ".hydra" / "overrides.yaml").read_text())
+    assert "trainer.stage=test" not in overrides
+
+
+def test_what_the_sweep_prints(small_sweep: Path) -> None:
+    out = (small_sweep.parents[1] / "stdout.txt").read_text()
+    assert "loguniform(0.0001, 1)" in out
+    assert "0.0001 to 1" in out
+    assert "4 trials: 4 COMPLETE" in out
+    assert "Folder: outputs/sweep" in out
+    assert "The winner again: python -m hposweep data.train_fraction=0.1 trainer.max_epochs=3" in out
+
+
+def test_the_winner_again_has_the_bits_of_the_winner(small_sweep: Path, tmp_path: Path) -> None:
+    out = (small_sweep.parents[1] / "stdout.txt").read_text()
+    command = next(line for line in out.splitlines() if line.startswith("The winner again: "))
+    words = command.removeprefix("The winner again: python -m hposweep ").split()
+    subprocess.run([sys.executable, "-m", "hposweep", *words, "hydra.run.dir=again"], cwd=tmp_path, check=True)
+    results = yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())
+    curves = []
+    for job in (small_sweep / "trials" / str(results["best_trial"]), tmp_path / "again"):
+        with open(job / "learning_curve.csv", newline="") as file:
+            curves.append([{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)])
+    assert curves[0] == curves[1]
+
+
+def test_only_the_winners_checkpoint_stays(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("--multirun", "data.train_fraction=0.02", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=swept")
+    assert done.exit_code == 0, done.err
+    best = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())["best_trial"]
+    assert [path.parent.name for path in (tmp_path / "swept").rglob("checkpoint.npz")] == [str(best)]
+
+
+def test_the_books_split_has_no_test_error(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = ["data=fashion_mnist_book", "data.train_fraction=0.02", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=swept"]
+    done = hposweep("--multirun", *words)
+    assert done.exit_code == 0, done.err
+    assert "test_error" not in yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    summary = json.loads((tmp_path / "swept" / "trials" / "0" / "data.json").read_text())
+    assert summary == {"n_train": 1200, "n_validation": 10_000, "n_test": 0, "baseline_error": 0.9}
+
+
+def test_the_broken_adaptation_of_the_source_is_refused(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Logits for a loss that wants probabilities: its trials end between 0.81 and 0.86, and nothing complained."""
+    done = hposweep("--multirun", *SMALL, "model.loss.from_logits=false", "hydra.sweep.dir=swept")
+    assert done.exit_code == 3
+    assert "model.loss.from_logits: is false, but the model's last layer gives logits" in done.out + done.err
+    single = hposweep(*SMALL, "model.loss.from_logits=false", "hydra.run.dir=run")
+    assert single.exit_code == 1
+    assert "Traceback" not in single.err
+    assert "model.loss.from_logits: is false" in single.err
+
+
+def test_a_sweep_that_learns_nothing_ends_with_a_warning(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    # A model that always answers the first class, and steps too small to change that.
+    words = ["data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=swept"]
+    constant = ["model._target_=constant.build", "optimizer.learning_rate=interval(0.0,1e-30)"]
+    (tmp_path / "constant.py").write_text(CONSTANT_MODEL)
+    done = hposweep("--multirun", *words, *constant, env={"PYTHONPATH": str(tmp_path)})
+    assert done.exit_code == 0, done.err
+    assert "Warning: nothing was learnt" in done.out
+    results = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    assert results["warning"].startswith("nothing was learnt: the best validation_error, 0.9, is no better")
+
+
+CONSTANT_MODEL = """
+import keras
+
+def build(input_shape, n_classes):
+    last = keras.layers.Dense(n_classes, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), last])
+    last.bias.assign([5.0] + [0.0] * (n_classes - 1))
+    return model
+"""
+
+
+def test_a_dry_run_prints_and_leaves_nothing(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("--multirun", "hydra.sweeper.dry_run=true", "data.batch_size=choice(16,32)")
+    assert done.exit_code == 0, done.err
+    for text in ("loguniform(0.0001, 1)", "choice(16, 32)", "16 trials of 8 epochs, 128 epochs in all", "0.0245449"):
+        assert text in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hposweep", "--multirun", "hydra.sweep.dir=swept", "trainer.max_epochs=100"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    curve = tmp_path / "swept" / "trials" / "0" / "learning_curve.csv"
+    deadline = time.monotonic() + 120
+    while not curve.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, out
+    assert "Traceback" not in out
+    assert [row["state"] for row in table(tmp_path / "swept")] == ["INTERRUPTED"]
+    results = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    assert results["best_trial"] is None
