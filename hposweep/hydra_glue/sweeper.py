@@ -89,13 +89,14 @@ class HydraSweep:
             return 0
         full_errors.composition_is_over()
 
+        # Before the folder is made: a launcher that can't be built leaves none behind.
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self._hydra_context, task_function=as_job(self._task_function), config=self._config
+        )
         sweep_dir = sweep_folder.claim(self._config)
         OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
         provenance.write(sweep_dir, self._config, parsed.search_space)
         summary.print_search_space(parsed.search_space)
-        launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self._hydra_context, task_function=as_job(self._task_function), config=self._config
-        )
 
         def overrides_of(segment: Segment, trial: Trial) -> list[str]:
             return self._overrides(parsed, trial, segment.target_epoch)

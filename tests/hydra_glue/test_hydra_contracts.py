@@ -218,6 +218,19 @@ def test_hydras_own_questions(app, words: list[str], expected: str) -> None:  # 
     assert expected in done.out
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("python main.py hydra/sweeper=hp", "hydra/sweeper=hposweep"),
+        ("python main.py hydra/sweeper=hposweep hydra/sweeper/searcher=ra", "hydra/sweeper/searcher=random"),
+        ("python main.py hydra/sweeper=hposweep hydra.sweeper.n_tr", "hydra.sweeper.n_trials="),
+    ],
+)
+def test_completion_knows_the_sweeper(app, line: str, expected: str) -> None:  # type: ignore[no-untyped-def]
+    done = app.run("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))})
+    assert expected in done.out.split()
+
+
 def test_a_misspelt_searcher_keeps_hydras_words(app) -> None:  # type: ignore[no-untyped-def]
     done = app.sweep("hydra/sweeper/searcher=rndom", "x=interval(0,4)")
     assert done.exit_code == 1
