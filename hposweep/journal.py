@@ -68,6 +68,15 @@ class SegmentStarted(Event):
 
 
 @dataclass(frozen=True)
+class SegmentDied(Event):
+    """The worker under the job died; the segment is started again, or ends as failed."""
+
+    trial: int
+    duration_s: float
+    failure: str
+
+
+@dataclass(frozen=True)
 class SegmentEnded(Event):
     """The job is over; `state` is the trial's from now on, and `epoch` where it stands."""
 
@@ -98,7 +107,7 @@ class SweepEnded(Event):
 
 EVENTS: dict[str, type[Event]] = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
-    for kind in (SweepStarted, TrialProposed, SegmentStarted, SegmentEnded, FinalEnded, SweepEnded)
+    for kind in (SweepStarted, TrialProposed, SegmentStarted, SegmentDied, SegmentEnded, FinalEnded, SweepEnded)
 }
 NAMES = {kind: name for name, kind in EVENTS.items()}
 
@@ -156,7 +165,12 @@ class History:
             case TrialProposed():
                 self._put(Trial(event.trial, event.configuration, event.seed, started_at=event.time))
             case SegmentStarted():
-                self._replace(event.trial, state=TrialState.RUNNING, attempts=event.attempt)
+                changes = {"attempts": event.attempt, "target_epoch": event.target_epoch}
+                self._replace(event.trial, state=TrialState.RUNNING, **changes)
+            case SegmentDied():
+                trial = self.trials[event.trial]
+                duration_s = trial.duration_s + event.duration_s
+                self._replace(event.trial, deaths=trial.deaths + 1, duration_s=duration_s)
             case SegmentEnded():
                 self._replace(
                     event.trial,

@@ -51,7 +51,9 @@ class Trial:
     state: TrialState = TrialState.RUNNING
     epoch: int | None = 0  # where its last segment ended; None where that segment went to the end of an unknown budget
     value: float | None = None  # of the metric, at that epoch
-    attempts: int = 0  # Hydra jobs that were started for the segment under way or the last one
+    target_epoch: int | None = None  # of the segment under way or the last one
+    attempts: int = 0  # Hydra jobs that were started for that segment
+    deaths: int = 0  # of workers that ran it
     started_at: str = ""  # ISO 8601, UTC
     duration_s: float = 0.0  # running seconds of all its segments
     failure: str = ""  # the traceback or reason, its last line the most telling one
@@ -81,6 +83,15 @@ class NextSegment:
     target_epoch: int | None
 
 
+class SegmentEnd(enum.StrEnum):
+    """How a segment's job ended."""
+
+    RETURNED = "RETURNED"  # by itself: with a value, or with an exception
+    DIED = "DIED"  # its worker process was killed, crashed or exited
+    TIMED_OUT = "TIMED_OUT"
+    CUT_OFF = "CUT_OFF"  # by the controller, which stops
+
+
 @dataclass(frozen=True)
 class SegmentResult:
     """What came of a segment: a value, or why there is none."""
@@ -89,6 +100,7 @@ class SegmentResult:
     value: float | None = None
     failure: str = ""  # the traceback of the exception, or the reason
     folder: str = ""  # of the job, relative to the sweep's
+    end: SegmentEnd = SegmentEnd.RETURNED
 
 
 def incumbent(trials: Iterable[Trial], direction: Direction) -> Trial | None:

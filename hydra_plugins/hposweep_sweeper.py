@@ -36,6 +36,9 @@ class HposweepSweeperConf:
     metric: str = "value"
     direction: Any = "minimize"
     max_failure_rate: float = 0.5
+    max_retries: int = 2
+    trial_timeout: float | None = None
+    time_budget: float | None = None
     max_batch_size: int | None = None
     params: Any = field(default_factory=_open_node)
     search_space: Any = field(default_factory=_open_node)

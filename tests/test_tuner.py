@@ -15,8 +15,8 @@ from hposweep.journal import Journal, read_events, replay
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
-from hposweep.trial import Direction, Segment, SegmentResult, Trial, TrialState
-from hposweep.tuner import COMPLETE, Tuner
+from hposweep.trial import Direction, Segment, SegmentEnd, SegmentResult, Trial, TrialState
+from hposweep.tuner import COMPLETE, INTERRUPTED, TIME_BUDGET_OVER, NoStopRequest, Tuner
 
 SPACE = SearchSpace({"x": parse_hyperparameter("uniform(0, 1)")})
 Outcome = Callable[[Segment, Trial], SegmentResult]
@@ -27,22 +27,35 @@ class VirtualWorkers:
     """Segments that last as long as their result says, in a time of their own."""
 
     outcome: Outcome
+    n_workers: int = 1
     now: float = 0.0
     most_at_once: int = 0
     _queue: list[tuple[float, int, Future, SegmentResult]] = field(default_factory=list)
     _n_submitted: int = 0
 
-    def submit(self, segment: Segment, trial: Trial) -> Future[SegmentResult]:
+    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
         result, future = self.outcome(segment, trial), Future()  # type: ignore[var-annotated]
+        if timeout_s is not None and result.duration_s > timeout_s:
+            result = SegmentResult(timeout_s, failure="too long", end=SegmentEnd.TIMED_OUT)
         self._n_submitted += 1
         heapq.heappush(self._queue, (self.now + result.duration_s, self._n_submitted, future, result))
         self.most_at_once = max(self.most_at_once, len(self._queue))
         return future
 
-    def wait(self, futures: Collection[Future[SegmentResult]]) -> Collection[Future[SegmentResult]]:
+    def wait(self, futures: Collection[Future[SegmentResult]], timeout_s: float) -> Collection[Future[SegmentResult]]:
+        if self._queue[0][0] > self.now + timeout_s:
+            self.now += timeout_s
+            return []
         self.now, _, future, result = heapq.heappop(self._queue)
         future.set_result(result)
         return [future]
+
+    def cancel(self, futures: Collection[Future[SegmentResult]]) -> None:
+        queue, self._queue = self._queue, []
+        for ends_at, number, future, result in queue:
+            cut_off = SegmentResult(1.0, failure="cut off", end=SegmentEnd.CUT_OFF)
+            entry = (self.now, number, future, cut_off) if future in futures else (ends_at, number, future, result)
+            heapq.heappush(self._queue, entry)
 
 
 def complete(segment: Segment, trial: Trial) -> SegmentResult:
@@ -50,14 +63,14 @@ def complete(segment: Segment, trial: Trial) -> SegmentResult:
 
 
 def tuner(folder: Path, workers: VirtualWorkers, n_trials: int = 10, n_workers: int = 1, **options: object) -> Tuner:
+    workers.n_workers = n_workers
     return Tuner(
         searcher=RandomSearcher(SPACE, seed=0),
         scheduler=FifoScheduler(),
         journal=Journal.open(folder),
-        submit=workers.submit,
-        wait=workers.wait,
+        workers=workers,
+        clock=lambda: workers.now,
         n_trials=n_trials,
-        n_workers=n_workers,
         seed=0,
         trial_seed=lambda number, configuration: trial_seed(0, number),
         **options,  # type: ignore[arg-type]
@@ -90,7 +103,7 @@ def test_the_first_ten_of_twenty_trials_are_the_ten_of_ten(tmp_path: Path) -> No
 def test_no_worker_waits_for_the_slowest(tmp_path: Path) -> None:
     workers = VirtualWorkers(lambda segment, trial: SegmentResult(1.0 if trial.number else 9.0, value=0.5))
     tuner(tmp_path, workers, n_workers=2).run()
-    assert workers.now == 9.0
+    assert workers.now == pytest.approx(9.0)
 
 
 @given(
@@ -163,10 +176,12 @@ def test_too_many_failures_of_ten_or_more_stop_the_sweep(tmp_path: Path) -> None
 
 def test_an_interruption_leaves_the_running_trials_as_interrupted(tmp_path: Path) -> None:
     class Interrupted(VirtualWorkers):
-        def wait(self, futures: Collection[Future[SegmentResult]]) -> Collection[Future[SegmentResult]]:
+        def wait(
+            self, futures: Collection[Future[SegmentResult]], timeout_s: float
+        ) -> Collection[Future[SegmentResult]]:
             if self.now >= 2:
                 raise KeyboardInterrupt
-            return super().wait(futures)
+            return super().wait(futures, timeout_s)
 
     with pytest.raises(KeyboardInterrupt):
         tuner(tmp_path, Interrupted(complete), n_workers=2).run()
@@ -183,3 +198,108 @@ def test_what_is_recorded_is_on_disk_before_the_segment_is_submitted(tmp_path: P
         return complete(segment, trial)
 
     assert tuner(tmp_path, VirtualWorkers(outcome)).run() == COMPLETE
+
+
+def dying(n_deaths: int) -> Outcome:
+    left = {3: n_deaths}
+
+    def outcome(segment: Segment, trial: Trial) -> SegmentResult:
+        if left.get(trial.number, 0):
+            left[trial.number] -= 1
+            return SegmentResult(0.5, failure="the worker process was killed by SIGKILL", end=SegmentEnd.DIED)
+        return complete(segment, trial)
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("n_deaths", "state", "attempts"),
+    [(1, TrialState.COMPLETE, 2), (2, TrialState.COMPLETE, 3), (3, TrialState.FAILED, 3)],
+)
+def test_a_trial_whose_worker_dies_is_started_again(
+    tmp_path: Path, n_deaths: int, state: TrialState, attempts: int
+) -> None:
+    sweep = tuner(tmp_path, VirtualWorkers(dying(n_deaths)), max_retries=2)
+    assert sweep.run() == COMPLETE
+    trial = sweep.history.trials[3]
+    assert (trial.state, trial.attempts) == (state, attempts)
+    assert trial.duration_s == pytest.approx(0.5 * n_deaths + (1.0 if state is TrialState.COMPLETE else 0.0))
+    others = [other for number, other in sweep.history.trials.items() if number != 3]
+    assert {other.state for other in others} == {TrialState.COMPLETE}
+    assert repr(replay(read_events(tmp_path))) == repr(sweep.history)
+
+
+def test_a_trial_that_outlives_its_timeout_is_not_started_again(tmp_path: Path) -> None:
+    workers = VirtualWorkers(lambda segment, trial: SegmentResult(9.0 if trial.number == 2 else 1.0, value=0.5))
+    sweep = tuner(tmp_path, workers, trial_timeout_s=3.0)
+    assert sweep.run() == COMPLETE
+    assert sweep.history.trials[2].state is TrialState.TIMED_OUT
+    assert (sweep.history.trials[2].attempts, sweep.history.trials[2].duration_s) == (1, 3.0)
+
+
+def test_the_time_budget_cuts_off_what_does_not_end_within_the_grace_time(tmp_path: Path) -> None:
+    workers = VirtualWorkers(lambda segment, trial: SegmentResult(100.0 if trial.number == 3 else 1.0, value=0.5))
+    sweep = tuner(tmp_path, workers, n_workers=2, n_trials=1000, time_budget_s=20.0, grace_s=5.0)
+    assert sweep.run() == TIME_BUDGET_OVER
+    states = [trial.state for trial in sweep.history.trials.values()]
+    assert states.count(TrialState.INTERRUPTED) == 1
+    assert sweep.history.trials[3].state is TrialState.INTERRUPTED
+    assert workers.now < 26
+
+
+def test_a_request_to_stop_lets_short_segments_end_and_an_urgent_one_does_not(tmp_path: Path) -> None:
+    for urgent, interrupted in ((False, 0), (True, 2)):
+        folder = tmp_path / str(urgent)
+        folder.mkdir()
+        stop = NoStopRequest()
+
+        def outcome(segment: Segment, trial: Trial, stop: NoStopRequest = stop, urgent: bool = urgent) -> SegmentResult:
+            if trial.number == 5:
+                stop.is_made, stop.is_urgent = True, urgent
+            return complete(segment, trial)
+
+        sweep = tuner(folder, VirtualWorkers(outcome), n_workers=2, stop_request=stop)
+        assert sweep.run() == INTERRUPTED
+        states = [trial.state for trial in sweep.history.trials.values()]
+        assert states.count(TrialState.INTERRUPTED) == interrupted
+        assert len(states) < 10
+
+
+def test_what_was_under_way_goes_on_first_and_the_result_is_that_of_an_undisturbed_sweep(tmp_path: Path) -> None:
+    """The controller is killed after any event: what it leaves is the journal up to there."""
+    (tmp_path / "whole").mkdir()
+    whole = tuner(tmp_path / "whole", VirtualWorkers(complete), n_workers=3, n_trials=6)
+    whole.run()
+    lines = (tmp_path / "whole" / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for n_lines in range(1, len(lines)):
+        folder = tmp_path / str(n_lines)
+        folder.mkdir()
+        (folder / "journal.jsonl").write_bytes(b"".join(lines[:n_lines]) + lines[n_lines][:5])
+        ran: list[int] = []
+
+        def outcome(segment: Segment, trial: Trial, ran: list[int] = ran) -> SegmentResult:
+            ran.append(trial.number)
+            return complete(segment, trial)
+
+        again = tuner(folder, VirtualWorkers(outcome), n_workers=2, n_trials=6)
+        again.replay(read_events(folder))
+        ended = {number for number, trial in again.history.trials.items() if trial.state.is_ended}
+        under_way = sorted(again.history.under_way)
+        assert again.run() == COMPLETE
+        assert ran[: len(under_way)] == under_way
+        assert sorted(ran) == [number for number in range(6) if number not in ended]
+        for number, trial in whole.history.trials.items():
+            other = again.history.trials[number]
+            assert (other.configuration, other.seed, other.value, other.state) == (
+                *(trial.configuration, trial.seed, trial.value, trial.state),
+            )
+
+
+def test_more_trials_extend_a_finished_sweep(tmp_path: Path) -> None:
+    tuner(tmp_path, VirtualWorkers(complete), n_trials=4).run()
+    more = tuner(tmp_path, VirtualWorkers(complete), n_trials=9)
+    more.replay(read_events(tmp_path))
+    assert more.run() == COMPLETE
+    assert {n: trial.configuration for n, trial in more.history.trials.items()} == {
+        n: SPACE.sample(0, n) for n in range(9)
+    }

@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from hposweep import job_folder
+from hposweep.hydra_glue.job import segment_result
+from hposweep.hydra_glue.stop_signals import StopSignals
 from hposweep.hydra_glue.sweep_folder import JobFolders
 from hposweep.trial import Segment, SegmentResult, Trial
-
-log = logging.getLogger(__name__)
+from hposweep.tuner import Futures
 
 Job = tuple[int, list[str], "Future[SegmentResult]"]
 
 
-class BatchLauncher:
+class BatchWorkers:
     """Collects what is submitted, and launches it when the tuner waits.
+
+    Such launchers can't kill a job, so that a time limit is not kept, and jobs of the batch under way are lost where it
+    is interrupted.
 
     Args:
         launcher: Hydra's.
+        n_workers: jobs in a batch, at most.
         overrides_of: the overrides of a segment's job.
         folders: who has which folder.
-        sweep_dir: what the jobs' folders are relative to.
+        signals: asked to interrupt a launch at once.
     """
 
     def __init__(
         self,
         launcher: Launcher,
+        n_workers: int,
         overrides_of: Callable[[Segment, Trial], list[str]],
         folders: JobFolders,
-        sweep_dir: Path,
+        signals: StopSignals,
     ) -> None:
+        self.n_workers = n_workers
         self._launcher = launcher
         self._overrides_of = overrides_of
         self._folders = folders
-        self._sweep_dir = sweep_dir
+        self._signals = signals
         self._queue: list[Job] = []
 
-    def submit(self, segment: Segment, trial: Trial) -> Future[SegmentResult]:
-        """A future that is done after the next `wait`."""
+    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
         future: Future[SegmentResult] = Future()
         overrides = self._overrides_of(segment, trial)
         conflict = self._folders.conflict(segment.trial, overrides)
@@ -56,12 +57,15 @@ class BatchLauncher:
             self._queue.append((segment.trial, overrides, future))
         return future
 
-    def wait(self, futures: Collection[Future[SegmentResult]]) -> Collection[Future[SegmentResult]]:
-        """Launches the batch; all of the futures are done then."""
+    def wait(self, futures: Futures, timeout_s: float) -> Futures:
         queue, self._queue = self._queue, []
-        for run in _consecutive(queue):
-            self._launch(run)
+        with self._signals.raised_at_once():
+            for run in _consecutive(queue):
+                self._launch(run)
         return futures
+
+    def cancel(self, futures: Futures) -> None:
+        """None is under way between two batches."""
 
     def _launch(self, jobs: Sequence[Job]) -> None:
         started = time.monotonic()
@@ -73,37 +77,9 @@ class BatchLauncher:
         else:
             # A launcher tells no job's own time: of several in one batch each is given that of the batch.
             duration_s = time.monotonic() - started
-            results = [segment_result(each, duration_s, self._sweep_dir) for each in returns]
+            results = [segment_result(each, duration_s) for each in returns]
         for (_, _, future), result in zip(jobs, results, strict=True):
             future.set_result(result)
-
-
-def segment_result(job_return: JobReturn, duration_s: float, sweep_dir: Path) -> SegmentResult:
-    """What came of a job, in the tuner's words."""
-    assert job_return.hydra_cfg is not None
-    folder = Path(job_return.hydra_cfg.hydra.runtime.output_dir)
-    relative = str(folder.relative_to(sweep_dir)) if folder.is_relative_to(sweep_dir) else str(folder)
-    if job_return.status is not JobStatus.COMPLETED:
-        return SegmentResult(duration_s, failure=_failure(folder, job_return._return_value), folder=relative)
-    try:
-        value = float(job_return.return_value)
-    except (TypeError, ValueError):
-        failure = f"the objective returned {_short(job_return.return_value)}; it must return a number"
-        return SegmentResult(duration_s, failure=failure, folder=relative)
-    return SegmentResult(duration_s, value, folder=relative)
-
-
-def _failure(folder: Path, error: Any) -> str:
-    """The traceback that the job left in its folder, since one that comes back from another process is cut short."""
-    file = folder / job_folder.FAILURE
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    return "".join(traceback.format_exception(error))
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _consecutive(queue: Sequence[Job]) -> list[list[Job]]:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
 
 from hposweep import job_folder
+from hposweep.trial import SegmentResult
 
 log = logging.getLogger(__name__)
 
@@ -68,3 +70,32 @@ def output_to(path: Path) -> Iterator[None]:
         for descriptor, copy in zip((1, 2), saved, strict=True):
             os.dup2(copy, descriptor)
             os.close(copy)
+
+
+def segment_result(job_return: JobReturn, duration_s: float) -> SegmentResult:
+    """What came of a job, in the tuner's words; the folder is relative to the sweep's."""
+    hydra_config = job_return.hydra_cfg
+    assert hydra_config is not None
+    folder = Path(hydra_config.hydra.runtime.output_dir)
+    relative = os.path.relpath(folder, str(hydra_config.hydra.sweep.dir))
+    if job_return.status is not JobStatus.COMPLETED:
+        return SegmentResult(duration_s, failure=_failure(folder, job_return._return_value), folder=relative)
+    try:
+        value = float(job_return.return_value)
+    except (TypeError, ValueError):
+        failure = f"the objective returned {_short(job_return.return_value)}; it must return a number"
+        return SegmentResult(duration_s, failure=failure, folder=relative)
+    return SegmentResult(duration_s, value, folder=relative)
+
+
+def _failure(folder: Path, error: Any) -> str:
+    """The traceback that the job left in its folder, since one that comes back from another process is cut short."""
+    file = folder / job_folder.FAILURE
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    return "".join(traceback.format_exception(error))
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -6,7 +6,6 @@ import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import hydra.utils
@@ -18,15 +17,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hposweep.errors import ConfigError, nearest
 from hposweep.hydra_glue import full_errors, provenance, sweep_folder
-from hposweep.hydra_glue.batches import BatchLauncher
+from hposweep.hydra_glue.batches import BatchWorkers
 from hposweep.hydra_glue.composition import CachingConfigLoader
 from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
+from hposweep.hydra_glue.stop_signals import StopSignals
 from hposweep.journal import FinalEnded, Journal
 from hposweep.results import summary, tables
 from hposweep.search_space import Choice, Configuration, trial_seed
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
-from hposweep.tuner import COMPLETE, INTERRUPTED, Tuner
+from hposweep.tuner import COMPLETE, INTERRUPTED, POLL_S, TIME_BUDGET_OVER, Tuner, Workers
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,6 @@ LARGEST_SEED = 2**32 - 1
 N_SHOWN_IN_DRY_RUN = 5
 
 EXIT_STOPPED_EARLY = 3
-EXIT_INTERRUPTED = 130
 
 
 class HydraSweep:
@@ -101,33 +100,40 @@ class HydraSweep:
         def overrides_of(segment: Segment, trial: Trial) -> list[str]:
             return self._overrides(parsed, trial, segment.target_epoch)
 
-        batch_size = self._batch_size(launcher)
-        folders = sweep_folder.JobFolders(self._hydra_context.config_loader, self._config)
-        batches = BatchLauncher(launcher, overrides_of, folders, sweep_dir)
+        signals = StopSignals()
         tuner = Tuner(
             searcher=searcher,
             scheduler=scheduler,
             journal=Journal.open(sweep_dir),
-            submit=batches.submit,
-            wait=batches.wait,
-            n_workers=batch_size,
+            workers=self._workers(launcher, overrides_of, signals),
+            stop_request=signals,
             n_trials=options["n_trials"],
             seed=options["seed"],
             trial_seed=seed_of,
             metric=options["metric"],
             direction=direction,
             max_failure_rate=options["max_failure_rate"],
+            max_retries=options["max_retries"],
+            trial_timeout_s=options["trial_timeout"],
+            time_budget_s=options["time_budget"],
         )
-        try:
-            reason = tuner.run()
-            self._run_final_job(tuner, launcher, parsed, folders, sweep_dir)
-        except KeyboardInterrupt:
-            reason = INTERRUPTED
+        with signals:
+            try:
+                reason = tuner.run()
+                if reason == COMPLETE:
+                    self._run_final_job(tuner, launcher, parsed, signals)
+            except KeyboardInterrupt:
+                reason = INTERRUPTED
+            finally:
+                self._stop(launcher)
         tables.tidy_checkpoints(sweep_dir, tuner.history, keep_all=self._keeps_checkpoints())
         tables.write(sweep_dir, tuner.history, options["final_metric"])
         summary.print_end(sweep_dir, tuner.history, options["final_metric"], self._winner_command(parsed, tuner))
         if reason == INTERRUPTED:
-            return EXIT_INTERRUPTED
+            return signals.exit_code
+        if reason == TIME_BUDGET_OVER:
+            log.warning("%s; the same command goes on with it", reason)
+            return 0
         if reason != COMPLETE:
             log.error("the sweep stopped early: %s", reason)
             return EXIT_STOPPED_EARLY
@@ -149,6 +155,13 @@ class HydraSweep:
         size = options["max_batch_size"]
         if size is not None and size < 1:
             raise ConfigError(f"hydra.sweeper.max_batch_size: must be at least 1, or null for no limit, got {size}")
+        if options["max_retries"] < 0:
+            raise ConfigError(f"hydra.sweeper.max_retries: must be at least 0, got {options['max_retries']}")
+        for key in ("trial_timeout", "time_budget"):
+            if options[key] is not None and not options[key] > 0:
+                raise ConfigError(
+                    f"hydra.sweeper.{key}: must be above 0 seconds, or null for no limit, got {options[key]}"
+                )
         direction = options["direction"]
         if OmegaConf.is_list(direction) or isinstance(direction, list):
             raise ConfigError(
@@ -256,6 +269,23 @@ class HydraSweep:
     def _keeps_checkpoints(self) -> bool:
         return bool(OmegaConf.select(self._config, "trainer.keep_checkpoints", default=False))
 
+    def _workers(
+        self, launcher: Launcher, overrides_of: Callable[[Segment, Trial], list[str]], signals: StopSignals
+    ) -> Workers:
+        """What runs the segments: each by itself on our own launcher, in batches on any other."""
+        folders = sweep_folder.JobFolders(self._hydra_context.config_loader, self._config)
+        local = getattr(launcher, "local_launcher", None)
+        if local is not None:
+            from hposweep.hydra_glue.local_launcher import LocalWorkers
+
+            return LocalWorkers(local, overrides_of, folders)
+        return BatchWorkers(launcher, self._batch_size(launcher), overrides_of, folders, signals)
+
+    def _stop(self, launcher: Launcher) -> None:
+        local = getattr(launcher, "local_launcher", None)
+        if local is not None:
+            local.stop()
+
     def _batch_size(self, launcher: Launcher) -> int:
         """How many jobs go to the launcher at once: one where it runs them one after the other anyway."""
         size = self._options["max_batch_size"]
@@ -268,8 +298,7 @@ class HydraSweep:
         tuner: Tuner,
         launcher: Launcher,
         parsed: ParsedOverrides,
-        folders: sweep_folder.JobFolders,
-        sweep_dir: Path,
+        signals: StopSignals,
     ) -> None:
         """One more job on the winner, once."""
         final_overrides, winner = self._options["final_overrides"], tuner.history.incumbent
@@ -281,9 +310,11 @@ class HydraSweep:
             overrides = self._overrides(parsed, trial, segment.target_epoch)
             return [*overrides, *final_overrides, "hydra.output_subdir=null"]
 
-        batches = BatchLauncher(launcher, overrides_of, folders, sweep_dir)
-        future = batches.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), winner)
-        batches.wait([future])
+        workers = self._workers(launcher, overrides_of, signals)
+        future = workers.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), winner, None)
+        while not workers.wait([future], POLL_S):
+            if signals.is_made:
+                raise KeyboardInterrupt
         result: SegmentResult = future.result()
         value = result.value if result.value is not None and math.isfinite(result.value) else None
         tuner.record(FinalEnded(winner.number, value, result.failure))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,9 +110,6 @@ def configure_tensorflow(threads: int, use_gpu: bool) -> None:
     Raises:
         ConfigError: if this process already computes with another number of threads.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Off by default on some processors, where it makes convolutions three times slower; results would differ with it.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import tensorflow as tf
 
     try:

@@ -1,0 +1,41 @@
+"""The first module that our forkserver imports, and nobody else: what it does at import is meant for that process.
+
+It leaves the controller's process group, so that Ctrl-C reaches the controller alone, and keeps what libraries print
+while they are imported off the terminal. Workers get their terminal back by `restore_output`.
+"""
+
+import os
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
+
+_output: tuple[int, int] | None = None
+
+
+def restore_output() -> None:
+    """Gives the process that was forked from here the output of the controller."""
+    global _output
+    if _output is not None:
+        for descriptor, saved in zip((1, 2), _output, strict=True):
+            os.dup2(saved, descriptor)
+            os.close(saved)
+        _output = None
+
+
+def _prepare() -> None:
+    global _output
+    del os.environ["HPOSWEEP_FORKSERVER"]
+    os.setsid()
+    _output = (os.dup(1), os.dup(2))
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    os.close(silence)
+    # The scan for plugins takes longer than most trials of a small objective.
+    setup_globals()
+    Plugins.instance()
+
+
+# multiprocessing.forkserver runs preloads as plain imports.
+if os.environ.get("HPOSWEEP_FORKSERVER") == "1":
+    _prepare()

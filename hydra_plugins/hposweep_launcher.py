@@ -1,0 +1,41 @@
+"""The local launcher as Hydra finds it: thin, and light at import, since every Hydra app imports it at its start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class HposweepLauncherConf:
+    """The launcher's keys, `hydra.launcher.*`."""
+
+    _target_: str = "hydra_plugins.hposweep_launcher.HposweepLauncher"
+    n_workers: int | None = None
+    threads: int = 1
+    preload: list[str] = field(default_factory=list)
+    max_worker_memory_mb: float = 4000.0
+
+
+class HposweepLauncher(Launcher):
+    """Hands jobs over to `hposweep.hydra_glue.local_launcher`; our sweeper takes them there one by one."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hposweep.hydra_glue.local_launcher import LocalLauncher
+
+        self.local_launcher = LocalLauncher(**self.options)
+        self.local_launcher.setup(hydra_context, task_function, config)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        return self.local_launcher.launch(job_overrides, initial_job_idx)
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="hposweep", node=HposweepLauncherConf, provider="hposweep")
