@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import fcntl
 import json
 import math
 import os
+import platform
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -39,12 +41,13 @@ class Event:
 
 @dataclass(frozen=True)
 class SweepStarted(Event):
-    """The first line."""
+    """A controller starts: the first line of the journal, and again at each resume."""
 
     n_trials: int
     seed: int
     metric: str
     direction: Direction
+    controller: str = field(default_factory=lambda: f"process {os.getpid()} on {platform.node()}")
     schema: int = SCHEMA
 
 
@@ -204,28 +207,60 @@ class History:
 
 
 class Journal:
-    """Appends events to the file of a sweep; each is on disk when `append` returns."""
+    """Appends events to the file of a sweep; each is on disk when `append` returns.
+
+    One controller at a time: the file is locked until it is closed or its process ends, however that happens.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = open(path, "ab")  # noqa: SIM115 (open as long as the sweep)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise ConfigError(f"{path.parent}: is being run by {_controller_of(path.parent)}") from None
+        self._cut_torn_line()
 
     @classmethod
     def open(cls, sweep_dir: Path) -> Self:
-        """The journal of the sweep in this folder, new or to be continued; a torn last line is cut first."""
-        path = sweep_dir / FILE_NAME
-        if path.exists():
-            cut_torn_line(path)
-        return cls(path)
+        """The journal of the sweep in this folder, new or to be continued; a torn last line is cut first.
+
+        Raises:
+            ConfigError: if another controller has it.
+        """
+        return cls(sweep_dir / FILE_NAME)
 
     def append(self, *events: Event) -> None:
-        """Writes events that arrived together, with one flush to disk."""
-        self._file.write("".join(f"{to_line(event)}\n" for event in events).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Writes events that arrived together, with one flush to disk.
+
+        Raises:
+            OSError: if they can't be written, since the disk is full, say; then none of them counts.
+        """
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.write("".join(f"{to_line(event)}\n" for event in events).encode())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), size)
+            raise
 
     def close(self) -> None:
         self._file.close()
+
+    def _cut_torn_line(self) -> None:
+        """Cuts what stands behind the last line's end, so that the next event isn't glued to it."""
+        content = self.path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.ftruncate(self._file.fileno(), end)
+            os.fsync(self._file.fileno())
+
+
+def _controller_of(sweep_dir: Path) -> str:
+    starts = [event for event in read_events(sweep_dir) if isinstance(event, SweepStarted)]
+    return f"{starts[-1].controller}, since {starts[-1].time}" if starts else "another process"
 
 
 def read_events(sweep_dir: Path) -> Iterator[Event]:
@@ -258,13 +293,3 @@ def replay(events: Iterable[Event]) -> History:
     for event in events:
         history.apply(event)
     return history
-
-
-def cut_torn_line(path: Path) -> None:
-    """Cuts what stands behind the last line's end, so that the next event isn't glued to it."""
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        with open(path, "r+b") as file:
-            file.truncate(end)
-            os.fsync(file.fileno())

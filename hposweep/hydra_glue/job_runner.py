@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import hydra.version
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, _flush_loggers, configure_log, env_override
@@ -32,7 +33,9 @@ def run_job(hydra_context: HydraContext, task_function: TaskFunction, config: Di
     Raises:
         BaseException: what is no Exception comes out of the task function as it is.
     """
-    if hydra.__version__ != KNOWN_VERSION or not hasattr(yaml, "CDumper"):
+    # Before version_base 1.2 a job changed its folder unless told not to, with a warning that is Hydra's to give.
+    is_old_style = config.hydra.job.chdir is None and not hydra.version.base_at_least("1.2")
+    if hydra.__version__ != KNOWN_VERSION or is_old_style or not hasattr(yaml, "CDumper"):
         return hydras_run_job(
             hydra_context=hydra_context,
             task_function=task_function,

@@ -20,9 +20,9 @@ FILE_NAME = "sweep.yaml"
 PACKAGES = ("hposweep", "hydra-core", "omegaconf", "numpy", "scipy", "tensorflow", "keras", "d2l")
 
 
-def write(sweep_dir: Path, config: DictConfig, search_space: SearchSpace) -> None:
-    """Writes the file; of versions those of the packages that are installed."""
-    record = {
+def record_of(config: DictConfig, search_space: SearchSpace) -> dict[str, Any]:
+    """What the file of this sweep holds; of versions those of the packages that are installed."""
+    return {
         "command": program(),
         "overrides": {
             "task": OmegaConf.to_container(config.hydra.overrides.task),
@@ -37,7 +37,13 @@ def write(sweep_dir: Path, config: DictConfig, search_space: SearchSpace) -> Non
         # Interpolations stay as they are: they are part of what the user wrote.
         "config": OmegaConf.to_container(config, resolve=False, enum_to_str=True),
     }
-    (sweep_dir / FILE_NAME).write_text(OmegaConf.to_yaml(OmegaConf.create(record)), encoding="utf-8")
+
+
+def write(sweep_dir: Path, record: dict[str, Any]) -> None:
+    """Writes the file, whole or not at all."""
+    temporary = sweep_dir / f"{FILE_NAME}.tmp"
+    temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(record)), encoding="utf-8")
+    temporary.replace(sweep_dir / FILE_NAME)
 
 
 def program() -> str:

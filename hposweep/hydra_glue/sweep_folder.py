@@ -8,7 +8,6 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hposweep import journal
 from hposweep.errors import ConfigError
 
 KEY = "hydra.sweep.dir"
@@ -16,37 +15,37 @@ SUBDIR_KEY = "hydra.sweep.subdir"
 
 
 def claim(config: DictConfig) -> Path:
-    """Makes the folder that `hydra.sweep.dir` names, for this sweep alone, and returns its absolute path.
+    """Makes the folder that `hydra.sweep.dir` names, or takes the one that is there, and returns its absolute path.
 
     A folder named by the time of day gets `-2` and so on where another sweep, in the same second, has it already. The
     config then names the folder that was taken, also for launchers that compose again.
 
     Raises:
-        ConfigError: if the folder holds a sweep, or can't be made.
+        ConfigError: if the folder can't be made.
     """
     text = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"])  # type: ignore[call-overload, index]
     wanted = Path(str(config.hydra.sweep.dir))
-    is_named_by_the_time = "${now:" in text
-    folder, number = wanted, 1
     try:
-        while True:
-            if not is_named_by_the_time and _is_free(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                break
-            if is_named_by_the_time:
-                try:
-                    folder.mkdir(parents=True)
-                    break
-                except FileExistsError:
-                    number += 1
-                    folder = wanted.with_name(f"{wanted.name}-{number}")
+        folder = _new_folder(wanted) if "${now:" in text else wanted
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"{KEY}: {folder} can't be made ({error.strerror}); name a folder that can be written"
+            f"{KEY}: {wanted} can't be made ({error.strerror}); name a folder that can be written"
         ) from None
     if folder != wanted:
         name_folder(config, folder)
     return folder.resolve()
+
+
+def _new_folder(wanted: Path) -> Path:
+    folder, number = wanted, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
 
 
 def name_folder(config: DictConfig, folder: Path) -> None:
@@ -97,9 +96,3 @@ class JobFolders:
 def subdir_text(config: DictConfig) -> str:
     """`hydra.sweep.subdir` as it was written."""
     return str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[call-overload, index]
-
-
-def _is_free(folder: Path) -> bool:
-    if (folder / journal.FILE_NAME).exists():
-        raise ConfigError(f"{KEY}: {folder} holds a sweep already; name another folder")
-    return True

@@ -16,13 +16,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hposweep.errors import ConfigError, nearest
-from hposweep.hydra_glue import full_errors, provenance, sweep_folder
+from hposweep.hydra_glue import full_errors, provenance, resume, sweep_folder
 from hposweep.hydra_glue.batches import BatchWorkers
 from hposweep.hydra_glue.composition import CachingConfigLoader
 from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
 from hposweep.hydra_glue.stop_signals import StopSignals
-from hposweep.journal import FinalEnded, Journal
+from hposweep.journal import FinalEnded, Journal, read_events, replay
 from hposweep.results import summary, tables
 from hposweep.search_space import Choice, Configuration, trial_seed
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
@@ -93,8 +93,21 @@ class HydraSweep:
             hydra_context=self._hydra_context, task_function=as_job(self._task_function), config=self._config
         )
         sweep_dir = sweep_folder.claim(self._config)
+        journal = Journal.open(sweep_dir)
+        events = list(read_events(sweep_dir))
+        record = provenance.record_of(self._config, parsed.search_space)
+        if events:
+            recorded = provenance.read(sweep_dir)
+            resume.check_same_sweep(recorded, record, str(self._config.hydra.sweep.dir))
+            record = {**recorded, **{key: record[key] for key in ("n_trials", "overrides", "config")}}
+            history = replay(events)
+            resume.check_number_of_trials(history, options["n_trials"])
+            if resume.is_finished(history, options["n_trials"], options["final_overrides"] is not None):
+                log.info("the sweep is finished: %d trials; more n_trials extend it", len(history.trials))
+                return 0
+            log.info("resuming: %d of %d trials have ended", history.n_ended, options["n_trials"])
         OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
-        provenance.write(sweep_dir, self._config, parsed.search_space)
+        provenance.write(sweep_dir, record)
         summary.print_search_space(parsed.search_space)
 
         def overrides_of(segment: Segment, trial: Trial) -> list[str]:
@@ -104,7 +117,7 @@ class HydraSweep:
         tuner = Tuner(
             searcher=searcher,
             scheduler=scheduler,
-            journal=Journal.open(sweep_dir),
+            journal=journal,
             workers=self._workers(launcher, overrides_of, signals),
             stop_request=signals,
             n_trials=options["n_trials"],
@@ -117,6 +130,7 @@ class HydraSweep:
             trial_timeout_s=options["trial_timeout"],
             time_budget_s=options["time_budget"],
         )
+        tuner.replay(events)
         with signals:
             try:
                 reason = tuner.run()
@@ -302,7 +316,7 @@ class HydraSweep:
     ) -> None:
         """One more job on the winner, once."""
         final_overrides, winner = self._options["final_overrides"], tuner.history.incumbent
-        if final_overrides is None or winner is None:
+        if final_overrides is None or winner is None or resume.is_final_done(tuner.history):
             return
 
         def overrides_of(segment: Segment, trial: Trial) -> list[str]:

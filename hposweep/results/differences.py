@@ -37,13 +37,13 @@ def differences(
     environment = [
         Difference(f"{name} {line}", matters=False)
         for name in ("versions", "platform")
-        for line in _unequal("", first_record[name], second_record[name])
+        for line in unequal_leaves("", first_record[name], second_record[name])
     ]
     commits = [first_record.get("commit"), second_record.get("commit")]
     commit = [Difference(f"commit: {commits[0]} -> {commits[1]}", matters=False)] if commits[0] != commits[1] else []
     config = [
         Difference(f"config {line}", matters=True)
-        for line in _unequal("", first_record["config"], second_record["config"])
+        for line in unequal_leaves("", first_record["config"], second_record["config"])
         if not line.startswith(NAMES_OF_THE_FOLDER)
     ]
     one, other = replay(read_events(first)), replay(read_events(second))
@@ -63,7 +63,7 @@ def _of_trials(
         yield Difference(f"trial {number}: only in {first if number in one.trials else second}", matters=True)
         return
     trial, again = one.trials[number], other.trials[number]
-    for line in _unequal("", trial.configuration, again.configuration):
+    for line in unequal_leaves("", trial.configuration, again.configuration):
         yield Difference(f"trial {number}: configuration {line}", matters=True)
     if trial.seed != again.seed:
         yield Difference(f"trial {number}: seed {trial.seed} -> {again.seed}", matters=True)
@@ -85,7 +85,7 @@ def _of_curves(trial: Trial, first: Path, again: Trial, second: Path) -> Iterato
         results, results_again = (
             {name: repr(value) for name, value in each.items() if name not in NO_RESULT} for each in (row, row_again)
         )
-        for line in _unequal("", results, results_again):
+        for line in unequal_leaves("", results, results_again):
             yield Difference(f"trial {trial.number}: learning curve, epoch {row['epoch']}, {line}", matters=True)
 
 
@@ -111,7 +111,7 @@ def _of_values(what: str, value: float | None, again: float | None, tolerance: f
     )
 
 
-def _unequal(prefix: str, one: Any, other: Any) -> Iterator[str]:
+def unequal_leaves(prefix: str, one: Any, other: Any) -> Iterator[str]:
     """A line for each leaf in which two trees of values differ."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in dict.fromkeys([*one, *other]):
@@ -121,6 +121,6 @@ def _unequal(prefix: str, one: Any, other: Any) -> Iterator[str]:
             elif key not in one:
                 yield f"{path}: absent -> {other[key]!r}"
             else:
-                yield from _unequal(path, one[key], other[key])
+                yield from unequal_leaves(path, one[key], other[key])
     elif one != other or type(one) is not type(other):
         yield f"{prefix}: {one!r} -> {other!r}"

@@ -1,0 +1,43 @@
+"""`python -m hposweep resume outputs/<sweep>`: takes up an unfinished sweep, or extends a finished one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
+from hposweep.hydra_glue import provenance
+
+OPTIONS = {
+    "--n-trials": ("hydra.sweeper.n_trials", "trials in all; more of them extend the sweep"),
+    "--time-budget": ("hydra.sweeper.time_budget", "seconds after which this run stops"),
+    "--n-workers": ("hydra.launcher.n_workers", "worker processes"),
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command that started the sweep, with its folder; does not return."""
+    parser = argparse.ArgumentParser("hposweep resume", description=__doc__)
+    add_sweep_argument(parser)
+    for option, (_, text) in OPTIONS.items():
+        parser.add_argument(option, help=text)
+    arguments = vars(parser.parse_args(words))
+    folder: Path = chosen_sweep(arguments["sweep"])
+    overrides = resuming_overrides(folder)
+    for option, (key, _) in OPTIONS.items():
+        value = arguments[option.removeprefix("--").replace("-", "_")]
+        if value is not None:
+            overrides.append(f"{key}={value}")
+    program = shlex.split(provenance.read(folder)["command"])[1:]
+    # In place of this process: signals, output and exit code are the sweep's own.
+    os.execv(sys.executable, [sys.executable, *program, "--multirun", *overrides])  # noqa: S606
+
+
+def resuming_overrides(folder: Path) -> list[str]:
+    """The overrides with which the sweep in this folder was started, and the folder itself."""
+    recorded = provenance.read(folder)["overrides"]
+    return [*recorded["task"], *recorded["hydra"], f"hydra.sweep.dir={folder}"]

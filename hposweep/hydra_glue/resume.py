@@ -1,0 +1,67 @@
+"""Taking up a sweep again: only the same one, with what may differ."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from hposweep.errors import ConfigError
+from hposweep.journal import History
+from hposweep.results.differences import NAMES_OF_THE_FOLDER, unequal_leaves
+from hposweep.trial import TrialState
+
+log = logging.getLogger(__name__)
+
+# How a sweep is run, and not what it is.
+MAY_DIFFER = (
+    *NAMES_OF_THE_FOLDER,
+    *(
+        f"hydra.sweeper.{key}"
+        for key in ("n_trials", "time_budget", "trial_timeout", "max_retries", "max_failure_rate")
+    ),
+    *(f"hydra.{key}" for key in ("launcher", "job_logging", "hydra_logging", "verbose", "env", "overrides", "job.id")),
+    # Another launcher has another name there.
+    "hydra.runtime.choices.hydra/launcher",
+)
+
+
+def check_same_sweep(recorded: Mapping[str, Any], wanted: Mapping[str, Any], folder: str) -> None:
+    """Compares what `sweep.yaml` holds with what it would hold now.
+
+    Raises:
+        ConfigError: with all differences, if another sweep stands in the folder.
+    """
+    lines = [
+        line for line in unequal_leaves("", recorded["config"], wanted["config"]) if not line.startswith(MAY_DIFFER)
+    ]
+    lines += [f"search space: {line}" for line in unequal_leaves("", recorded["search_space"], wanted["search_space"])]
+    if lines:
+        raise ConfigError(
+            f"hydra.sweep.dir: {folder} holds another sweep; {'; '.join(lines)}. "
+            "Name another folder, or resume it as it was"
+        )
+    for line in unequal_leaves("", recorded["versions"], wanted["versions"]):
+        log.warning("this sweep began with other versions: %s", line)
+
+
+def check_number_of_trials(history: History, n_trials: int) -> None:
+    """Raises a ConfigError if the sweep has more trials already."""
+    if n_trials < len(history.trials):
+        raise ConfigError(f"hydra.sweeper.n_trials: the sweep has {len(history.trials)} trials already, got {n_trials}")
+
+
+def is_finished(history: History, n_trials: int, has_final_job: bool) -> bool:
+    """Whether nothing is left to do."""
+    if len(history.trials) < n_trials:
+        return False
+    if any(trial.state in (TrialState.RUNNING, TrialState.INTERRUPTED) for trial in history.trials.values()):
+        return False
+    return not has_final_job or history.incumbent is None or is_final_done(history)
+
+
+def is_final_done(history: History) -> bool:
+    """Whether the winner had its last job already."""
+    return (
+        history.final is not None and history.incumbent is not None and history.final.trial == history.incumbent.number
+    )

@@ -1,0 +1,269 @@
+"""Real processes that really die: workers and controllers, and what is left of the sweep."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+N = "hydra.sweeper.n_trials"
+UNLUCKY_APP = """
+import math, os, signal, sys, time
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    if HydraConfig.get().job.num == 3:
+        if cfg.text == "raise": raise ValueError("three")
+        if cfg.text == "diverge": return math.nan
+        if cfg.text == "kill": os.kill(os.getpid(), signal.SIGKILL)
+        if cfg.text == "exit": os._exit(4)
+        if cfg.text == "sys.exit": sys.exit(4)
+        if cfg.text == "hang":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(1000)
+    return cfg.x
+
+# No guard on purpose: workers must not run the script again.
+main()
+"""
+LUCK = [
+    pytest.param("raise", "FAILED", "1", "ValueError: three", id="raises"),
+    pytest.param("diverge", "DIVERGED", "1", "", id="returns NaN"),
+    pytest.param("kill", "FAILED", "3", "the worker process was killed by SIGKILL", id="kills itself"),
+    pytest.param("exit", "FAILED", "3", "the worker process exited with code 4", id="exits"),
+    pytest.param("sys.exit", "FAILED", "1", "SystemExit: 4", id="sys.exit"),
+    pytest.param("hang", "TIMED_OUT", "1", "ran longer than hydra.sweeper.trial_timeout", id="hangs"),
+]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("luck", "state", "attempts", "failure"), LUCK)
+def test_one_bad_trial_of_ten_costs_itself_alone(app, luck: str, state: str, attempts: str, failure: str) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", UNLUCKY_APP)
+    words = [f"{N}=10", "x=interval(0,4)", "hydra.launcher.n_workers=2", "hydra/launcher=hposweep", f"text={luck}"]
+    done = app.sweep(*words, "hydra.sweeper.trial_timeout=2")
+    assert done.exit_code == 0, done.err + done.out
+    table = rows(app.folder / "swept")
+    bad = table.pop(3)
+    assert {row["state"] for row in table} == {"COMPLETE"}
+    assert (bad["state"], bad["attempts"], bad["failure"]) == (state, attempts, failure)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def processes_of(session_of: Path) -> list[int]:
+    """Living processes whose working folder is this one."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                if os.readlink(process / "cwd") == str(session_of) and int(process.name) != os.getpid():
+                    found.append(int(process.name))
+            except OSError:
+                continue
+    return found
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def n_events(sweep: Path) -> int:
+    path = sweep / "journal.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def is_training(sweep: Path, since: int) -> bool:
+    """Whether a segment that started after so many events has trained an epoch and has not ended."""
+    if n_events(sweep) <= since:
+        return False
+    lines = (sweep / "journal.jsonl").read_text().splitlines()[since:]
+    events = [json.loads(line) for line in lines]
+    started = {event["trial"] for event in events if event["event"] == "segment_started"}
+    ended = {event["trial"] for event in events if event["event"] == "segment_ended"}
+    return any((sweep / "trials" / str(trial) / "learning_curve.csv").exists() for trial in started - ended)
+
+
+TRAINING = ["data.train_fraction=0.2", "trainer.max_epochs=8", f"{N}=6", "hydra.sweep.dir=swept", "model=mlp"]
+
+
+def curves(sweep: Path) -> dict[str, list[dict[str, str]]]:
+    found = {}
+    for path in sorted(sweep.glob("trials/*/learning_curve.csv")):
+        with open(path, newline="") as file:
+            found[path.parent.name] = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+    return found
+
+
+def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    words = ["-m", "hposweep", "--multirun", *TRAINING]
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed = start(tmp_path / "undisturbed", *words, "hydra.launcher.n_workers=1")
+    out, _ = undisturbed.communicate(timeout=300)
+    assert undisturbed.returncode == 0, out
+
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    for kill in ("controller", "controller", "worker"):
+        since = n_events(folder / "swept")
+        process = start(folder, *words, "hydra.launcher.n_workers=2")
+        wait_for(lambda since=since: is_training(folder / "swept", since))  # type: ignore[misc]
+        if kill == "controller":
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            wait_for(lambda: not processes_of(folder), seconds=3)
+        else:
+            # The youngest process is a worker.
+            os.kill(max(processes_of(folder)), signal.SIGKILL)
+            out, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, out
+            assert "it starts again from its checkpoint" in out
+    assert curves(folder / "swept") == curves(tmp_path / "undisturbed" / "swept")
+    same = ("trial", "state", "validation_error", "epochs", "seed", "optimizer.learning_rate")
+    tables = [[{k: row[k] for k in same} for row in rows(f / "swept")] for f in (folder, tmp_path / "undisturbed")]
+    assert tables[0] == tables[1]
+
+
+SLOW_APP = """
+import time
+import hydra
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    time.sleep(cfg.y)
+    return cfg.x
+
+if __name__ == "__main__":
+    main()
+"""
+SLOW = ["main.py", "--multirun", "hydra/sweeper=hposweep", "hydra/launcher=hposweep", "hydra.sweep.dir=swept"]
+
+
+@pytest.fixture
+def slow_app(app):  # type: ignore[no-untyped-def]
+    app.write("main.py", SLOW_APP)
+    return app
+
+
+def n_started(app) -> int:  # type: ignore[no-untyped-def]
+    path = app.folder / "swept" / "journal.jsonl"
+    return path.read_text().count('"segment_started"') if path.exists() else 0
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_signal_leaves_results_and_a_sweep_to_be_resumed(slow_app, number: int, exit_code: int) -> None:  # type: ignore[no-untyped-def]
+    words = [*SLOW, f"{N}=6", "x=interval(0,4)", "y=1", "hydra.launcher.n_workers=2"]
+    process = start(slow_app.folder, *words)
+    wait_for(lambda: n_started(slow_app) >= 3)
+    os.kill(process.pid, number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == exit_code, out
+    assert "Traceback" not in out
+    left = rows(slow_app.folder / "swept")
+    assert 2 <= len(left) < 6
+    assert {row["state"] for row in left} == {"COMPLETE"}  # a second is within the grace time
+    assert not processes_of(slow_app.folder)
+    done = start(slow_app.folder, *words)
+    out, _ = done.communicate(timeout=60)
+    assert done.returncode == 0, out
+    assert [row["state"] for row in rows(slow_app.folder / "swept")] == ["COMPLETE"] * 6
+
+
+def test_a_second_ctrl_c_stops_at_once(slow_app) -> None:  # type: ignore[no-untyped-def]
+    process = start(slow_app.folder, *SLOW, f"{N}=6", "x=interval(0,4)", "y=1000")
+    wait_for(lambda: n_started(slow_app) >= 2)
+    for _ in range(2):
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, out
+    assert {row["state"] for row in rows(slow_app.folder / "swept")} == {"INTERRUPTED"}
+    assert not processes_of(slow_app.folder)
+
+
+def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app) -> None:  # type: ignore[no-untyped-def]
+    words = [*SLOW, f"{N}=1000", "x=interval(0,4)", "y=0.3", "hydra.sweeper.time_budget=3"]
+    process = start(slow_app.folder, *words)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, out
+    n_before = len(rows(slow_app.folder / "swept"))
+    assert 2 <= n_before < 100
+    again = start(slow_app.folder, *words)
+    assert again.communicate(timeout=60) and again.returncode == 0
+    assert len(rows(slow_app.folder / "swept")) > n_before
+
+
+def test_a_second_controller_is_refused_and_the_first_is_undisturbed(slow_app) -> None:  # type: ignore[no-untyped-def]
+    words = [*SLOW, f"{N}=4", "x=interval(0,4)", "y=1"]
+    first = start(slow_app.folder, *words)
+    wait_for(lambda: n_started(slow_app) >= 2)
+    second = start(slow_app.folder, *words)
+    out, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f"is being run by process {first.pid} on " in out.splitlines()[-1]
+    out, _ = first.communicate(timeout=60)
+    assert first.returncode == 0, out
+    assert [row["state"] for row in rows(slow_app.folder / "swept")] == ["COMPLETE"] * 4
+
+
+def test_a_finished_sweep_says_so_and_more_trials_extend_it(slow_app) -> None:  # type: ignore[no-untyped-def]
+    words = ["hydra/launcher=hposweep", "x=interval(0,4)"]
+    assert slow_app.sweep(*words, f"{N}=3").exit_code == 0
+    before = (slow_app.folder / "swept" / "journal.jsonl").read_bytes()
+    done = slow_app.sweep(*words, f"{N}=3")
+    assert done.exit_code == 0
+    assert "the sweep is finished: 3 trials" in done.out
+    assert (slow_app.folder / "swept" / "journal.jsonl").read_bytes() == before
+    assert slow_app.sweep(*words, f"{N}=5").exit_code == 0
+    extended = [row["x"] for row in rows(slow_app.folder / "swept")]
+    assert slow_app.sweep(*words, f"{N}=5", "hydra.sweep.dir=fresh").exit_code == 0
+    assert extended == [row["x"] for row in rows(slow_app.folder / "fresh")]
+    fewer = slow_app.sweep(*words, f"{N}=2")
+    assert fewer.error_lines == ["hydra.sweeper.n_trials: the sweep has 5 trials already, got 2"]
+
+
+def test_another_sweep_in_the_folder_is_refused_with_the_differences(slow_app) -> None:  # type: ignore[no-untyped-def]
+    assert slow_app.sweep("hydra/launcher=hposweep", "x=interval(0,4)", f"{N}=2").exit_code == 0
+    done = slow_app.sweep("hydra/launcher=hposweep", "x=interval(0,5)", "db=postgres", f"{N}=4")
+    assert done.exit_code == 1
+    (line,) = done.error_lines
+    assert line.startswith("hydra.sweep.dir: swept holds another sweep; ")
+    assert "db.name: 'mysql' -> 'postgres'" in line
+    assert "search space: x: 'interval(0,4)' -> 'interval(0,5)'" in line
+
+
+def test_configurations_and_curves_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    found = []
+    for n_workers in (1, 3):
+        folder = tmp_path / str(n_workers)
+        folder.mkdir()
+        words = ["-m", "hposweep", "--multirun", "data.train_fraction=0.05", "trainer.max_epochs=2", f"{N}=5"]
+        process = start(folder, *words, "hydra.sweep.dir=swept", f"hydra.launcher.n_workers={n_workers}")
+        out, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, out
+        found.append((curves(folder / "swept"), [row["seed"] for row in rows(folder / "swept")]))
+    assert found[0] == found[1]
+    results = yaml.safe_load((tmp_path / "3" / "swept" / "optimization_results.yaml").read_text())
+    assert results["best_value"] < 0.9
