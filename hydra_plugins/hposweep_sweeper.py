@@ -40,6 +40,7 @@ class HposweepSweeperConf:
     trial_timeout: float | None = None
     time_budget: float | None = None
     max_batch_size: int | None = None
+    progress: str = "auto"
     params: Any = field(default_factory=_open_node)
     search_space: Any = field(default_factory=_open_node)
     searcher: Any = None

@@ -16,10 +16,8 @@ log = logging.getLogger(__name__)
 # How a sweep is run, and not what it is.
 MAY_DIFFER = (
     *NAMES_OF_THE_FOLDER,
-    *(
-        f"hydra.sweeper.{key}"
-        for key in ("n_trials", "time_budget", "trial_timeout", "max_retries", "max_failure_rate")
-    ),
+    *(f"hydra.sweeper.{key}" for key in ("n_trials", "time_budget", "trial_timeout")),
+    *(f"hydra.sweeper.{key}" for key in ("max_retries", "max_failure_rate", "progress")),
     *(f"hydra.{key}" for key in ("launcher", "job_logging", "hydra_logging", "verbose", "env", "overrides", "job.id")),
     # Another launcher has another name there.
     "hydra.runtime.choices.hydra/launcher",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import hydra.utils
@@ -23,7 +25,7 @@ from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
 from hposweep.hydra_glue.stop_signals import StopSignals
 from hposweep.journal import FinalEnded, Journal, read_events, replay
-from hposweep.results import summary, tables
+from hposweep.results import progress, summary, tables
 from hposweep.search_space import Choice, Configuration, trial_seed
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import COMPLETE, INTERRUPTED, POLL_S, TIME_BUDGET_OVER, Tuner, Workers
@@ -133,7 +135,10 @@ class HydraSweep:
         tuner.replay(events)
         with signals:
             try:
-                reason = tuner.run()
+                with progress.shown(
+                    options["progress"], tuner.history, options["n_trials"], self._folder_of(sweep_dir)
+                ):
+                    reason = tuner.run()
                 if reason == COMPLETE:
                     self._run_final_job(tuner, launcher, parsed, signals)
             except KeyboardInterrupt:
@@ -143,11 +148,9 @@ class HydraSweep:
         tables.tidy_checkpoints(sweep_dir, tuner.history, keep_all=self._keeps_checkpoints())
         tables.write(sweep_dir, tuner.history, options["final_metric"])
         summary.print_end(sweep_dir, tuner.history, options["final_metric"], self._winner_command(parsed, tuner))
-        if reason == INTERRUPTED:
+        if reason in (INTERRUPTED, TIME_BUDGET_OVER):
+            summary.print_how_to_resume(sweep_dir)
             return signals.exit_code
-        if reason == TIME_BUDGET_OVER:
-            log.warning("%s; the same command goes on with it", reason)
-            return 0
         if reason != COMPLETE:
             log.error("the sweep stopped early: %s", reason)
             return EXIT_STOPPED_EARLY
@@ -176,6 +179,9 @@ class HydraSweep:
                 raise ConfigError(
                     f"hydra.sweeper.{key}: must be above 0 seconds, or null for no limit, got {options[key]}"
                 )
+        if options["progress"] not in progress.MODES:
+            allowed = ", ".join(progress.MODES)
+            raise ConfigError(f"hydra.sweeper.progress: must be one of {allowed}, got {options['progress']!r}")
         direction = options["direction"]
         if OmegaConf.is_list(direction) or isinstance(direction, list):
             raise ConfigError(
@@ -294,6 +300,11 @@ class HydraSweep:
 
             return LocalWorkers(local, overrides_of, folders)
         return BatchWorkers(launcher, self._batch_size(launcher), overrides_of, folders, signals)
+
+    def _folder_of(self, sweep_dir: Path) -> Callable[[Trial], Path]:
+        """Where a trial that runs has its curve: known while its folder is named by its number, as by default."""
+        text = sweep_folder.subdir_text(self._config)
+        return lambda trial: sweep_dir / re.sub(r"\$\{hydra[.:]job\.num\}", str(trial.number), text)
 
     def _stop(self, launcher: Launcher) -> None:
         local = getattr(launcher, "local_launcher", None)

@@ -71,6 +71,12 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
         console.print(Text(f"The winner again: {shlex.join(command)}"), soft_wrap=True)
 
 
+def print_how_to_resume(sweep_dir: Path) -> None:
+    """The command that takes the sweep up again."""
+    command = ["python", "-m", "hposweep", "resume", str(_relative(sweep_dir))]
+    _console().print(Text(f"Not finished. It goes on with: {shlex.join(command)}"), soft_wrap=True)
+
+
 def _row(trial: Trial) -> list[Text]:
     return _texts(trial.number, f"{trial.value:.4f}", *(_shown(value) for value in trial.configuration.values()))
 

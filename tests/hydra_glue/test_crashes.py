@@ -75,7 +75,7 @@ def processes_of(session_of: Path) -> list[int]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                if os.readlink(process / "cwd") == str(session_of) and int(process.name) != os.getpid():
+                if (process / "cwd").readlink() == session_of and int(process.name) != os.getpid():
                     found.append(int(process.name))
             except OSError:
                 continue
