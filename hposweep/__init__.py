@@ -1,1 +1,5 @@
 """Hyperparameter optimization as Hydra multirun sweeps."""
+
+from hposweep.report import report
+
+__all__ = ["report"]

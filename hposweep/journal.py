@@ -235,16 +235,18 @@ class Journal:
         """Writes events that arrived together, with one flush to disk.
 
         Raises:
-            OSError: if they can't be written, since the disk is full, say; then none of them counts.
+            ConfigError: if they can't be written, since the disk is full, say; then none of them counts.
         """
         size = self._file.seek(0, os.SEEK_END)
         try:
             self._file.write("".join(f"{to_line(event)}\n" for event in events).encode())
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._file.fileno(), size)
-            raise
+            raise ConfigError(
+                f"{self.path}: can't be written ({error.strerror}); mend that, then resume the sweep"
+            ) from None
 
     def close(self) -> None:
         self._file.close()

@@ -89,6 +89,7 @@ class Tuner:
         trial_timeout_s: running seconds that a trial may use over all of its segments; None: any.
         time_budget_s: seconds after which this run of the tuner stops; None: never.
         grace_s: how long running segments may still take when the tuner is to stop.
+        observer: called whenever the history may have changed, a few times a second.
     """
 
     searcher: Searcher
@@ -107,6 +108,7 @@ class Tuner:
     grace_s: float = 5.0
     stop_request: StopRequest = field(default_factory=NoStopRequest)
     clock: Callable[[], float] = time.monotonic
+    observer: Callable[[], None] = lambda: None
     history: History = field(default_factory=History)
     _running: dict[Future[SegmentResult], Segment] = field(default_factory=dict, init=False)
     _to_continue: collections.deque[int] = field(default_factory=collections.deque, init=False)
@@ -152,6 +154,7 @@ class Tuner:
     def _collect(self, timeout_s: float) -> None:
         for future in self.workers.wait(list(self._running), timeout_s):
             self._end(self._running.pop(future), future.result())
+        self.observer()
 
     def _wind_down(self, reason: str) -> None:
         """Lets running segments end within the grace time, and cuts the others off."""

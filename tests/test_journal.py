@@ -142,6 +142,6 @@ def test_what_a_full_disk_does_not_take_leaves_no_trace(tmp_path: Path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ConfigError, match="No space left on device"):
         file.append(SweepEnded("complete"))
     assert (tmp_path / journal.FILE_NAME).read_bytes() == before

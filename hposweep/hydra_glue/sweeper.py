@@ -132,6 +132,7 @@ class HydraSweep:
             trial_timeout_s=options["trial_timeout"],
             time_budget_s=options["time_budget"],
         )
+        tuner.observer = tables.Rewriter(sweep_dir, tuner.history, options["final_metric"])
         tuner.replay(events)
         with signals:
             try:
@@ -299,6 +300,12 @@ class HydraSweep:
             from hposweep.hydra_glue.local_launcher import LocalWorkers
 
             return LocalWorkers(local, overrides_of, folders)
+        if not isinstance(launcher, BasicLauncher):
+            log.info(
+                "%s takes trials in batches: each waits for its slowest trial, no time limit is kept, and what is "
+                "under way is lost when it is interrupted; hydra/launcher=hposweep takes them one by one",
+                type(launcher).__name__,
+            )
         return BatchWorkers(launcher, self._batch_size(launcher), overrides_of, folders, signals)
 
     def _folder_of(self, sweep_dir: Path) -> Callable[[Trial], Path]:

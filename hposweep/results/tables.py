@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from hposweep.trial import Trial, TrialState, best
 
 TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
+SECONDS_BETWEEN_TABLES = 10.0
 
 
 def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
@@ -25,6 +28,27 @@ def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
     _replace(sweep_dir / TRIALS_FILE, trials_csv(sweep_dir, history))
     results = optimization_results(sweep_dir, history, final_metric)
     _replace(sweep_dir / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False, allow_unicode=True))
+
+
+class Rewriter:
+    """Writes the tables anew now and then while the sweep runs: for who looks, and for after a kill.
+
+    Never more than a twentieth of the time, however many trials there are.
+    """
+
+    def __init__(
+        self, sweep_dir: Path, history: History, final_metric: str | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sweep_dir, self._history, self._final_metric, self._clock = sweep_dir, history, final_metric, clock
+        self._due_at = clock() + SECONDS_BETWEEN_TABLES
+
+    def __call__(self) -> None:
+        started = self._clock()
+        if started < self._due_at:
+            return
+        write(self._sweep_dir, self._history, self._final_metric)
+        ended = self._clock()
+        self._due_at = ended + max(SECONDS_BETWEEN_TABLES, 20 * (ended - started))
 
 
 def trials_csv(sweep_dir: Path, history: History) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from d2l import tensorflow as d2l
 
 from hposweep import job_folder, learning_curve
+from hposweep.report import report_to, start_clock
 from hposweep.training import checkpoint
 from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.data import ArrayData
@@ -21,6 +21,7 @@ from hposweep.training.program import Program, ProgramCache
 
 log = logging.getLogger(__name__)
 
+METRIC = "validation_error"
 PROGRAMS = ProgramCache()
 
 
@@ -88,22 +89,21 @@ class HPOTrainer(d2l.Trainer):
 
     def fit_epoch(self) -> None:
         """One pass over the training data, in the order that (trial seed, epoch) gives, and its row of the curve."""
-        started = time.monotonic()
+        start_clock(self.folder)
         n_train = self.data.n_train
         order = np.random.default_rng([self.model.seed, self.epoch]).permutation(n_train).astype(np.int32)
         train_loss, train_error = self.program.train_epoch(self.train_examples, order)
         validation_loss, validation_error = self.program.evaluate(self.val_examples)
         self.epoch += 1
         self._last_row = {
-            "epoch": self.epoch,
             "train_loss": train_loss,
             "train_error": train_error,
             "validation_loss": validation_loss,
             "validation_error": validation_error,
-            "seconds": time.monotonic() - started,
         }
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
-        learning_curve.append_row(self.curve_path, self._last_row)
+        metrics = {name: value for name, value in self._last_row.items() if name != METRIC}
+        report_to(self.folder, self.epoch, validation_error, METRIC, **metrics)
         log.info("epoch %d: loss %.4f, validation error %.4f", self.epoch, train_loss, validation_error)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
         if is_due or self.epoch == self.max_epochs or self.has_diverged():

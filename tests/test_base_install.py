@@ -1,0 +1,77 @@
+"""The base package tunes somebody else's app in an environment of its own, with nothing of Keras or TensorFlow."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SWEEP = ["main.py", "--multirun", "hydra/sweeper=hposweep", "hydra/launcher=hposweep", "hydra.sweep.dir=swept"]
+SPACE = ["learning_rate=tag(log,interval(1e-4,1))", "n_steps=int(interval(5,50))", "hydra.sweeper.n_trials=20"]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a new environment with the base package, in the versions of the lock."""
+    folder = tmp_path_factory.mktemp("base")
+    uv = Path(sys.executable).with_name("uv")
+    env = {**os.environ, "UV_SYSTEM_CERTS": "1"}
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True, env=env)
+    python = folder / "venv" / "bin" / "python"
+    locked = (ROOT / "requirements" / "lock.txt").read_text().splitlines()
+    pins = [line.split()[0] for line in locked if line and not line.startswith((" ", "#"))]
+    (folder / "constraints.txt").write_text("\n".join(pins) + "\n")
+    install = [uv, "pip", "install", "--quiet", "--python", python, "--constraints", folder / "constraints.txt", ROOT]
+    subprocess.run(install, check=True, env=env)
+    return python
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "examples" / "any_hydra_app", tmp_path / "app")
+    return tmp_path / "app"
+
+
+def rows(app: Path) -> list[dict[str, str]]:
+    with open(app / "swept" / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_nothing_of_keras_is_installed(python: Path) -> None:
+    code = "import importlib.util as u; print([n for n in ('tensorflow', 'keras', 'd2l', 'pandas') if u.find_spec(n)])"
+    assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_three_file_app_is_tuned(python: Path, app: Path) -> None:
+    subprocess.run([python, *SWEEP, *SPACE], cwd=app, check=True, capture_output=True)
+    table = rows(app)
+    assert [row["state"] for row in table] == ["COMPLETE"] * 20
+    assert (app / "swept" / "optimization_results.yaml").exists()
+    for number in range(20):
+        assert (app / "swept" / str(number) / ".hydra" / "config.yaml").exists()
+
+
+def test_it_is_resumed_after_a_kill(python: Path, app: Path) -> None:
+    main = app / "main.py"
+    main.write_text(
+        main.read_text().replace("    x, y = 3.0, 2.0\n", "    import time; time.sleep(0.3)\n    x, y = 3.0, 2.0\n")
+    )
+    killed = subprocess.Popen([python, *SWEEP, *SPACE], cwd=app, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    journal = app / "swept" / "journal.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.read_text().count('"segment_ended"') >= 4):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    resumed = subprocess.run([python, *SWEEP, *SPACE], cwd=app, check=True, capture_output=True, text=True)
+    assert "resuming: " in resumed.stdout
+    starts = [line for line in journal.read_text().splitlines() if '"segment_started"' in line]
+    assert len(starts) <= 20 + (os.cpu_count() or 1)
+    assert [row["state"] for row in rows(app)] == ["COMPLETE"] * 20
