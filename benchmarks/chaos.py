@@ -1,0 +1,194 @@
+"""A sweep of real trainings whose controller and workers are killed again and again, against one that is left alone.
+
+    python benchmarks/chaos.py [--controllers 20] [--workers 5] [--seed 0]
+
+Each kill is a SIGKILL at a random moment while at least one trial is RUNNING. After each kill of a controller none of
+its processes may be left 3 s later. In the end draws, learning curves (all columns but `seconds`) and the winner have to
+be those of the sweep that was left alone, which had another number of workers. Exits with 1 where anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+SWEEP = ["model=mlp", "search_space=mlp", "trainer.max_epochs=6", "data.train_fraction=0.5", "hydra.sweep.dir=swept"]
+LONGEST_S = 3.0  # from the begin of a training to the kill
+
+
+def main() -> None:
+    """Runs both sweeps and compares them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--controllers", type=int, default=20, help="kills of the controller")
+    parser.add_argument("--workers", type=int, default=5, help="kills of a worker, at least")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    kills = ["controller"] * arguments.controllers + ["worker"] * arguments.workers
+    chance.shuffle(kills)
+    with tempfile.TemporaryDirectory() as name:
+        alone, killed = Path(name) / "alone", Path(name) / "killed"
+        for folder in (alone, killed):
+            folder.mkdir()
+        words = [*SWEEP, f"hydra.sweeper.n_trials={arguments.trials}", "hydra.sweeper.max_retries=1000"]
+        print(f"left alone: exit code {start(alone, words, 1).wait()}")
+        n_done = run_killed(killed, words, kills, chance)
+        problems = differences(alone / "swept", killed / "swept")
+    print(f"{n_done['controller']} controllers and {n_done['worker']} workers killed, each while a trial was RUNNING")
+    for problem in problems:
+        print(f"DIFFERS: {problem}")
+    print("Not the same." if problems else "The same draws, curves and winner.")
+    sys.exit(bool(problems))
+
+
+def run_killed(folder: Path, words: list[str], kills: list[str], chance: random.Random) -> dict[str, int]:
+    """Runs the sweep through all kills, and then to its end."""
+    n_done = {"controller": 0, "worker": 0}
+    process: subprocess.Popen[bytes] | None = None
+    for kill in kills:
+        since = n_events(folder)
+        process = process or start(folder, words, 2)
+        wait_for(lambda since=since: is_running(folder, since) or process.poll() is not None)
+        time.sleep(chance.uniform(0, LONGEST_S))
+        if process.poll() is not None or not is_running(folder, 0):
+            print(f"too late for a {kill}: the sweep has ended")
+            continue
+        if kill == "worker":
+            victims = trainers(folder)
+            if victims:
+                os.kill(chance.choice(victims), signal.SIGKILL)
+                n_done["worker"] += 1
+            continue
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        n_done["controller"] += 1
+        process = None
+        wait_for(lambda: not processes_of(folder), seconds=3)
+        check_whole(folder / "swept")
+    print(f"to its end: exit code {(process or start(folder, words, 2)).wait()}")
+    return n_done
+
+
+def start(folder: Path, words: list[str], n_workers: int) -> subprocess.Popen[bytes]:
+    """A controller of our own app."""
+    command = [sys.executable, "-m", "hposweep", "--multirun", *words, f"hydra.launcher.n_workers={n_workers}"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def events(folder: Path) -> list[dict]:
+    """The whole lines of the journal."""
+    path = folder / "swept" / "journal.jsonl"
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+
+
+def n_events(folder: Path) -> int:
+    """How many there are."""
+    return len(events(folder))
+
+
+def is_running(folder: Path, since: int) -> bool:
+    """Whether a trial that was started after so many events has not ended."""
+    started: set[int] = set()
+    for event in events(folder)[since:]:
+        if event["event"] == "segment_started":
+            started.add(event["trial"])
+        elif event["event"] in ("segment_ended", "segment_died"):
+            started.discard(event["trial"])
+    return bool(started)
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Living processes that work in this folder, the oldest first."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "cwd").readlink() == folder:
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def trainers(folder: Path) -> list[int]:
+    """Workers: the processes that have TensorFlow's threads, which neither controller nor forkserver have."""
+    busy = []
+    for number in processes_of(folder):
+        try:
+            if len(list(Path(f"/proc/{number}/task").iterdir())) > 4 and Path(f"/proc/{number}/stat").exists():
+                busy.append(number)
+        except OSError:
+            continue
+    controllers = [number for number in busy if b"--multirun" in Path(f"/proc/{number}/cmdline").read_bytes()]
+    return [number for number in busy if number not in controllers]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Raises an AssertionError if the condition doesn't hold in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def check_whole(sweep: Path) -> None:
+    """No table and no record may be half-written."""
+    for path in sweep.glob("*.yaml"):
+        assert yaml.safe_load(path.read_text()) is not None, path
+    for path in sweep.rglob("*.npz"):
+        import numpy as np
+
+        with np.load(path, allow_pickle=False) as file:
+            assert all(file[name] is not None for name in file.files), path
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """In what the sweeps differ."""
+    found = []
+    tables = [rows(sweep) for sweep in (one, other)]
+    if len(tables[0]) != len(tables[1]):
+        found.append(f"{len(tables[0])} and {len(tables[1])} trials")
+    same = [key for key in tables[0][0] if key not in ("attempts", "started_at", "duration_s")]
+    for row, row_again in zip(*tables, strict=False):
+        found += [
+            f"trial {row['trial']}, {key}: {row[key]} {row_again[key]}" for key in same if row[key] != row_again[key]
+        ]
+        curves = [curve(sweep / "trials" / row["trial"]) for sweep in (one, other)]
+        if curves[0] != curves[1]:
+            found.append(f"trial {row['trial']}: learning curve")
+    winners = [yaml.safe_load((sweep / "optimization_results.yaml").read_text()) for sweep in (one, other)]
+    found += [
+        f"winner, {key}" for key in ("best_trial", "best_value", "test_error") if winners[0][key] != winners[1][key]
+    ]
+    drawn = [tuple(row[key] for key in same if "." in key) for row in tables[1]]
+    if len(set(drawn)) < len(drawn):
+        found.append("a configuration stands twice")
+    return found
+
+
+def rows(sweep: Path) -> list[dict[str, str]]:
+    """The table of trials."""
+    with open(sweep / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def curve(job: Path) -> list[dict[str, str]]:
+    """The learning curve without its seconds."""
+    with open(job / "learning_curve.csv", newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+if __name__ == "__main__":
+    main()
