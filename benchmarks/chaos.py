@@ -3,8 +3,8 @@
     python benchmarks/chaos.py [--controllers 20] [--workers 5] [--seed 0]
 
 Each kill is a SIGKILL at a random moment while at least one trial is RUNNING. After each kill of a controller none of
-its processes may be left 3 s later. In the end draws, learning curves (all columns but `seconds`) and the winner have to
-be those of the sweep that was left alone, which had another number of workers. Exits with 1 where anything differs.
+its processes may be left 3 s later. In the end draws, learning curves (all columns but `seconds`) and the winner have
+to be those of the sweep that was left alone, which had another number of workers. Exits with 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def run_killed(folder: Path, words: list[str], kills: list[str], chance: random.
     for kill in kills:
         since = n_events(folder)
         process = process or start(folder, words, 2)
-        wait_for(lambda since=since: is_running(folder, since) or process.poll() is not None)
+        wait_for(lambda since=since, process=process: is_running(folder, since) or process.poll() is not None)
         time.sleep(chance.uniform(0, LONGEST_S))
         if process.poll() is not None or not is_running(folder, 0):
             print(f"too late for a {kill}: the sweep has ended")

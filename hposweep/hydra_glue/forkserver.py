@@ -19,7 +19,9 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-FIRST_PRELOAD = "hposweep.hydra_glue.forkserver_preload"
+from hposweep.hydra_glue import forkserver_preload
+
+FIRST_PRELOAD = forkserver_preload.__name__
 
 _servers: list[forkserver.ForkServer] = []
 
@@ -71,7 +73,7 @@ class _ForkserverContext(context.ForkServerContext):
         server = forkserver.ForkServer()
         server.set_forkserver_preload([FIRST_PRELOAD, *preload])
         # OpenBLAS starts threads at import, and a process with threads must not fork.
-        with _environment({"OPENBLAS_NUM_THREADS": "1", "HPOSWEEP_FORKSERVER": "1", **env}):
+        with _environment({"OPENBLAS_NUM_THREADS": "1", forkserver_preload.CONTROLLER: str(os.getpid()), **env}):
             server.ensure_running()
         _servers.append(server)
         self._server = len(_servers) - 1

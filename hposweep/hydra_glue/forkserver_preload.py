@@ -9,6 +9,10 @@ import os
 from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 
+from hposweep.hydra_glue import parent_death
+
+CONTROLLER = "HPOSWEEP_CONTROLLER"  # its process number, in the environment of the forkserver alone
+
 _output: tuple[int, int] | None = None
 
 
@@ -24,7 +28,7 @@ def restore_output() -> None:
 
 def _prepare() -> None:
     global _output
-    del os.environ["HPOSWEEP_FORKSERVER"]
+    parent_death.die_with(int(os.environ.pop(CONTROLLER)))
     os.setsid()
     _output = (os.dup(1), os.dup(2))
     silence = os.open(os.devnull, os.O_WRONLY)
@@ -37,5 +41,5 @@ def _prepare() -> None:
 
 
 # multiprocessing.forkserver runs preloads as plain imports.
-if os.environ.get("HPOSWEEP_FORKSERVER") == "1":
+if CONTROLLER in os.environ:
     _prepare()

@@ -18,7 +18,7 @@ from hydra.core.utils import setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from hposweep.hydra_glue import forkserver_preload
+from hposweep.hydra_glue import forkserver_preload, parent_death
 from hposweep.hydra_glue.job import segment_result
 from hposweep.hydra_glue.job_runner import run_job
 from hposweep.trial import SegmentResult
@@ -54,6 +54,8 @@ def initialize(state: bytes) -> None:
     """Prepares the process for its jobs."""
     global _state
     forkserver_preload.restore_output()
+    # By forkserver the parent is that one, by spawn the controller: each dies with the controller, or is it.
+    parent_death.die_with(os.getppid())
     threading.Thread(target=_die_with_the_controller, daemon=True).start()
     setup_globals()
     plugins = Singleton._instances.get(Plugins)

@@ -38,10 +38,12 @@ class LiveView:
         n_trials: int,
         folder_of: Callable[[Trial], Path],
         clock: Callable[[], float] = time.monotonic,
+        n_ended_before: int | None = None,
     ) -> None:
+        """`n_ended_before`: trials that had ended when the clock was started; None: those that have by now."""
         self._history, self._n_trials, self._folder_of, self._clock = history, n_trials, folder_of, clock
         self._started_at = clock()
-        self._n_ended_before = history.n_ended
+        self._n_ended_before = history.n_ended if n_ended_before is None else n_ended_before
 
     def __rich__(self) -> RenderableType:
         # The tuner changes the history meanwhile, in another thread.

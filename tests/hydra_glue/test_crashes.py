@@ -93,15 +93,15 @@ def n_events(sweep: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def is_training(sweep: Path, since: int) -> bool:
-    """Whether a segment that started after so many events has trained an epoch and has not ended."""
-    if n_events(sweep) <= since:
+def is_training(sweep: Path, since: float) -> bool:
+    """Whether a trial has trained an epoch after this moment, and has not ended."""
+    if n_events(sweep) == 0:
         return False
-    lines = (sweep / "journal.jsonl").read_text().splitlines()[since:]
-    events = [json.loads(line) for line in lines]
-    started = {event["trial"] for event in events if event["event"] == "segment_started"}
-    ended = {event["trial"] for event in events if event["event"] == "segment_ended"}
-    return any((sweep / "trials" / str(trial) / "learning_curve.csv").exists() for trial in started - ended)
+    events = [json.loads(line) for line in (sweep / "journal.jsonl").read_text().splitlines()]
+    under_way = {event["trial"] for event in events if event["event"] == "segment_started"}
+    under_way -= {event["trial"] for event in events if event["event"] == "segment_ended"}
+    curves = [sweep / "trials" / str(trial) / "learning_curve.csv" for trial in under_way]
+    return any(curve.exists() and curve.stat().st_mtime > since for curve in curves)
 
 
 TRAINING = ["data.train_fraction=0.2", "trainer.max_epochs=8", f"{N}=6", "hydra.sweep.dir=swept", "model=mlp"]
@@ -125,7 +125,7 @@ def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_pa
     folder = tmp_path / "killed"
     folder.mkdir()
     for kill in ("controller", "controller", "worker"):
-        since = n_events(folder / "swept")
+        since = time.time()
         process = start(folder, *words, "hydra.launcher.n_workers=2")
         wait_for(lambda since=since: is_training(folder / "swept", since))  # type: ignore[misc]
         if kill == "controller":
@@ -267,3 +267,14 @@ def test_configurations_and_curves_do_not_depend_on_the_number_of_workers(tmp_pa
     assert found[0] == found[1]
     results = yaml.safe_load((tmp_path / "3" / "swept" / "optimization_results.yaml").read_text())
     assert results["best_value"] < 0.9
+
+
+def test_a_controller_that_dies_while_its_workers_start_leaves_none_behind(tmp_path: Path) -> None:
+    """The import of TensorFlow takes longer than anybody waits."""
+    process = start(tmp_path, "-m", "hposweep", "--multirun", *TRAINING)
+    wait_for(lambda: n_events(tmp_path / "swept") > 0)
+    time.sleep(0.5)
+    assert len(processes_of(tmp_path)) > 1
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_for(lambda: not processes_of(tmp_path), seconds=3)

@@ -29,8 +29,7 @@ def test_the_live_view_tells_how_the_sweep_stands(tmp_path: Path, width: int) ->
     (tmp_path / "2").mkdir()
     learning_curve.append_row(tmp_path / "2" / "learning_curve.csv", {"epoch": 1, "validation_error": 0.5})
     times = iter([0.0, 60.0])
-    view = progress.LiveView(history(), 10, lambda trial: tmp_path / str(trial.number), lambda: next(times))
-    view._n_ended_before = 0
+    view = progress.LiveView(history(), 10, lambda trial: tmp_path / str(trial.number), lambda: next(times), 0)
     console = Console(file=io.StringIO(), width=width)
     console.print(view)
     text = console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,0 +1,22 @@
+"""Processes that end with the one that started them, however that one ends."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def die_with(parent: int) -> None:
+    """Lets the kernel kill this process when its parent is gone, in the middle of whatever it does; Linux alone.
+
+    A thread that waits for the parent can't do so while an import or a library in C holds the interpreter.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before the kernel knew
+        os._exit(1)
