@@ -109,14 +109,15 @@ def compare_errors(learning_rate: float, work: Path) -> dict[str, float]:
     return {"learning_rate": learning_rate, "book": result["error"], "ours": float(last[4])}
 
 
-def time_of_sweep(case: Case, n_trials: int, folder: Path) -> float:
-    """Wall time of a whole sweep of softmax, mlp or lenet in a process of its own."""
+def time_of_sweep(case: Case, n_trials: int, folder: Path, n_workers: int = 1) -> float:
+    """Wall time of a whole sweep of softmax, mlp or lenet in processes of its own."""
     overrides = [
         f"model={case.model}",
         "data=fashion_mnist_book",
         f"data.batch_size={case.batch_size}",
         f"trainer.max_epochs={case.epochs}",
         f"hydra.sweeper.n_trials={n_trials}",
+        f"hydra.launcher.n_workers={n_workers}",
         f"hydra.sweep.dir={folder}",
     ]
     started = time.monotonic()

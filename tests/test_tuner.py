@@ -8,10 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hposweep.journal import Journal, read_events, replay
+from hposweep.journal import (
+    Event,
+    Journal,
+    SegmentDied,
+    SegmentEnded,
+    SegmentStarted,
+    SweepEnded,
+    TrialProposed,
+    read_events,
+    replay,
+)
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
@@ -303,3 +313,112 @@ def test_more_trials_extend_a_finished_sweep(tmp_path: Path) -> None:
     assert {n: trial.configuration for n, trial in more.history.trials.items()} == {
         n: SPACE.sample(0, n) for n in range(9)
     }
+
+
+MAX_RETRIES = 2
+ALLOWED = {
+    TrialState.RUNNING: {*TrialState} - {TrialState.PAUSED},
+    TrialState.INTERRUPTED: {TrialState.RUNNING, TrialState.INTERRUPTED},
+}
+
+
+class Checked:
+    """Looks at the journal's events as they come, and at what each of them may follow."""
+
+    def __init__(self, sweep: Tuner, n_workers: int) -> None:
+        self.sweep, self.n_workers = sweep, n_workers
+        self.under_way: set[int] = set()
+        self.append = sweep.journal.append
+        sweep.journal.append = self.check  # type: ignore[method-assign]
+
+    def check(self, *events: Event) -> None:
+        for event in events:
+            trials = self.sweep.history.trials
+            match event:
+                case TrialProposed():
+                    # Numbers are given without a gap, once each, and never more than asked for.
+                    assert event.trial == len(trials) < self.sweep.n_trials
+                case SegmentStarted():
+                    assert event.trial not in self.under_way, "runs twice at once"
+                    state = trials[event.trial].state if event.trial in trials else TrialState.RUNNING
+                    assert not state.is_ended, "runs after its end"
+                    self.under_way.add(event.trial)
+                    assert len(self.under_way) <= self.n_workers
+                case SegmentDied():
+                    self.under_way.remove(event.trial)
+                    assert trials[event.trial].deaths < MAX_RETRIES
+                case SegmentEnded():
+                    self.under_way.remove(event.trial)
+                    assert event.state in ALLOWED[trials[event.trial].state]
+                case SweepEnded():
+                    assert not self.under_way
+        self.append(*events)
+
+
+kinds = st.sampled_from(["value", "value", "value", "nan", "raise", "die", "hang"])
+steps = st.tuples(st.floats(0.01, 5.0), kinds)
+
+
+class KilledError(Exception):
+    """The controller is gone."""
+
+
+@settings(max_examples=300)
+@given(
+    luck=st.lists(st.lists(steps, min_size=1, max_size=5), min_size=1, max_size=15),
+    n_workers=st.integers(1, 4),
+    kills=st.lists(st.integers(1, 25), max_size=4),
+)
+def test_whatever_happens_every_trial_ends_once_and_no_worker_is_idle(tmp_path_factory, luck, n_workers, kills) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path_factory.mktemp("sweep")
+    n_trials, runs = len(luck), [0] * len(luck)
+
+    def outcome(segment: Segment, trial: Trial) -> SegmentResult:
+        duration_s, kind = luck[trial.number][runs[trial.number] % len(luck[trial.number])]
+        runs[trial.number] += 1
+        match kind:
+            case "value":
+                return SegmentResult(duration_s, value=trial.configuration["x"])
+            case "nan":
+                return SegmentResult(duration_s, value=math.nan)
+            case "raise":
+                return SegmentResult(duration_s, failure=f"ValueError: {trial.number}")
+            case "die":
+                return SegmentResult(duration_s, failure="killed", end=SegmentEnd.DIED)
+        return SegmentResult(1000.0, value=0.0)
+
+    class Workers(VirtualWorkers):
+        n_waits = 0
+        dies_at = 0
+
+        def wait(
+            self, futures: Collection[Future[SegmentResult]], timeout_s: float
+        ) -> Collection[Future[SegmentResult]]:
+            self.n_waits += 1
+            if self.n_waits == self.dies_at:
+                raise KilledError
+            left = n_trials - len(sweep.history.trials) + len(sweep._to_continue)
+            assert len(futures) == n_workers or left == 0, "a worker is idle while work is left"
+            # Nothing happens before the next end: no use to poll in virtual time.
+            return super().wait(futures, 1e9)
+
+    for dies_at in [*kills, 0]:
+        workers = Workers(outcome)
+        workers.dies_at = dies_at
+        options = {"max_failure_rate": 1.0, "max_retries": MAX_RETRIES, "trial_timeout_s": 20.0}
+        sweep = tuner(folder, workers, n_trials=n_trials, n_workers=n_workers, **options)
+        sweep.replay(read_events(folder))
+        Checked(sweep, n_workers)
+        try:
+            assert sweep.run() == COMPLETE
+        except KilledError:
+            sweep.journal.close()
+            continue
+        break
+    assert repr(replay(read_events(folder))) == repr(sweep.history)
+    assert sorted(sweep.history.trials) == list(range(n_trials))
+    for number, trial in sweep.history.trials.items():
+        assert trial.state.is_ended
+        assert trial.configuration == SPACE.sample(0, number)
+        assert (trial.state is TrialState.COMPLETE) == (trial.value is not None and math.isfinite(trial.value))
+    assert sweep.history.n_ended == n_trials

@@ -1,0 +1,70 @@
+"""Trial-epochs a second of the whole machine: our sweep on two workers and on one, against the book's loop.
+
+    python benchmarks/throughput.py [--models softmax mlp lenet] [--json FILE]
+
+The book's loop is run alone, on all cores, and in two processes at once; the better of the two counts. What one more
+epoch of ours costs is the wall time of a sweep of many trials minus that of a sweep of few, as in training_speed.py,
+from which the models, the data and the loops come. All take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import tempfile
+from pathlib import Path
+from statistics import mean, median
+
+from rich.console import Console
+from rich.table import Table
+from training_speed import CASES, Case, machine, run_book, time_of_sweep
+
+TARGETS = {"softmax": 30, "mlp": 12, "lenet": 1.5}
+
+
+def main() -> None:
+    """Measures, prints a table and writes JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=list(TARGETS), default=list(TARGETS))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        cases = [case for case in CASES if case.model in arguments.models]
+        rows = [measured(case, Path(folder), arguments.rounds) for case in cases]
+    arguments.json.write_text(json.dumps({"machine": machine(), "throughput": rows}, indent=2) + "\n", encoding="utf-8")
+    table = Table(
+        "model", "book alone", "book twice", "ours, 1 worker", "ours, 2 workers", "times book", "times 1 worker"
+    )
+    for row in rows:
+        rates = [f"{row[name]:.2f}" for name in ("book_alone", "book_twice", "ours_1", "ours_2")]
+        table.add_row(row["model"], *rates, f"{row['times_book']:.1f}", f"{row['times_one_worker']:.2f}")
+    Console().print(table)
+
+
+def measured(case: Case, work: Path, rounds: int) -> dict:
+    """Epochs a second of one model, the medians of the rounds; the ratios are taken round by round."""
+    found = []
+    for number in range(rounds):
+        alone = 1 / mean(run_book(case.model, case.batch_size, 0.1, 3, work)["seconds"][1:])
+        with concurrent.futures.ThreadPoolExecutor(2) as both:
+            runs = [both.submit(run_book, case.model, case.batch_size, 0.1, 3, work) for _ in range(2)]
+            twice = sum(1 / mean(run.result()["seconds"][1:]) for run in runs)
+        ours = [rate(case, n_workers, work / f"{case.model}-{number}-{n_workers}") for n_workers in (1, 2)]
+        found.append((alone, twice, *ours, ours[1] / max(alone, twice), ours[1] / ours[0]))
+    names = ("book_alone", "book_twice", "ours_1", "ours_2", "times_book", "times_one_worker")
+    figures = {name: median(values) for name, values in zip(names, zip(*found, strict=True), strict=True)}
+    return {"model": case.model, "batch_size": case.batch_size, **figures, "target": TARGETS[case.model]}
+
+
+def rate(case: Case, n_workers: int, folder: Path) -> float:
+    """Epochs a second of our sweep: the trials are multiples of the workers, so that none waits at the end."""
+    few, many = n_workers * case.few, n_workers * case.many
+    seconds = time_of_sweep(case, many, Path(f"{folder}-many"), n_workers)
+    seconds -= time_of_sweep(case, few, Path(f"{folder}-few"), n_workers)
+    return (many - few) * case.epochs / seconds
+
+
+if __name__ == "__main__":
+    main()
