@@ -67,7 +67,10 @@ def run_killed(folder: Path, words: list[str], kills: list[str], chance: random.
             print(f"too late for a {kill}: the sweep has ended")
             continue
         if kill == "worker":
-            victims = trainers(folder)
+            now = time.time()
+            wait_for(lambda now=now, process=process: is_training(folder, now) or process.poll() is not None)
+            time.sleep(chance.uniform(0, 0.2))
+            victims = workers(folder, process.pid) if is_running(folder, 0) else []
             if victims:
                 os.kill(chance.choice(victims), signal.SIGKILL)
                 n_done["worker"] += 1
@@ -122,17 +125,24 @@ def processes_of(folder: Path) -> list[int]:
     return sorted(found)
 
 
-def trainers(folder: Path) -> list[int]:
-    """Workers: the processes that have TensorFlow's threads, which neither controller nor forkserver have."""
-    busy = []
+def workers(folder: Path, controller: int) -> list[int]:
+    """The processes that the forkserver, a child of the controller, has forked."""
+    found = []
     for number in processes_of(folder):
         try:
-            if len(list(Path(f"/proc/{number}/task").iterdir())) > 4 and Path(f"/proc/{number}/stat").exists():
-                busy.append(number)
+            parent = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+            is_forked = b"forkserver" in Path(f"/proc/{parent}/cmdline").read_bytes() and parent != controller
         except OSError:
             continue
-    controllers = [number for number in busy if b"--multirun" in Path(f"/proc/{number}/cmdline").read_bytes()]
-    return [number for number in busy if number not in controllers]
+        if is_forked:
+            found.append(number)
+    return found
+
+
+def is_training(folder: Path, since: float) -> bool:
+    """Whether a trial has trained an epoch since this moment, and another one is under way."""
+    curves = (folder / "swept").glob("trials/*/learning_curve.csv")
+    return is_running(folder, 0) and any(curve.stat().st_mtime > since for curve in curves)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
