@@ -114,6 +114,7 @@ class Tuner:
     _to_continue: collections.deque[int] = field(default_factory=collections.deque, init=False)
     _exhausted: bool = field(default=False, init=False)
     _started_at: float = field(default=0.0, init=False)
+    _before: tuple[int, int] = field(default=(0, 0), init=False)  # trials that had ended and failed at the start
 
     def replay(self, events: Iterable[Event]) -> None:
         """Takes in what former runs recorded."""
@@ -127,6 +128,7 @@ class Tuner:
             KeyboardInterrupt: if the workers raise it; the journal then says that the running trials were interrupted.
         """
         self._started_at = self.clock()
+        self._before = self.history.n_ended, self.history.n_failed
         unfinished = (trial for trial in self.history.under_way.values() if trial.state is not TrialState.PAUSED)
         self._to_continue.extend(trial.number for trial in unfinished)
         self.record(SweepStarted(self.n_trials, self.seed, self.metric, self.direction))
@@ -259,9 +261,12 @@ class Tuner:
             return INTERRUPTED
         if self.time_budget_s is not None and self.clock() - self._started_at >= self.time_budget_s:
             return TIME_BUDGET_OVER
-        first, n_ended, n_failed = self.history.first_ended, self.history.n_ended, self.history.n_failed
+        # Of this run alone: who resumes a sweep has mended what made the trials before it fail.
+        n_ended, n_failed = self.history.n_ended - self._before[0], self.history.n_failed - self._before[1]
+        first = self.history.first_ended
         reasons = {trial.failure_line for trial in first if trial.state is TrialState.FAILED}
-        if n_failed == n_ended >= ALIKE_FAILURES_THAT_STOP and len(reasons) == 1:
+        is_first_run = self._before[0] == 0
+        if is_first_run and n_failed == n_ended >= ALIKE_FAILURES_THAT_STOP and len(reasons) == 1:
             return f"the first {len(first)} trials all failed with: {first[0].failure_line}"
         if n_ended >= FAILURE_RATE_COUNTS_FROM and n_failed > self.max_failure_rate * n_ended:
             return f"{n_failed} of {n_ended} trials failed, more than hydra.sweeper.max_failure_rate allows"

@@ -1,7 +1,7 @@
 """The local launcher as Hydra finds it: thin, and light at import, since every Hydra app imports it at its start."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -17,8 +17,9 @@ class HposweepLauncherConf:
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepLauncher"
     n_workers: int | None = None
-    threads: int = 1
-    preload: list[str] = field(default_factory=list)
+    # Our own app has these keys; an app without them gets the defaults.
+    threads: Any = "${oc.select:trainer.threads,1}"
+    preload: Any = "${oc.select:objective.preload,[]}"
     max_worker_memory_mb: float = 4000.0
 
 

@@ -89,6 +89,15 @@ def test_only_the_winners_checkpoint_stays(hposweep, tmp_path: Path) -> None:  #
     assert [path.parent.name for path in (tmp_path / "swept").rglob("checkpoint.npz")] == [str(best)]
 
 
+def test_hydras_own_launcher_runs_the_same_trials(hposweep, tmp_path: Path, small_sweep: Path) -> None:  # type: ignore[no-untyped-def]
+    words = ["hydra.sweeper.n_trials=2", "hydra.sweep.dir=swept", "hydra/launcher=basic"]
+    done = hposweep("--multirun", *SMALL, *words)
+    assert done.exit_code == 0, done.err
+    same = ("validation_error", "seed", "optimizer.learning_rate", "epochs")
+    found, expected = ([{k: row[k] for k in same} for row in table(f)[:2]] for f in (tmp_path / "swept", small_sweep))
+    assert found == expected
+
+
 def test_the_books_split_has_no_test_error(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     words = ["data=fashion_mnist_book", "data.train_fraction=0.02", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=swept"]
     done = hposweep("--multirun", *words)

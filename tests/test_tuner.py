@@ -173,6 +173,15 @@ def test_three_first_trials_that_fail_alike_stop_the_sweep(tmp_path: Path) -> No
     assert len(sweep.history.trials) == 3
 
 
+def test_a_resumed_sweep_is_not_stopped_by_failures_before_it(tmp_path: Path) -> None:
+    tuner(tmp_path, VirtualWorkers(failing(*range(10), alike=True))).run()
+    mended = tuner(tmp_path, VirtualWorkers(complete))
+    mended.replay(read_events(tmp_path))
+    assert mended.run() == COMPLETE
+    states = [trial.state for trial in mended.history.trials.values()]
+    assert states == [TrialState.FAILED] * 3 + [TrialState.COMPLETE] * 7
+
+
 def test_three_first_trials_that_fail_differently_do_not(tmp_path: Path) -> None:
     sweep = tuner(tmp_path, VirtualWorkers(failing(0, 1, 2)))
     assert sweep.run() == COMPLETE

@@ -13,6 +13,7 @@ import contextlib
 import io
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import context, forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.context import BaseContext
@@ -33,7 +34,7 @@ def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> BaseContex
         preload: modules that are imported once, before any worker is started.
         env: variables that preloads and workers have from their first instruction.
     """
-    if multiprocessing.get_start_method(allow_none=False) == "spawn":
+    if sys.platform in ("darwin", "win32"):
         return multiprocessing.get_context("spawn")
     return _ForkserverContext(preload, env)
 

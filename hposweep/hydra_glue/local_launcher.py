@@ -33,6 +33,7 @@ from hposweep.tuner import Futures, first_completed
 
 log = logging.getLogger(__name__)
 
+CUT_OFF_MESSAGE = "cut off when the sweep was to stop"
 TIMEOUT_MESSAGE = "ran longer than hydra.sweeper.trial_timeout"
 
 
@@ -191,7 +192,7 @@ class LocalLauncher:
         for future in futures:
             answer = future.result()
             if not answer.job_return:
-                raise RuntimeError(answer.result.failure)
+                raise answer.error or RuntimeError(answer.result.failure)
             returns.append(cloudpickle.loads(answer.job_return))
         return returns
 
@@ -199,8 +200,13 @@ class LocalLauncher:
         """Kills the job of this future, which then is done."""
         with self._lock:
             running = self._running.get(future)
+            waiting = next((entry for entry in self._queue if entry[0] is future), None)
+            if waiting is not None:
+                self._queue.remove(waiting)
         if running is not None:
             running.cancel()
+        elif waiting is not None:
+            future.set_result(JobAnswer(SegmentResult(0.0, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0))
 
     def stop(self) -> None:
         """Ends all workers, busy ones too."""
@@ -252,12 +258,13 @@ def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]
     except TimeoutError:
         return JobAnswer(SegmentResult(duration_s, failure=TIMEOUT_MESSAGE, end=SegmentEnd.TIMED_OUT), 0.0), True
     except CancelledError:
-        return JobAnswer(SegmentResult(duration_s, failure="cut off", end=SegmentEnd.CUT_OFF), 0.0), True
+        return JobAnswer(SegmentResult(duration_s, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0), True
     except (ProcessExpired, BrokenProcessPool) as error:
         reason = _death(getattr(error, "exitcode", None))
         return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), True
     except Exception as error:  # composing the config, or what can't be pickled
-        return JobAnswer(SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}"), 0.0), False
+        result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
+        return JobAnswer(result, 0.0, error=error), False
     return answer, False
 
 

@@ -33,6 +33,13 @@ class Target:
 
 
 @dataclass
+class Objective(Target):
+    """What a trial evaluates."""
+
+    preload: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Trainer:
     """conf/trainer"""
 
@@ -123,7 +130,7 @@ class Config:
     """conf/config.yaml"""
 
     seed: int = 0
-    objective: Target = field(default_factory=Target)
+    objective: Objective = field(default_factory=Objective)
     trainer: Trainer = field(default_factory=Trainer)
     model: Any = MISSING
     data: Any = MISSING

@@ -94,6 +94,10 @@ class HydraSweep:
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._hydra_context, task_function=as_job(self._task_function), config=self._config
         )
+        if options["trial_timeout"] is not None and not hasattr(launcher, "local_launcher"):
+            raise ConfigError(
+                f"hydra.sweeper.trial_timeout: {type(launcher).__name__} can't kill a job; take hydra/launcher=hposweep"
+            )
         sweep_dir = sweep_folder.claim(self._config)
         journal = Journal.open(sweep_dir)
         events = list(read_events(sweep_dir))

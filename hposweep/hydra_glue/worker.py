@@ -45,6 +45,7 @@ class JobAnswer:
     result: SegmentResult
     memory_mb: float
     job_return: bytes = b""  # pickled, where it was asked for
+    error: Exception | None = None  # what kept the job from running: its config can't be composed, say
 
 
 _state: WorkerState | None = None

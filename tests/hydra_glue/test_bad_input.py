@@ -22,6 +22,11 @@ BAD_INPUT = [
     (f"{DIRECTION}=[minimize,maximize]", "hydra.sweeper.direction: one direction, minimize or maximize; a list"),
     ("hydra.sweeper.max_failure_rate=2", "hydra.sweeper.max_failure_rate: must be from 0 to 1, got 2"),
     ("hydra.sweeper.max_batch_size=0", "hydra.sweeper.max_batch_size: must be at least 1"),
+    ("hydra.sweeper.trial_timeout=0", "hydra.sweeper.trial_timeout: must be above 0 seconds"),
+    ("hydra.sweeper.time_budget=-1", "hydra.sweeper.time_budget: must be above 0 seconds"),
+    ("hydra.sweeper.max_retries=-1", "hydra.sweeper.max_retries: must be at least 0, got -1"),
+    ("hydra.sweeper.progress=fancy", "hydra.sweeper.progress: must be one of auto, live, log, none, got 'fancy'"),
+    ("hydra.launcher.n_workers=0", "hydra.launcher.n_workers: must be at least 1, got 0"),
     ("searcher=random,tpe", "searcher: can't be searched over"),
     ("scheduler=fifo,asha", "scheduler: can't be searched over"),
     ("search_space=mlp,lenet", "search_space: can't be searched over"),
@@ -84,8 +89,15 @@ def test_code_in_a_distribution_is_refused_and_never_run(hposweep, tmp_path: Pat
     assert not (tmp_path / "executed").exists()
 
 
+def test_a_time_limit_that_the_launcher_cannot_keep(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("--multirun", "hydra/launcher=basic", "hydra.sweeper.trial_timeout=5")
+    check_refused(done, "hydra.sweeper.trial_timeout: BasicLauncher can't kill a job", tmp_path)
+
+
 def test_a_misspelt_command(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    message = "reproduc: no such command; did you mean 'reproduce'? Available: reproduce; an override is key=value"
+    message = (
+        "reproduc: no such command; did you mean 'reproduce'? Available: reproduce, resume; an override is key=value"
+    )
     check_refused(hposweep("reproduc", "outputs/sweep"), message, tmp_path)
 
 
