@@ -33,8 +33,7 @@ def main(words: Sequence[str]) -> int:
     again = arguments.into or _free_folder(recorded)
     record = provenance.read(recorded)
     print(f"Running {recorded} again into {again}", flush=True)
-    overrides = [*record["overrides"]["task"], *record["overrides"]["hydra"], f"hydra.sweep.dir={again}"]
-    command = [sys.executable, "-m", "hposweep", "--multirun", *overrides]
+    command = [sys.executable, "-m", "hposweep", "--multirun", *provenance.starting_overrides(record, again)]
     completed = subprocess.run(command, check=False)  # noqa: S603 (the words of this program's own record)
     exit_code = completed.returncode
     if not (again / provenance.FILE_NAME).exists():

@@ -27,17 +27,12 @@ def main(words: Sequence[str]) -> int:
         parser.add_argument(option, help=text)
     arguments = vars(parser.parse_args(words))
     folder: Path = chosen_sweep(arguments["sweep"])
-    overrides = resuming_overrides(folder)
+    record = provenance.read(folder)
+    overrides = provenance.starting_overrides(record, folder)
     for option, (key, _) in OPTIONS.items():
         value = arguments[option.removeprefix("--").replace("-", "_")]
         if value is not None:
             overrides.append(f"{key}={value}")
-    program = shlex.split(provenance.read(folder)["command"])[1:]
+    program = shlex.split(record["command"])[1:]
     # In place of this process: signals, output and exit code are the sweep's own.
     os.execv(sys.executable, [sys.executable, *program, "--multirun", *overrides])  # noqa: S606
-
-
-def resuming_overrides(folder: Path) -> list[str]:
-    """The overrides with which the sweep in this folder was started, and the folder itself."""
-    recorded = provenance.read(folder)["overrides"]
-    return [*recorded["task"], *recorded["hydra"], f"hydra.sweep.dir={folder}"]

@@ -106,3 +106,8 @@ def read(sweep_dir: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
     record: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path), resolve=False)  # type: ignore[assignment]
     return record
+
+
+def starting_overrides(record: dict[str, Any], folder: Path) -> list[str]:
+    """The overrides with which a recorded sweep was started, for a sweep in this folder."""
+    return [*record["overrides"]["task"], *record["overrides"]["hydra"], f"hydra.sweep.dir={folder}"]

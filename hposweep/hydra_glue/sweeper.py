@@ -115,6 +115,12 @@ class HydraSweep:
         OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
         provenance.write(sweep_dir, record)
         summary.print_search_space(parsed.search_space)
+        if not hasattr(launcher, "local_launcher") and not isinstance(launcher, BasicLauncher):
+            log.info(
+                "%s takes trials in batches: each waits for its slowest trial, and what is under way is lost when "
+                "it is interrupted; hydra/launcher=hposweep takes them one by one",
+                type(launcher).__name__,
+            )
 
         def overrides_of(segment: Segment, trial: Trial) -> list[str]:
             return self._overrides(parsed, trial, segment.target_epoch)
@@ -304,12 +310,6 @@ class HydraSweep:
             from hposweep.hydra_glue.local_launcher import LocalWorkers
 
             return LocalWorkers(local, overrides_of, folders)
-        if not isinstance(launcher, BasicLauncher):
-            log.info(
-                "%s takes trials in batches: each waits for its slowest trial, no time limit is kept, and what is "
-                "under way is lost when it is interrupted; hydra/launcher=hposweep takes them one by one",
-                type(launcher).__name__,
-            )
         return BatchWorkers(launcher, self._batch_size(launcher), overrides_of, folders, signals)
 
     def _folder_of(self, sweep_dir: Path) -> Callable[[Trial], Path]:
