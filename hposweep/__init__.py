@@ -1,5 +1,5 @@
 """Hyperparameter optimization as Hydra multirun sweeps."""
 
-from hposweep.report import report
+from hposweep.report import checkpoint_dir, report, target_epoch
 
-__all__ = ["report"]
+__all__ = ["checkpoint_dir", "report", "target_epoch"]

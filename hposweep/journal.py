@@ -36,7 +36,7 @@ def now() -> str:
 class Event:
     """Something that happened to the sweep."""
 
-    time: str = field(default_factory=now, kw_only=True)
+    time: str = field(default="", kw_only=True)  # ISO 8601, UTC; given to it when it is recorded
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,12 @@ class SweepStarted(Event):
 
 @dataclass(frozen=True)
 class TrialProposed(Event):
-    """The searcher proposed a configuration."""
+    """The searcher proposed a configuration, for a trial that begins with this target."""
 
     trial: int
     configuration: Configuration
     seed: int
+    target_epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,22 @@ class History:
     direction: Direction = Direction.minimize
     trials: dict[int, Trial] = field(default_factory=dict)
     final: FinalEnded | None = None
-    under_way: dict[int, Trial] = field(default_factory=dict)  # those of the trials that may get more segments
+    under_way: dict[int, Trial] = field(default_factory=dict)  # those of the trials that run, or were cut off
     incumbent: Trial | None = None
-    n_ended: int = 0
     n_failed: int = 0
-    first_ended: list[Trial] = field(default_factory=list)  # the first three, in the order in which they ended
+    ended_trials: list[int] = field(default_factory=list)  # numbers, in the order of the ends
+    judged: dict[int, None] = field(default_factory=dict)  # those that came to a rung or ended, in the order of that
     ended: str = ""  # the reason with which the last controller ended; empty while one runs, or where it was killed
+
+    @property
+    def n_ended(self) -> int:
+        """Trials that get no more segments."""
+        return len(self.ended_trials)
+
+    @property
+    def n_done(self) -> int:
+        """Trials that have ended, or wait at a rung."""
+        return len(self.trials) - len(self.under_way)
 
     def apply(self, event: Event) -> None:
         """Takes one event in: the only way in which the state of a sweep changes."""
@@ -166,7 +177,8 @@ class History:
                 self.metric, self.direction = event.metric, event.direction
                 self.ended = ""
             case TrialProposed():
-                self._put(Trial(event.trial, event.configuration, event.seed, started_at=event.time))
+                trial = Trial(event.trial, event.configuration, event.seed, target_epoch=event.target_epoch)
+                self._put(dataclasses.replace(trial, started_at=event.time))
             case SegmentStarted():
                 changes = {"attempts": event.attempt, "target_epoch": event.target_epoch}
                 self._replace(event.trial, state=TrialState.RUNNING, **changes)
@@ -175,14 +187,15 @@ class History:
                 duration_s = trial.duration_s + event.duration_s
                 self._replace(event.trial, deaths=trial.deaths + 1, duration_s=duration_s)
             case SegmentEnded():
+                trial = self.trials[event.trial]
                 self._replace(
                     event.trial,
                     state=event.state,
                     epoch=event.epoch,
                     value=event.value,
-                    duration_s=self.trials[event.trial].duration_s + event.duration_s,
+                    duration_s=trial.duration_s + event.duration_s,
                     failure=event.failure,
-                    folder=event.folder,
+                    folder=event.folder or trial.folder,
                 )
             case FinalEnded():
                 self.final = event
@@ -194,14 +207,15 @@ class History:
 
     def _put(self, trial: Trial) -> None:
         self.trials[trial.number] = trial
-        if not trial.state.is_ended:
+        if trial.state in (TrialState.RUNNING, TrialState.INTERRUPTED):
             self.under_way[trial.number] = trial
             return
         self.under_way.pop(trial.number, None)
-        self.n_ended += 1
+        self.judged.setdefault(trial.number)
+        if not trial.state.is_ended:
+            return
+        self.ended_trials.append(trial.number)
         self.n_failed += trial.state is TrialState.FAILED
-        if len(self.first_ended) < 3:
-            self.first_ended.append(trial)
         candidates = [trial] if self.incumbent is None else [self.incumbent, trial]
         self.incumbent = incumbent(candidates, self.direction)
 

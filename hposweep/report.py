@@ -1,11 +1,15 @@
-"""Reports from inside a job: the learning curve of its trial."""
+"""What a job's objective says and asks: its learning curve, how far to train, where to keep its checkpoint.
+
+Files and the job's own config are all that it takes; no connection to the controller is needed.
+"""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from hposweep import learning_curve
+from hposweep import conversation, job_folder, learning_curve
+from hposweep.conversation import TargetReached
 
 _reported_at: dict[Path, float] = {}
 
@@ -13,8 +17,9 @@ _reported_at: dict[Path, float] = {}
 def report(epoch: int, value: float, **metrics: float) -> None:
     """Writes an epoch of the trial that this Hydra job runs into `learning_curve.csv` in its folder.
 
-    A file is all that it takes: no connection to the controller is needed. Rows of this epoch and later ones, from a
-    run that was cut off, are replaced.
+    Rows of this epoch and later ones, from a run that was cut off, are replaced. Where the sweep's scheduler wants the
+    trial trained to some epoch only, and the objective did not ask for it (`target_epoch`), the job ends in here when
+    it gets there, with this value.
 
         for epoch in range(1, 11):
             hposweep.report(epoch, validate(model), train_loss=train(model))
@@ -31,8 +36,58 @@ def report(epoch: int, value: float, **metrics: float) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     config = HydraConfig.get()
-    metric = str(config.sweeper.get("metric", "value"))
-    report_to(Path(config.runtime.output_dir), epoch, value, metric, **metrics)
+    folder = Path(config.runtime.output_dir)
+    report_to(folder, epoch, value, str(config.sweeper.get("metric", "value")), **metrics)
+    target, said = config.sweeper.get("target_epoch"), conversation.of_job_in(folder)
+    if target is None or said is None or said.knows_target or epoch < target:
+        return
+    said.was_ended_at_target = True
+    raise TargetReached(float(value))
+
+
+def target_epoch(default: int) -> int:
+    """The epoch to which this job is to train, its own first one included; then it returns.
+
+    A scheduler such as ASHA trains a trial in several jobs, each to a later epoch. An objective that goes on from a
+    checkpoint (`checkpoint_dir`) trains no epoch twice:
+
+        path = hposweep.checkpoint_dir() / "model.npz"
+        model, start = load(path) if path.exists() else (new_model(), 0)
+        for epoch in range(start + 1, hposweep.target_epoch(default=27) + 1):
+            train(model)
+            hposweep.report(epoch, validate(model))
+        save(path, model, epoch)
+
+    Args:
+        default: the full budget, for a single run and for `scheduler=fifo`.
+
+    Raises:
+        ValueError: outside of a Hydra job.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    config = HydraConfig.get()
+    said = conversation.of_job_in(Path(config.runtime.output_dir))
+    if said is not None:
+        said.knows_target = True
+    target = config.sweeper.get("target_epoch")
+    return default if target is None else int(target)
+
+
+def checkpoint_dir() -> Path:
+    """A folder of the running trial, the same in each of its jobs, for what the objective needs to go on.
+
+    It is there, and is removed when nobody needs it any more: when the trial has ended, the sweep's best one excepted,
+    or for a trial that waits at a rung when the sweep is over. Then such a trial, if it ever goes on, finds it empty.
+
+    Raises:
+        ValueError: outside of a Hydra job.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir) / job_folder.CHECKPOINT_DIR
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def report_to(folder: Path, epoch: int, value: float, metric: str, **metrics: float) -> None:
@@ -43,6 +98,9 @@ def report_to(folder: Path, epoch: int, value: float, metric: str, **metrics: fl
     last = learning_curve.read(path)[-1:]
     if last and last[0]["epoch"] >= epoch:
         learning_curve.cut_back(path, epoch - 1)
+    said = conversation.of_job_in(folder)
+    if said is not None and said.first_epoch is None:
+        said.first_epoch = epoch
     now = time.monotonic()
     seconds = now - _reported_at.get(path, now)
     _reported_at[path] = now

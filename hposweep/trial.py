@@ -101,6 +101,8 @@ class SegmentResult:
     failure: str = ""  # the traceback of the exception, or the reason
     folder: str = ""  # of the job, relative to the sweep's
     end: SegmentEnd = SegmentEnd.RETURNED
+    first_epoch: int | None = None  # that the job reported; None: it reported none, or nobody knows
+    heeds_target: bool | None = None  # whether the objective asked for its target epoch, or was ended there
 
 
 def incumbent(trials: Iterable[Trial], direction: Direction) -> Trial | None:

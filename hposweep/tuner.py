@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import dataclasses
+import itertools
 import logging
 import math
 import time
@@ -15,30 +17,37 @@ from typing import Protocol
 from hposweep.journal import (
     Event,
     History,
-    Journal,
     SegmentDied,
     SegmentEnded,
     SegmentStarted,
     SweepEnded,
     SweepStarted,
     TrialProposed,
+    now,
 )
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
 from hposweep.searchers import Searcher
-from hposweep.trial import Direction, Segment, SegmentEnd, SegmentResult, Trial, TrialState
+from hposweep.trial import Direction, NextSegment, Segment, SegmentEnd, SegmentResult, Trial, TrialState
 
 log = logging.getLogger(__name__)
 
 Futures = Collection["Future[SegmentResult]"]
 
-FAILURE_RATE_COUNTS_FROM = 10  # ended trials
+FAILURE_RATE_COUNTS_FROM = 10  # trials that ended or came to a rung
 ALIKE_FAILURES_THAT_STOP = 3  # where the sweep begins with them
 POLL_S = 0.2  # how late a request to stop may be noticed
 
 COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 TIME_BUDGET_OVER = "time_budget is over"
+TARGET_UNHEEDED = (
+    "hydra.sweeper.scheduler: compares trials at epochs, but the objective trained without knowing which: name the "
+    "config key that gives it its epochs in hydra.sweeper.budget_key, or let it call hposweep.target_epoch or "
+    "hposweep.report; scheduler=fifo takes any objective"
+)
+
+WITH_A_LOSS = (TrialState.PAUSED, TrialState.COMPLETE, TrialState.STOPPED)
 
 
 class Workers(Protocol):
@@ -54,6 +63,13 @@ class Workers(Protocol):
 
     def cancel(self, futures: Futures) -> None:
         """Ends the jobs of these futures; each is done soon, with `SegmentEnd.CUT_OFF`."""
+
+
+class Record(Protocol):
+    """What keeps the events: the journal, or a list in memory where nothing needs to outlive the process."""
+
+    def append(self, *events: Event) -> None:
+        """Keeps events that arrived together; they count when it returns."""
 
 
 class StopRequest(Protocol):
@@ -89,12 +105,14 @@ class Tuner:
         trial_timeout_s: running seconds that a trial may use over all of its segments; None: any.
         time_budget_s: seconds after which this run of the tuner stops; None: never.
         grace_s: how long running segments may still take when the tuner is to stop.
+        clock: seconds, for durations and limits.
+        date: the time of day, ISO 8601, for the record.
         observer: called whenever the history may have changed, a few times a second.
     """
 
     searcher: Searcher
     scheduler: Scheduler
-    journal: Journal
+    journal: Record
     workers: Workers
     n_trials: int
     seed: int
@@ -108,18 +126,25 @@ class Tuner:
     grace_s: float = 5.0
     stop_request: StopRequest = field(default_factory=NoStopRequest)
     clock: Callable[[], float] = time.monotonic
+    date: Callable[[], str] = now
     observer: Callable[[], None] = lambda: None
     history: History = field(default_factory=History)
     _running: dict[Future[SegmentResult], Segment] = field(default_factory=dict, init=False)
     _to_continue: collections.deque[int] = field(default_factory=collections.deque, init=False)
     _exhausted: bool = field(default=False, init=False)
     _started_at: float = field(default=0.0, init=False)
-    _before: tuple[int, int] = field(default=(0, 0), init=False)  # trials that had ended and failed at the start
+    _before: tuple[int, int] = field(default=(0, 0), init=False)  # trials that were judged and failed at the start
+    _n_repeated_epochs: int = field(default=0, init=False)
+    _target_is_unheeded: bool = field(default=False, init=False)
 
     def replay(self, events: Iterable[Event]) -> None:
         """Takes in what former runs recorded."""
         for event in events:
             self._take_in(event)
+
+    def is_complete(self) -> bool:
+        """Whether nothing is left to run."""
+        return not self.history.under_way and self._next() is None
 
     def run(self) -> str:
         """Runs the sweep to its end and returns the reason for it: "complete", or why it stopped before.
@@ -128,9 +153,8 @@ class Tuner:
             KeyboardInterrupt: if the workers raise it; the journal then says that the running trials were interrupted.
         """
         self._started_at = self.clock()
-        self._before = self.history.n_ended, self.history.n_failed
-        unfinished = (trial for trial in self.history.under_way.values() if trial.state is not TrialState.PAUSED)
-        self._to_continue.extend(trial.number for trial in unfinished)
+        self._before = len(self.history.judged), self.history.n_failed
+        self._to_continue.extend(self.history.under_way)
         self.record(SweepStarted(self.n_trials, self.seed, self.metric, self.direction))
         try:
             reason = self._loop()
@@ -139,6 +163,8 @@ class Tuner:
             self.record(*(self._ended(segment, result) for segment, result in results), SweepEnded(INTERRUPTED))
             raise
         self.record(SweepEnded(reason))
+        if self._n_repeated_epochs:
+            log.warning("%d epochs were trained a second time for want of checkpoints", self._n_repeated_epochs)
         return reason
 
     def _loop(self) -> str:
@@ -174,18 +200,29 @@ class Tuner:
             trial = self.history.trials[self._to_continue.popleft()]
             self._start(Segment(trial.number, trial.epoch or 0, trial.target_epoch), attempt=trial.attempts + 1)
             return True
-        wanted = self.scheduler.next_segment()
-        if wanted is None:
+        following = self._next()
+        if following is None:
             return False
-        if wanted.trial is not None:
-            trial = self.history.trials[wanted.trial]
-            self._start(Segment(trial.number, trial.epoch or 0, wanted.target_epoch))
-            return True
-        proposed = self._propose()
-        if proposed is None:
-            return False
-        self._start(Segment(proposed.trial, 0, wanted.target_epoch), proposed)
+        wanted, proposed = following
+        if proposed is not None:
+            self._start(Segment(proposed.trial, 0, wanted.target_epoch), proposed)
+        else:
+            assert wanted.trial is not None
+            self._start(Segment(wanted.trial, self.history.trials[wanted.trial].epoch or 0, wanted.target_epoch))
         return True
+
+    def _next(self) -> tuple[NextSegment, TrialProposed | None] | None:
+        """What scheduler and searcher want now, a new trial with its proposal; None: nothing."""
+        number = len(self.history.trials)
+        wanted = self.scheduler.next_segment(can_start_new=number < self.n_trials and not self._exhausted)
+        if wanted is None or wanted.trial is not None:
+            return None if wanted is None else (wanted, None)
+        configuration = self.searcher.propose(number, list(self.history.under_way.values()))
+        if configuration is None:
+            self._exhausted = True
+            return self._next()
+        seed = self.trial_seed(number, configuration)
+        return wanted, TrialProposed(number, configuration, seed, wanted.target_epoch)
 
     def _start(self, segment: Segment, *events: Event, attempt: int = 1) -> None:
         # The record comes first: a segment that runs without one would be run twice after a crash.
@@ -193,17 +230,6 @@ class Tuner:
         trial = self.history.trials[segment.trial]
         left_s = None if self.trial_timeout_s is None else max(0.001, self.trial_timeout_s - trial.duration_s)
         self._running[self.workers.submit(segment, trial, left_s)] = segment
-
-    def _propose(self) -> TrialProposed | None:
-        """The next new trial; None where there is to be no other."""
-        number = len(self.history.trials)
-        if number >= self.n_trials or self._exhausted:
-            return None
-        configuration = self.searcher.propose(number, list(self.history.under_way.values()))
-        if configuration is None:
-            self._exhausted = True
-            return None
-        return TrialProposed(number, configuration, self.trial_seed(number, configuration))
 
     def _end(self, segment: Segment, result: SegmentResult) -> None:
         trial = self.history.trials[segment.trial]
@@ -214,10 +240,11 @@ class Tuner:
             return
         self.record(self._ended(segment, result))
         self._log_end(self.history.trials[segment.trial])
+        self._check_epochs(segment, result)
 
     def _ended(self, segment: Segment, result: SegmentResult) -> SegmentEnded:
         state, epoch = self._outcome(segment, result)
-        value = result.value if result.end is SegmentEnd.RETURNED else self.history.trials[segment.trial].value
+        value = self.history.trials[segment.trial].value if result.value is None else result.value
         return SegmentEnded(segment.trial, state, epoch, value, result.duration_s, result.failure, result.folder)
 
     def _outcome(self, segment: Segment, result: SegmentResult) -> tuple[TrialState, int | None]:
@@ -229,9 +256,22 @@ class Tuner:
             return TrialState.FAILED, segment.start_epoch
         if not math.isfinite(result.value):
             return TrialState.DIVERGED, segment.target_epoch
-        if segment.target_epoch is None or segment.target_epoch == self.scheduler.r_max:
-            return TrialState.COMPLETE, segment.target_epoch
-        return TrialState.PAUSED, segment.target_epoch
+        trial = self.history.trials[segment.trial]
+        return self.scheduler.state_after(trial, self.direction.loss(result.value)), segment.target_epoch
+
+    def _check_epochs(self, segment: Segment, result: SegmentResult) -> None:
+        """Notes what the job tells of its epochs: that it trained some again, or didn't know where to stop."""
+        if segment.target_epoch is not None and result.heeds_target is False and result.value is not None:
+            self._target_is_unheeded = True
+        if result.first_epoch is None or result.first_epoch > segment.start_epoch:
+            return
+        if not self._n_repeated_epochs:
+            log.warning(
+                "trial %d trained epochs %d to %d again, having no checkpoint to go on from: an objective keeps one in "
+                "hposweep.checkpoint_dir()",
+                *(segment.trial, result.first_epoch, segment.start_epoch),
+            )
+        self._n_repeated_epochs += segment.start_epoch - result.first_epoch + 1
 
     def _log_end(self, trial: Trial) -> None:
         if trial.state in (TrialState.FAILED, TrialState.TIMED_OUT):
@@ -244,16 +284,25 @@ class Tuner:
 
     def record(self, *events: Event) -> None:
         """Writes events to the journal, and only then lets them count."""
-        self.journal.append(*events)
-        for event in events:
+        dated = [dataclasses.replace(event, time=self.date()) for event in events]
+        self.journal.append(*dated)
+        for event in dated:
             self._take_in(event)
 
     def _take_in(self, event: Event) -> None:
         self.history.apply(event)
-        if isinstance(event, SegmentEnded) and event.state is not TrialState.INTERRUPTED:
+        if isinstance(event, SegmentStarted):
+            self.scheduler.start(Segment(event.trial, event.start_epoch, event.target_epoch))
+        elif isinstance(event, SegmentEnded) and event.state is not TrialState.INTERRUPTED:
             trial = self.history.trials[event.trial]
             self.searcher.tell(trial)
-            self.scheduler.record(trial)
+            self.scheduler.record(trial, self._loss(trial))
+
+    def _loss(self, trial: Trial) -> float:
+        """Of a trial that has come to the end of its segment; a failure is the worst."""
+        if trial.state not in WITH_A_LOSS or trial.value is None:
+            return math.inf
+        return self.direction.loss(trial.value)
 
     def _why_stop(self) -> str:
         """Why no more segments should start; empty while they should."""
@@ -261,13 +310,15 @@ class Tuner:
             return INTERRUPTED
         if self.time_budget_s is not None and self.clock() - self._started_at >= self.time_budget_s:
             return TIME_BUDGET_OVER
+        if self._target_is_unheeded:
+            return TARGET_UNHEEDED
         # Of this run alone: who resumes a sweep has mended what made the trials before it fail.
-        n_ended, n_failed = self.history.n_ended - self._before[0], self.history.n_failed - self._before[1]
-        first = self.history.first_ended
-        reasons = {trial.failure_line for trial in first if trial.state is TrialState.FAILED}
-        is_first_run = self._before[0] == 0
-        if is_first_run and n_failed == n_ended >= ALIKE_FAILURES_THAT_STOP and len(reasons) == 1:
-            return f"the first {len(first)} trials all failed with: {first[0].failure_line}"
-        if n_ended >= FAILURE_RATE_COUNTS_FROM and n_failed > self.max_failure_rate * n_ended:
-            return f"{n_failed} of {n_ended} trials failed, more than hydra.sweeper.max_failure_rate allows"
+        judged = self.history.judged
+        n_judged, n_failed = len(judged) - self._before[0], self.history.n_failed - self._before[1]
+        if self._before[0] == 0 and n_failed == n_judged >= ALIKE_FAILURES_THAT_STOP:
+            first = [self.history.trials[number] for number in itertools.islice(judged, ALIKE_FAILURES_THAT_STOP)]
+            if len({trial.failure_line for trial in first}) == 1:
+                return f"the first {len(first)} trials all failed with: {first[0].failure_line}"
+        if n_judged >= FAILURE_RATE_COUNTS_FROM and n_failed > self.max_failure_rate * n_judged:
+            return f"{n_failed} of {n_judged} trials failed, more than hydra.sweeper.max_failure_rate allows"
         return ""

@@ -47,6 +47,7 @@ class HposweepSweeperConf:
     scheduler: Any = None
     seed_key: str | None = None
     budget_key: str | None = None
+    target_epoch: int | None = None  # set for each job of a scheduler that trains to an epoch: hposweep.target_epoch()
     final_overrides: list[str] | None = None
     final_metric: str | None = None
 

@@ -1,10 +1,9 @@
 """The tuner's loop, with workers in virtual time."""
 
-import heapq
 import math
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from hposweep.journal import (
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
+from hposweep.simulation import VirtualWorkers
 from hposweep.trial import Direction, Segment, SegmentEnd, SegmentResult, Trial, TrialState
 from hposweep.tuner import COMPLETE, INTERRUPTED, TIME_BUDGET_OVER, NoStopRequest, Tuner
 
@@ -33,46 +33,28 @@ Outcome = Callable[[Segment, Trial], SegmentResult]
 
 
 @dataclass
-class VirtualWorkers:
-    """Segments that last as long as their result says, in a time of their own."""
+class PolledWorkers(VirtualWorkers):
+    """Workers whose tuner looks up now and then, as the real one does, although nothing has ended."""
 
-    outcome: Outcome
-    n_workers: int = 1
-    now: float = 0.0
     most_at_once: int = 0
-    _queue: list[tuple[float, int, Future, SegmentResult]] = field(default_factory=list)
-    _n_submitted: int = 0
 
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
-        result, future = self.outcome(segment, trial), Future()  # type: ignore[var-annotated]
-        if timeout_s is not None and result.duration_s > timeout_s:
-            result = SegmentResult(timeout_s, failure="too long", end=SegmentEnd.TIMED_OUT)
-        self._n_submitted += 1
-        heapq.heappush(self._queue, (self.now + result.duration_s, self._n_submitted, future, result))
-        self.most_at_once = max(self.most_at_once, len(self._queue))
+        future = super().submit(segment, trial, timeout_s)
+        self.most_at_once = max(self.most_at_once, self.n_busy)
         return future
 
     def wait(self, futures: Collection[Future[SegmentResult]], timeout_s: float) -> Collection[Future[SegmentResult]]:
-        if self._queue[0][0] > self.now + timeout_s:
+        if self.next_end > self.now + timeout_s:
             self.now += timeout_s
             return []
-        self.now, _, future, result = heapq.heappop(self._queue)
-        future.set_result(result)
-        return [future]
-
-    def cancel(self, futures: Collection[Future[SegmentResult]]) -> None:
-        queue, self._queue = self._queue, []
-        for ends_at, number, future, result in queue:
-            cut_off = SegmentResult(1.0, failure="cut off", end=SegmentEnd.CUT_OFF)
-            entry = (self.now, number, future, cut_off) if future in futures else (ends_at, number, future, result)
-            heapq.heappush(self._queue, entry)
+        return super().wait(futures, timeout_s)
 
 
 def complete(segment: Segment, trial: Trial) -> SegmentResult:
     return SegmentResult(1.0, value=trial.configuration["x"], folder=f"trials/{trial.number}")
 
 
-def tuner(folder: Path, workers: VirtualWorkers, n_trials: int = 10, n_workers: int = 1, **options: object) -> Tuner:
+def tuner(folder: Path, workers: PolledWorkers, n_trials: int = 10, n_workers: int = 1, **options: object) -> Tuner:
     workers.n_workers = n_workers
     return Tuner(
         searcher=RandomSearcher(SPACE, seed=0),
@@ -89,7 +71,7 @@ def tuner(folder: Path, workers: VirtualWorkers, n_trials: int = 10, n_workers: 
 
 @pytest.mark.parametrize("n_workers", [1, 3, 20])
 def test_every_trial_runs_once_with_its_own_draw_whatever_the_workers(tmp_path: Path, n_workers: int) -> None:
-    workers = VirtualWorkers(complete)
+    workers = PolledWorkers(complete)
     sweep = tuner(tmp_path, workers, n_workers=n_workers)
     assert sweep.run() == COMPLETE
     assert workers.most_at_once == min(n_workers, 10)
@@ -102,7 +84,7 @@ def test_every_trial_runs_once_with_its_own_draw_whatever_the_workers(tmp_path: 
 def test_the_first_ten_of_twenty_trials_are_the_ten_of_ten(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    ten, twenty = tuner(tmp_path / "a", VirtualWorkers(complete)), tuner(tmp_path / "b", VirtualWorkers(complete), 20)
+    ten, twenty = tuner(tmp_path / "a", PolledWorkers(complete)), tuner(tmp_path / "b", PolledWorkers(complete), 20)
     ten.run()
     twenty.run()
     for number in range(10):
@@ -111,7 +93,7 @@ def test_the_first_ten_of_twenty_trials_are_the_ten_of_ten(tmp_path: Path) -> No
 
 
 def test_no_worker_waits_for_the_slowest(tmp_path: Path) -> None:
-    workers = VirtualWorkers(lambda segment, trial: SegmentResult(1.0 if trial.number else 9.0, value=0.5))
+    workers = PolledWorkers(lambda segment, trial: SegmentResult(1.0 if trial.number else 9.0, value=0.5))
     tuner(tmp_path, workers, n_workers=2).run()
     assert workers.now == pytest.approx(9.0)
 
@@ -129,7 +111,7 @@ def test_the_journal_replays_to_the_history(tmp_path_factory, outcomes, n_worker
         duration_s, value = outcomes[trial.number]
         return SegmentResult(duration_s, value, failure="" if value is not None else f"Error {trial.number}")
 
-    sweep = tuner(folder, VirtualWorkers(outcome), n_trials=len(outcomes), n_workers=n_workers)
+    sweep = tuner(folder, PolledWorkers(outcome), n_trials=len(outcomes), n_workers=n_workers)
     sweep.run()
     again = replay(read_events(folder))
     assert repr(again) == repr(sweep.history)
@@ -143,7 +125,7 @@ def test_the_direction_turns_every_comparison_and_what_diverged_never_wins(
     tmp_path: Path, direction: Direction, best: float
 ) -> None:
     values = [0.5, math.inf, 0.1, -math.inf, 0.9, math.nan, 0.9, 0.1]
-    workers = VirtualWorkers(lambda segment, trial: SegmentResult(1.0, values[trial.number]))
+    workers = PolledWorkers(lambda segment, trial: SegmentResult(1.0, values[trial.number]))
     sweep = tuner(tmp_path, workers, n_trials=len(values), direction=direction)
     sweep.run()
     assert sweep.history.incumbent is not None
@@ -161,21 +143,21 @@ def failing(*numbers: int, alike: bool = False) -> Outcome:
 
 
 def test_a_failed_trial_does_not_end_the_sweep(tmp_path: Path) -> None:
-    sweep = tuner(tmp_path, VirtualWorkers(failing(0, 1, 4)))
+    sweep = tuner(tmp_path, PolledWorkers(failing(0, 1, 4)))
     assert sweep.run() == COMPLETE
     assert [n for n, trial in sweep.history.trials.items() if trial.state is TrialState.FAILED] == [0, 1, 4]
     assert sweep.history.trials[4].failure_line == "ValueError: 4"
 
 
 def test_three_first_trials_that_fail_alike_stop_the_sweep(tmp_path: Path) -> None:
-    sweep = tuner(tmp_path, VirtualWorkers(failing(*range(10), alike=True)))
+    sweep = tuner(tmp_path, PolledWorkers(failing(*range(10), alike=True)))
     assert sweep.run() == "the first 3 trials all failed with: ValueError: bad"
     assert len(sweep.history.trials) == 3
 
 
 def test_a_resumed_sweep_is_not_stopped_by_failures_before_it(tmp_path: Path) -> None:
-    tuner(tmp_path, VirtualWorkers(failing(*range(10), alike=True))).run()
-    mended = tuner(tmp_path, VirtualWorkers(complete))
+    tuner(tmp_path, PolledWorkers(failing(*range(10), alike=True))).run()
+    mended = tuner(tmp_path, PolledWorkers(complete))
     mended.replay(read_events(tmp_path))
     assert mended.run() == COMPLETE
     states = [trial.state for trial in mended.history.trials.values()]
@@ -183,12 +165,12 @@ def test_a_resumed_sweep_is_not_stopped_by_failures_before_it(tmp_path: Path) ->
 
 
 def test_three_first_trials_that_fail_differently_do_not(tmp_path: Path) -> None:
-    sweep = tuner(tmp_path, VirtualWorkers(failing(0, 1, 2)))
+    sweep = tuner(tmp_path, PolledWorkers(failing(0, 1, 2)))
     assert sweep.run() == COMPLETE
 
 
 def test_too_many_failures_of_ten_or_more_stop_the_sweep(tmp_path: Path) -> None:
-    sweep = tuner(tmp_path, VirtualWorkers(failing(*range(1, 30))), n_trials=30)
+    sweep = tuner(tmp_path, PolledWorkers(failing(*range(1, 30))), n_trials=30)
     assert sweep.run() == "9 of 10 trials failed, more than hydra.sweeper.max_failure_rate allows"
     assert len(sweep.history.trials) == 10
 
@@ -216,7 +198,7 @@ def test_what_is_recorded_is_on_disk_before_the_segment_is_submitted(tmp_path: P
         assert replay(read_events(tmp_path)).trials[trial.number].state is TrialState.RUNNING
         return complete(segment, trial)
 
-    assert tuner(tmp_path, VirtualWorkers(outcome)).run() == COMPLETE
+    assert tuner(tmp_path, PolledWorkers(outcome)).run() == COMPLETE
 
 
 def dying(n_deaths: int) -> Outcome:
@@ -238,7 +220,7 @@ def dying(n_deaths: int) -> Outcome:
 def test_a_trial_whose_worker_dies_is_started_again(
     tmp_path: Path, n_deaths: int, state: TrialState, attempts: int
 ) -> None:
-    sweep = tuner(tmp_path, VirtualWorkers(dying(n_deaths)), max_retries=2)
+    sweep = tuner(tmp_path, PolledWorkers(dying(n_deaths)), max_retries=2)
     assert sweep.run() == COMPLETE
     trial = sweep.history.trials[3]
     assert (trial.state, trial.attempts) == (state, attempts)
@@ -249,7 +231,7 @@ def test_a_trial_whose_worker_dies_is_started_again(
 
 
 def test_a_trial_that_outlives_its_timeout_is_not_started_again(tmp_path: Path) -> None:
-    workers = VirtualWorkers(lambda segment, trial: SegmentResult(9.0 if trial.number == 2 else 1.0, value=0.5))
+    workers = PolledWorkers(lambda segment, trial: SegmentResult(9.0 if trial.number == 2 else 1.0, value=0.5))
     sweep = tuner(tmp_path, workers, trial_timeout_s=3.0)
     assert sweep.run() == COMPLETE
     assert sweep.history.trials[2].state is TrialState.TIMED_OUT
@@ -257,7 +239,7 @@ def test_a_trial_that_outlives_its_timeout_is_not_started_again(tmp_path: Path) 
 
 
 def test_the_time_budget_cuts_off_what_does_not_end_within_the_grace_time(tmp_path: Path) -> None:
-    workers = VirtualWorkers(lambda segment, trial: SegmentResult(100.0 if trial.number == 3 else 1.0, value=0.5))
+    workers = PolledWorkers(lambda segment, trial: SegmentResult(100.0 if trial.number == 3 else 1.0, value=0.5))
     sweep = tuner(tmp_path, workers, n_workers=2, n_trials=1000, time_budget_s=20.0, grace_s=5.0)
     assert sweep.run() == TIME_BUDGET_OVER
     states = [trial.state for trial in sweep.history.trials.values()]
@@ -277,7 +259,7 @@ def test_a_request_to_stop_lets_short_segments_end_and_an_urgent_one_does_not(tm
                 stop.is_made, stop.is_urgent = True, urgent
             return complete(segment, trial)
 
-        sweep = tuner(folder, VirtualWorkers(outcome), n_workers=2, stop_request=stop)
+        sweep = tuner(folder, PolledWorkers(outcome), n_workers=2, stop_request=stop)
         assert sweep.run() == INTERRUPTED
         states = [trial.state for trial in sweep.history.trials.values()]
         assert states.count(TrialState.INTERRUPTED) == interrupted
@@ -287,7 +269,7 @@ def test_a_request_to_stop_lets_short_segments_end_and_an_urgent_one_does_not(tm
 def test_what_was_under_way_goes_on_first_and_the_result_is_that_of_an_undisturbed_sweep(tmp_path: Path) -> None:
     """The controller is killed after any event: what it leaves is the journal up to there."""
     (tmp_path / "whole").mkdir()
-    whole = tuner(tmp_path / "whole", VirtualWorkers(complete), n_workers=3, n_trials=6)
+    whole = tuner(tmp_path / "whole", PolledWorkers(complete), n_workers=3, n_trials=6)
     whole.run()
     lines = (tmp_path / "whole" / "journal.jsonl").read_bytes().splitlines(keepends=True)
     for n_lines in range(1, len(lines)):
@@ -300,7 +282,7 @@ def test_what_was_under_way_goes_on_first_and_the_result_is_that_of_an_undisturb
             ran.append(trial.number)
             return complete(segment, trial)
 
-        again = tuner(folder, VirtualWorkers(outcome), n_workers=2, n_trials=6)
+        again = tuner(folder, PolledWorkers(outcome), n_workers=2, n_trials=6)
         again.replay(read_events(folder))
         ended = {number for number, trial in again.history.trials.items() if trial.state.is_ended}
         under_way = sorted(again.history.under_way)
@@ -315,8 +297,8 @@ def test_what_was_under_way_goes_on_first_and_the_result_is_that_of_an_undisturb
 
 
 def test_more_trials_extend_a_finished_sweep(tmp_path: Path) -> None:
-    tuner(tmp_path, VirtualWorkers(complete), n_trials=4).run()
-    more = tuner(tmp_path, VirtualWorkers(complete), n_trials=9)
+    tuner(tmp_path, PolledWorkers(complete), n_trials=4).run()
+    more = tuner(tmp_path, PolledWorkers(complete), n_trials=9)
     more.replay(read_events(tmp_path))
     assert more.run() == COMPLETE
     assert {n: trial.configuration for n, trial in more.history.trials.items()} == {

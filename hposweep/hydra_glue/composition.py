@@ -19,6 +19,9 @@ from hydra.plugins.config_source import ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+# The one key of Hydra's own node that differs from segment to segment.
+TARGET_EPOCH_KEY = "hydra.sweeper.target_epoch"
+
 
 class CachingConfigLoader(ConfigLoader):
     """Hydra's config loader, with a fast `load_sweep_config` for one master config."""
@@ -35,17 +38,19 @@ class CachingConfigLoader(ConfigLoader):
             HydraException: as Hydra's.
         """
         overrides = OverridesParser.create().parse_overrides(sweep_overrides)
-        if any(override.is_hydra_override() for override in overrides):
+        if any(each.is_hydra_override() and each.key_or_group != TARGET_EPOCH_KEY for each in overrides):
             return self._config_loader.load_sweep_config(master_config, sweep_overrides)
         config = self._base(master_config, [each for each in overrides if self._selects_a_group(each)])
         ConfigLoaderImpl._apply_overrides_to_config(
             [each for each in overrides if not self._selects_a_group(each)], config
         )
         naming = config.hydra.job.config.override_dirname
+        of_task = [each for each in overrides if not each.is_hydra_override()]
         with open_dict(config):
-            config.hydra.overrides.task = list(sweep_overrides)
+            config.hydra.overrides.task = [each.input_line for each in of_task]
+            config.hydra.overrides.hydra += [each.input_line for each in overrides if each.is_hydra_override()]
             config.hydra.job.override_dirname = get_overrides_dirname(
-                overrides=overrides,
+                overrides=of_task,
                 kv_sep=naming.kv_sep,
                 item_sep=naming.item_sep,
                 exclude_keys=naming.exclude_keys,

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
 
-from hposweep import job_folder
+from hposweep import conversation, job_folder
 from hposweep.trial import SegmentResult
 
 log = logging.getLogger(__name__)
@@ -31,11 +31,15 @@ def as_job(task_function: TaskFunction) -> TaskFunction:
 
     @functools.wraps(task_function)
     def job(cfg: Any) -> Any:
-        folder = Path(HydraConfig.get().runtime.output_dir)
+        hydra_config = HydraConfig.get()
+        folder = Path(hydra_config.runtime.output_dir)
         (folder / job_folder.FAILURE).unlink(missing_ok=True)
+        conversation.begin(folder, knows_target=hydra_config.sweeper.get("budget_key") is not None)
         with output_to(folder / job_folder.OUTPUT):
             try:
                 return task_function(cfg)
+            except conversation.TargetReached as reached:
+                return reached.value
             except Exception:
                 _leave_note(folder)
                 raise
@@ -78,6 +82,7 @@ def segment_result(job_return: JobReturn, duration_s: float) -> SegmentResult:
     assert hydra_config is not None
     folder = Path(hydra_config.hydra.runtime.output_dir)
     relative = os.path.relpath(folder, str(hydra_config.hydra.sweep.dir))
+    said = conversation.end(folder)
     if job_return.status is not JobStatus.COMPLETED:
         return SegmentResult(duration_s, failure=_failure(folder, job_return._return_value), folder=relative)
     try:
@@ -85,7 +90,10 @@ def segment_result(job_return: JobReturn, duration_s: float) -> SegmentResult:
     except (TypeError, ValueError):
         failure = f"the objective returned {_short(job_return.return_value)}; it must return a number"
         return SegmentResult(duration_s, failure=failure, folder=relative)
-    return SegmentResult(duration_s, value, folder=relative)
+    if said is None:
+        return SegmentResult(duration_s, value, folder=relative)
+    heeds_target = said.knows_target or said.was_ended_at_target
+    return SegmentResult(duration_s, value, folder=relative, first_epoch=said.first_epoch, heeds_target=heeds_target)
 
 
 def _failure(folder: Path, error: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import logging
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -69,11 +71,23 @@ class Slot:
             threading.Thread(target=_stop, args=(pool,)).start()
 
     def _warm_pool(self) -> ProcessPool:
-        if self._pool is None or not self._pool.active:
+        if self._pool is not None and not self._pool.active:  # the worker died while it was idle
+            self.stop()
+        if self._pool is None:
             self._pool = ProcessPool(
                 max_workers=1, context=self._context, initializer=worker.initialize, initargs=(self._state,)
             )
         return self._pool
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that waits for a worker."""
+
+    future: Future[JobAnswer]
+    arguments: tuple[Any, ...]  # of `worker.run`
+    timeout_s: float | None
+    is_second_try: bool = False  # the worker that it was given to died before it began
 
 
 class LocalWorkers:
@@ -103,7 +117,14 @@ class LocalWorkers:
             return future
         job = self._launcher.submit(segment.trial, overrides, timeout_s)
         self._jobs[future] = job
-        job.add_done_callback(lambda job: future.set_result(job.result().result))
+
+        def pass_on(job: Future[JobAnswer]) -> None:
+            result = job.result().result
+            if not result.folder:  # the worker died, and could not tell
+                result = dataclasses.replace(result, folder=self._folders.subdir(segment.trial, overrides))
+            future.set_result(result)
+
+        job.add_done_callback(pass_on)
         return future
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
@@ -139,7 +160,7 @@ class LocalLauncher:
         self._max_memory_mb = max_worker_memory_mb
         self._idle: list[Slot] = []
         self._slots: list[Slot] = []
-        self._queue: collections.deque[tuple[Future[JobAnswer], tuple[Any, ...], float | None]] = collections.deque()
+        self._queue: collections.deque[QueuedJob] = collections.deque()
         self._running: dict[Future[JobAnswer], Future[bytes]] = {}
         self._lock = threading.Lock()
         self._n_jobs = 0
@@ -176,7 +197,7 @@ class LocalLauncher:
         with self._lock:
             self._n_jobs += 1
             arguments = (number, f"{number}_{self._n_jobs}", list(overrides), wants_job_return)
-            self._queue.append((future, arguments, timeout_s))
+            self._queue.append(QueuedJob(future, arguments, timeout_s))
         self._dispatch()
         return future
 
@@ -200,7 +221,7 @@ class LocalLauncher:
         """Kills the job of this future, which then is done."""
         with self._lock:
             running = self._running.get(future)
-            waiting = next((entry for entry in self._queue if entry[0] is future), None)
+            waiting = next((job for job in self._queue if job.future is future), None)
             if waiting is not None:
                 self._queue.remove(waiting)
         if running is not None:
@@ -222,26 +243,30 @@ class LocalLauncher:
                 if not self._queue or not self._idle:
                     return
                 slot = self._idle.pop()
-                future, arguments, timeout_s = self._queue.popleft()
+                job = self._queue.popleft()
             started = time.monotonic()
             try:
-                running = slot.run(arguments, timeout_s)
-            except (BrokenProcessPool, RuntimeError):  # the worker died while it was idle
+                running = slot.run(job.arguments, job.timeout_s)
+            except RuntimeError:  # the worker died in this moment
                 slot.stop()
-                running = slot.run(arguments, timeout_s)
+                running = slot.run(job.arguments, job.timeout_s)
             with self._lock:
-                self._running[future] = running
-            running.add_done_callback(functools.partial(self._finish, slot, future, started))
+                self._running[job.future] = running
+            running.add_done_callback(functools.partial(self._finish, slot, job, started))
 
-    def _finish(self, slot: Slot, future: Future[JobAnswer], started: float, running: Future[bytes]) -> None:
+    def _finish(self, slot: Slot, job: QueuedJob, started: float, running: Future[bytes]) -> None:
         answer, failed = _answer(running, time.monotonic() - started)
         slot.after(None if failed else answer)
+        # Once: workers that all die before they begin die of what they have in common.
+        begins_again = _never_began(running) and not job.is_second_try
         with self._lock:
-            self._running.pop(future, None)
+            self._running.pop(job.future, None)
+            if begins_again:
+                self._queue.appendleft(dataclasses.replace(job, is_second_try=True))
             if slot in self._slots:
                 self._idle.append(slot)
-        if not future.cancelled():
-            future.set_result(answer)
+        if not begins_again and not job.future.cancelled():
+            job.future.set_result(answer)
         self._dispatch()
 
     def _environment(self) -> Mapping[str, str]:
@@ -266,6 +291,11 @@ def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]
         result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
         return JobAnswer(result, 0.0, error=error), False
     return answer, False
+
+
+def _never_began(running: Future[bytes]) -> bool:
+    """Whether the worker died before it took the job: of one that began it pebble tells how it died."""
+    return not running.cancelled() and isinstance(running.exception(), BrokenProcessPool)
 
 
 def _death(exit_code: int | None) -> str:

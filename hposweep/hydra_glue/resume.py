@@ -9,7 +9,6 @@ from typing import Any
 from hposweep.errors import ConfigError
 from hposweep.journal import History
 from hposweep.results.differences import NAMES_OF_THE_FOLDER, unequal_leaves
-from hposweep.trial import TrialState
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +46,6 @@ def check_number_of_trials(history: History, n_trials: int) -> None:
     """Raises a ConfigError if the sweep has more trials already."""
     if n_trials < len(history.trials):
         raise ConfigError(f"hydra.sweeper.n_trials: the sweep has {len(history.trials)} trials already, got {n_trials}")
-
-
-def is_finished(history: History, n_trials: int, has_final_job: bool) -> bool:
-    """Whether nothing is left to do."""
-    if len(history.trials) < n_trials:
-        return False
-    if any(trial.state in (TrialState.RUNNING, TrialState.INTERRUPTED) for trial in history.trials.values()):
-        return False
-    return not has_final_job or history.incumbent is None or is_final_done(history)
 
 
 def is_final_done(history: History) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -79,6 +80,17 @@ class JobFolders:
         """Why the trial's job can't run with these overrides; empty where its folder is its own."""
         if self._differ_by_number:
             return ""
+        subdir = self.subdir(trial, overrides)
+        owner = self._trials.setdefault(subdir, trial)
+        if owner == trial or not subdir:
+            return ""
+        return f"{SUBDIR_KEY}: '{subdir}' is the folder of trial {owner} already; it must differ from trial to trial"
+
+    def subdir(self, trial: int, overrides: list[str]) -> str:
+        """The folder of the trial's job, relative to the sweep's; empty where these overrides can't be composed."""
+        named = subdir_by_number(self._config, trial)
+        if "${" not in named:
+            return named
         try:
             composed = self._config_loader.load_sweep_config(self._config, overrides)
         except HydraException:
@@ -86,11 +98,12 @@ class JobFolders:
         with open_dict(composed):
             composed.hydra.job.id = str(trial)
             composed.hydra.job.num = trial
-        subdir = str(composed.hydra.sweep.subdir)
-        owner = self._trials.setdefault(subdir, trial)
-        if owner == trial:
-            return ""
-        return f"{SUBDIR_KEY}: '{subdir}' is the folder of trial {owner} already; it must differ from trial to trial"
+        return str(composed.hydra.sweep.subdir)
+
+
+def subdir_by_number(config: DictConfig, trial: int) -> str:
+    """`hydra.sweep.subdir` with the trial's number in its place; nothing else is resolved."""
+    return re.sub(r"\$\{hydra[.:]job\.num\}", str(trial), subdir_text(config))
 
 
 def subdir_text(config: DictConfig) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from hposweep.errors import ConfigError, nearest
 from hposweep.hydra_glue import full_errors, provenance, resume, sweep_folder
 from hposweep.hydra_glue.batches import BatchWorkers
-from hposweep.hydra_glue.composition import CachingConfigLoader
+from hposweep.hydra_glue.composition import TARGET_EPOCH_KEY, CachingConfigLoader
 from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
 from hposweep.hydra_glue.stop_signals import StopSignals
-from hposweep.journal import FinalEnded, Journal, read_events, replay
+from hposweep.journal import FinalEnded, Journal, read_events
 from hposweep.results import progress, summary, tables
-from hposweep.search_space import Choice, Configuration, trial_seed
-from hposweep.trial import Direction, Segment, SegmentResult, Trial
+from hposweep.schedulers import Scheduler
+from hposweep.search_space import Choice, Configuration, Constant, trial_seed
+from hposweep.trial import Direction, NextSegment, Segment, SegmentResult, Trial
 from hposweep.tuner import COMPLETE, INTERRUPTED, POLL_S, TIME_BUDGET_OVER, Tuner, Workers
 
 log = logging.getLogger(__name__)
@@ -77,16 +77,18 @@ class HydraSweep:
         direction = self._check_options()
         parsed = self._read_overrides(arguments)
         searcher = self._build("searcher", search_space=parsed.search_space, seed=options["seed"])
-        scheduler = self._build("scheduler")
         seed_of = self._seed_rule(parsed)
         first = searcher.propose(0, ())
         if first is None:
             raise ConfigError("hydra.sweeper.searcher: proposes no configuration for this search space")
-        first_trial = Trial(0, first, seed_of(0, first))
-        self._check_composition(parsed, first_trial)
+        composed = self._check_composition(parsed, Trial(0, first, seed_of(0, first)))
+        scheduler = self._build_scheduler(parsed, composed)
         if options["dry_run"]:
             configurations = [searcher.propose(number, ()) for number in range(self._n_shown())]
-            summary.print_dry_run(parsed.search_space, configurations, options["n_trials"], self._epochs_of_a_trial())
+            budget = self._budget_key(composed)
+            epochs = None if budget is None else int(OmegaConf.select(composed, budget))
+            at_most = scheduler.next_segment(can_start_new=True) != NextSegment(None, None)
+            summary.print_dry_run(parsed.search_space, configurations, options["n_trials"], epochs, at_most=at_most)
             return 0
         full_errors.composition_is_over()
 
@@ -99,37 +101,15 @@ class HydraSweep:
                 f"hydra.sweeper.trial_timeout: {type(launcher).__name__} can't kill a job; take hydra/launcher=hposweep"
             )
         sweep_dir = sweep_folder.claim(self._config)
-        journal = Journal.open(sweep_dir)
-        events = list(read_events(sweep_dir))
-        record = provenance.record_of(self._config, parsed.search_space)
-        if events:
-            recorded = provenance.read(sweep_dir)
-            resume.check_same_sweep(recorded, record, str(self._config.hydra.sweep.dir))
-            record = {**recorded, **{key: record[key] for key in ("n_trials", "overrides", "config")}}
-            history = replay(events)
-            resume.check_number_of_trials(history, options["n_trials"])
-            if resume.is_finished(history, options["n_trials"], options["final_overrides"] is not None):
-                log.info("the sweep is finished: %d trials; more n_trials extend it", len(history.trials))
-                return 0
-            log.info("resuming: %d of %d trials have ended", history.n_ended, options["n_trials"])
-        OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
-        provenance.write(sweep_dir, record)
-        summary.print_search_space(parsed.search_space)
-        if not hasattr(launcher, "local_launcher") and not isinstance(launcher, BasicLauncher):
-            log.info(
-                "%s takes trials in batches: each waits for its slowest trial, and what is under way is lost when "
-                "it is interrupted; hydra/launcher=hposweep takes them one by one",
-                type(launcher).__name__,
-            )
+        signals = StopSignals()
 
         def overrides_of(segment: Segment, trial: Trial) -> list[str]:
             return self._overrides(parsed, trial, segment.target_epoch)
 
-        signals = StopSignals()
         tuner = Tuner(
             searcher=searcher,
             scheduler=scheduler,
-            journal=journal,
+            journal=Journal.open(sweep_dir),
             workers=self._workers(launcher, overrides_of, signals),
             stop_request=signals,
             n_trials=options["n_trials"],
@@ -142,8 +122,78 @@ class HydraSweep:
             trial_timeout_s=options["trial_timeout"],
             time_budget_s=options["time_budget"],
         )
-        tuner.observer = tables.Rewriter(sweep_dir, tuner.history, options["final_metric"])
-        tuner.replay(events)
+        if not self._take_up(tuner, sweep_dir, parsed):
+            log.info("the sweep is finished: %d trials; more n_trials extend it", len(tuner.history.trials))
+            return 0
+        summary.print_search_space(parsed.search_space)
+        self._warn(launcher, scheduler)
+        reason = self._run_tuner(tuner, launcher, parsed, signals, sweep_dir)
+        tables.write(sweep_dir, tuner.history, options["final_metric"])
+        summary.print_end(sweep_dir, tuner.history, options["final_metric"], self._winner_command(parsed, tuner))
+        if reason in (INTERRUPTED, TIME_BUDGET_OVER):
+            summary.print_how_to_resume(sweep_dir)
+            return signals.exit_code
+        if reason != COMPLETE:
+            log.error("the sweep stopped early: %s", reason)
+            return EXIT_STOPPED_EARLY
+        if tuner.history.n_failed == len(tuner.history.trials):
+            log.error("no trial came to a result")
+            return EXIT_STOPPED_EARLY
+        return 0
+
+    def _take_up(self, tuner: Tuner, sweep_dir: Path, parsed: ParsedOverrides) -> bool:
+        """Replays what the folder holds and writes what it has to hold from now on; False where nothing is left to do.
+
+        Raises:
+            ConfigError: if another sweep stands in the folder, or its journal is damaged.
+        """
+        n_trials = self._options["n_trials"]
+        record = provenance.record_of(self._config, parsed.search_space)
+        events = list(read_events(sweep_dir))
+        if events:
+            recorded = provenance.read(sweep_dir)
+            resume.check_same_sweep(recorded, record, str(self._config.hydra.sweep.dir))
+            record = {**recorded, **{key: record[key] for key in ("n_trials", "overrides", "config")}}
+            tuner.replay(events)
+            resume.check_number_of_trials(tuner.history, n_trials)
+            if tuner.is_complete() and (
+                self._options["final_overrides"] is None or resume.is_final_done(tuner.history)
+            ):
+                return False
+            log.info("resuming: %d of %d trials have ended", tuner.history.n_ended, n_trials)
+        OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
+        provenance.write(sweep_dir, record)
+        return True
+
+    def _warn(self, launcher: Launcher, scheduler: Scheduler) -> None:
+        """Says before the first trial what will not be as its user may expect."""
+        if not hasattr(launcher, "local_launcher") and not isinstance(launcher, BasicLauncher):
+            log.info(
+                "%s takes trials in batches: each waits for its slowest trial, and what is under way is lost when "
+                "it is interrupted; hydra/launcher=hposweep takes them one by one",
+                type(launcher).__name__,
+            )
+        if self._options["n_trials"] < scheduler.n_trials_to_complete_one:
+            log.warning(
+                "hydra.sweeper.n_trials: %d trials may leave none COMPLETE; it takes %d until one is sure to be. "
+                "More trials, a smaller r_max or a larger r_min would do",
+                *(self._options["n_trials"], scheduler.n_trials_to_complete_one),
+            )
+
+    def _run_tuner(
+        self, tuner: Tuner, launcher: Launcher, parsed: ParsedOverrides, signals: StopSignals, sweep_dir: Path
+    ) -> str:
+        """Runs the sweep, its progress shown and its files kept in order, and returns the reason for its end."""
+        options = self._options
+        keeper = tables.CheckpointKeeper(sweep_dir, tuner.history)
+        rewriter = tables.Rewriter(sweep_dir, tuner.history, options["final_metric"])
+
+        def observe() -> None:
+            if not self._keeps_checkpoints():
+                keeper()
+            rewriter()
+
+        tuner.observer = observe
         with signals:
             try:
                 with progress.shown(
@@ -156,19 +206,11 @@ class HydraSweep:
                 reason = INTERRUPTED
             finally:
                 self._stop(launcher)
-        tables.tidy_checkpoints(sweep_dir, tuner.history, keep_all=self._keeps_checkpoints())
-        tables.write(sweep_dir, tuner.history, options["final_metric"])
-        summary.print_end(sweep_dir, tuner.history, options["final_metric"], self._winner_command(parsed, tuner))
-        if reason in (INTERRUPTED, TIME_BUDGET_OVER):
-            summary.print_how_to_resume(sweep_dir)
-            return signals.exit_code
-        if reason != COMPLETE:
-            log.error("the sweep stopped early: %s", reason)
-            return EXIT_STOPPED_EARLY
-        if tuner.history.n_failed == tuner.history.n_ended:
-            log.error("no trial came to a result")
-            return EXIT_STOPPED_EARLY
-        return 0
+        if not self._keeps_checkpoints():
+            keeper()
+            if reason == COMPLETE:
+                keeper.end()
+        return reason
 
     def _check_options(self) -> Direction:
         """Checks what types can't: raises a ConfigError that names the key."""
@@ -193,6 +235,8 @@ class HydraSweep:
         if options["progress"] not in progress.MODES:
             allowed = ", ".join(progress.MODES)
             raise ConfigError(f"hydra.sweeper.progress: must be one of {allowed}, got {options['progress']!r}")
+        if options["target_epoch"] is not None:
+            raise ConfigError("hydra.sweeper.target_epoch: is set for each job by the scheduler, and not by you")
         direction = options["direction"]
         if OmegaConf.is_list(direction) or isinstance(direction, list):
             raise ConfigError(
@@ -226,7 +270,7 @@ class HydraSweep:
             raise ConfigError(f"{key}: names no _target_; choose one with {role}=NAME")
         container = OmegaConf.to_container(node, resolve=True)
         assert isinstance(container, dict)
-        values = {str(name): value for name, value in container.items()}
+        values = {str(name): value for name, value in container.items() if name not in arguments}
         target = hydra.utils.get_class(values.pop("_target_"))
         try:
             return target(**arguments, **values)
@@ -239,6 +283,48 @@ class HydraSweep:
                 raise
             hint = f"{nearest(unknown, allowed)}Allowed: {', '.join(allowed) or 'none'}"
             raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}{hint}") from error
+
+    def _build_scheduler(self, parsed: ParsedOverrides, composed: DictConfig) -> Scheduler:
+        """The scheduler of the config; its r_max is the full budget of a trial where nothing else is said.
+
+        Raises:
+            ConfigError: if nobody says how many epochs a complete trial has, or r_max is more than that.
+        """
+        node, key = self._options["scheduler"], self._budget_key(composed)
+        full = None if key is None else int(OmegaConf.select(composed, key))
+        if node is None or "r_max" not in node:
+            scheduler: Scheduler = self._build("scheduler")
+            return scheduler
+        priors = parsed.search_space.hyperparameters
+        searched = [
+            name
+            for name, prior in priors.items()
+            if name.lstrip("+") in (key, self._options["budget_key"]) and not isinstance(prior, Constant)
+        ]
+        if searched:
+            raise ConfigError(
+                f"{searched[0]}: can't be searched, since the scheduler decides how long a trial trains; "
+                "scheduler=fifo lets it be searched"
+            )
+        r_max = node["r_max"]
+        if r_max is None and full is None:
+            raise ConfigError(
+                "hydra.sweeper.scheduler.r_max: must be given, the epochs of a complete trial; it is taken from the "
+                "config where hydra.sweeper.budget_key names the key that holds them"
+            )
+        if key is not None and full is not None and isinstance(r_max, int) and r_max > full:
+            raise ConfigError(f"hydra.sweeper.scheduler.r_max: must be at most {key} ({full}), got {r_max}")
+        built: Scheduler = self._build("scheduler", **({"r_max": full} if r_max is None else {}))
+        return built
+
+    def _budget_key(self, composed: DictConfig) -> str | None:
+        """The config key that holds the full budget of a trial: the one that receives its target or, where that is
+        null, `max_epochs` beside it."""
+        key = self._options["budget_key"]
+        if key is None:
+            return None
+        candidates = (key, f"{key.rpartition('.')[0]}.max_epochs".lstrip("."))
+        return next((each for each in candidates if OmegaConf.select(composed, each) is not None), None)
 
     def _seed_rule(self, parsed: ParsedOverrides) -> Callable[[int, Configuration], int]:
         """The seed of a trial's training: its own, unless the user fixes or searches the key that receives it."""
@@ -260,12 +346,16 @@ class HydraSweep:
         taken = {override.split("=", 1)[0] for override in overrides}
         if seed_key is not None and seed_key not in taken:
             overrides.append(f"{seed_key}={trial.seed}")
-        if budget_key is not None and target_epoch is not None:
-            overrides.append(f"{budget_key}={target_epoch}")
+        if target_epoch is not None:
+            overrides += [f"{budget_key}={target_epoch}"] if budget_key is not None else []
+            overrides.append(f"{TARGET_EPOCH_KEY}={target_epoch}")
         return overrides
 
-    def _check_composition(self, parsed: ParsedOverrides, first: Trial) -> None:
+    def _check_composition(self, parsed: ParsedOverrides, first: Trial) -> DictConfig:
         """Composes the first trial, and one for each option of a searched config group, before anything is written.
+
+        Returns:
+            The first trial's config.
 
         Raises:
             HydraException: if an override doesn't fit the config: Hydra leaves swept ones unchecked.
@@ -285,17 +375,10 @@ class HydraSweep:
             with open_dict(composed):
                 del composed["hydra"]
             check(composed)
+        return composed
 
     def _n_shown(self) -> int:
         return min(N_SHOWN_IN_DRY_RUN, int(self._options["n_trials"]))
-
-    def _epochs_of_a_trial(self) -> int | None:
-        """For the dry run: the full budget, where the config holds it beside the key that receives the target."""
-        key = self._options["budget_key"]
-        if key is None or "." not in key:
-            return None
-        found = OmegaConf.select(self._config, f"{key.rpartition('.')[0]}.max_epochs")
-        return None if found is None else int(found)
 
     def _keeps_checkpoints(self) -> bool:
         return bool(OmegaConf.select(self._config, "trainer.keep_checkpoints", default=False))
@@ -314,8 +397,7 @@ class HydraSweep:
 
     def _folder_of(self, sweep_dir: Path) -> Callable[[Trial], Path]:
         """Where a trial that runs has its curve: known while its folder is named by its number, as by default."""
-        text = sweep_folder.subdir_text(self._config)
-        return lambda trial: sweep_dir / re.sub(r"\$\{hydra[.:]job\.num\}", str(trial.number), text)
+        return lambda trial: sweep_dir / sweep_folder.subdir_by_number(self._config, trial.number)
 
     def _stop(self, launcher: Launcher) -> None:
         local = getattr(launcher, "local_launcher", None)

@@ -38,12 +38,12 @@ class LiveView:
         n_trials: int,
         folder_of: Callable[[Trial], Path],
         clock: Callable[[], float] = time.monotonic,
-        n_ended_before: int | None = None,
+        n_done_before: int | None = None,
     ) -> None:
-        """`n_ended_before`: trials that had ended when the clock was started; None: those that have by now."""
+        """`n_done_before`: trials that were done when the clock was started; None: those that are by now."""
         self._history, self._n_trials, self._folder_of, self._clock = history, n_trials, folder_of, clock
         self._started_at = clock()
-        self._n_ended_before = history.n_ended if n_ended_before is None else n_ended_before
+        self._n_done_before = history.n_done if n_done_before is None else n_done_before
 
     def __rich__(self) -> RenderableType:
         # The tuner changes the history meanwhile, in another thread.
@@ -54,16 +54,16 @@ class LiveView:
         return Group(self._bar(), self._best_line(), *lines)
 
     def _bar(self) -> Table:
-        n_ended = self._history.n_ended
+        n_done = self._history.n_done
         elapsed_s = self._clock() - self._started_at
-        n_here = n_ended - self._n_ended_before
-        left = "" if n_here == 0 else f", about {_clock_text(elapsed_s / n_here * (self._n_trials - n_ended))} left"
+        n_here = n_done - self._n_done_before
+        left = "" if n_here <= 0 else f", about {_clock_text(elapsed_s / n_here * (self._n_trials - n_done))} left"
         grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(no_wrap=True)
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
-        bar = ProgressBar(total=max(1, self._n_trials), completed=n_ended)
-        grid.add_row(Text(f"{n_ended} of {self._n_trials} trials"), bar, Text(f"{_clock_text(elapsed_s)}{left}"))
+        bar = ProgressBar(total=max(1, self._n_trials), completed=n_done)
+        grid.add_row(Text(f"{n_done} of {self._n_trials} trials"), bar, Text(f"{_clock_text(elapsed_s)}{left}"))
         return grid
 
     def _best_line(self) -> Text:
@@ -102,7 +102,7 @@ class _NowAndThen(logging.Filter):
             self._n_left_out += 1
             return False
         if self._n_left_out:
-            record.msg = f"{record.getMessage()}  (and {self._n_left_out} trials before it)"
+            record.msg = f"{record.getMessage()}  (and {self._n_left_out} before it)"
             record.args = ()
         self._passed_at, self._n_left_out = self._clock(), 0
         return True

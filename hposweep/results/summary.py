@@ -29,16 +29,22 @@ def print_search_space(search_space: SearchSpace) -> None:
 
 
 def print_dry_run(
-    search_space: SearchSpace, configurations: Sequence[Configuration], n_trials: int, epochs: int | None
+    search_space: SearchSpace,
+    configurations: Sequence[Configuration],
+    n_trials: int,
+    epochs: int | None,
+    *,
+    at_most: bool,
 ) -> None:
-    """What the sweep would do."""
+    """What the sweep would do; `at_most` where not every trial gets all of its epochs."""
     print_search_space(search_space)
     table = _table("trial", *search_space)
     for number, configuration in enumerate(configurations):
         table.add_row(*_texts(number, *(_shown(configuration[key]) for key in search_space)))
     console = _console()
     console.print(table)
-    budget = "" if epochs is None else f" of {epochs} epochs, {n_trials * epochs} epochs in all"
+    mostly = "at most " if at_most else ""
+    budget = "" if epochs is None else f" of {mostly}{epochs} epochs, {mostly}{n_trials * epochs} epochs in all"
     console.print(Text(f"{n_trials} trials{budget}. Dry run: nothing was run, no folder was made."))
 
 

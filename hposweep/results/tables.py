@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,7 @@ def trials_csv(sweep_dir: Path, history: History) -> str:
                 trial.number,
                 trial.state,
                 _cell(trial.value),
-                len(curve) or "",
+                len(curve) or trial.epoch or "",
                 trial.seed,
                 *(_cell(trial.configuration.get(key)) if key in trial.configuration else "" for key in keys),
                 trial.attempts,
@@ -142,13 +143,38 @@ def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
     )
 
 
-def tidy_checkpoints(sweep_dir: Path, history: History, *, keep_all: bool) -> None:
-    """Removes the checkpoints of ended trials but the winner's; those of trials that can go on stay."""
-    winner = history.incumbent
-    for trial in history.trials.values():
-        is_needed = trial.state is TrialState.INTERRUPTED or trial is winner
-        if trial.folder and not keep_all and not is_needed:
-            (sweep_dir / trial.folder / job_folder.CHECKPOINT).unlink(missing_ok=True)
+class CheckpointKeeper:
+    """Removes the checkpoints of ended trials, the best one's excepted, while the sweep runs."""
+
+    def __init__(self, sweep_dir: Path, history: History) -> None:
+        self._sweep_dir, self._history = sweep_dir, history
+        self._n_seen = 0
+        self._kept: Trial | None = None  # the incumbent when it last looked
+
+    def __call__(self) -> None:
+        """Looks at the trials that have ended since the last call."""
+        ended = [self._history.trials[number] for number in self._history.ended_trials[self._n_seen :]]
+        if not ended:
+            return
+        self._n_seen += len(ended)
+        incumbent = self._history.incumbent
+        for trial in (*ended, *([self._kept] if self._kept else [])):
+            if trial is not incumbent:
+                _remove_checkpoint(self._sweep_dir, trial)
+        self._kept = incumbent
+
+    def end(self) -> None:
+        """The sweep is over: trials that wait at a rung need theirs no more."""
+        self()
+        for trial in self._history.trials.values():
+            if trial.state is TrialState.PAUSED:
+                _remove_checkpoint(self._sweep_dir, trial)
+
+
+def _remove_checkpoint(sweep_dir: Path, trial: Trial) -> None:
+    if trial.folder:
+        (sweep_dir / trial.folder / job_folder.CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(sweep_dir / trial.folder / job_folder.CHECKPOINT_DIR, ignore_errors=True)
 
 
 def _cell(value: Value) -> str:

@@ -2,25 +2,43 @@
 
 from typing import Protocol
 
-from hposweep.trial import NextSegment, Trial
+from hposweep.trial import NextSegment, Segment, Trial, TrialState
 
 
 class Scheduler(Protocol):
     """Decides what a free worker does, knowing each result so far.
 
-    Asking changes nothing: only what was recorded does.
+    Asking changes nothing: only `start` and `record` do, which are told what the journal holds. The same events in the
+    same order give the same answers, so that a replay decides as the sweep did. Losses are made small; infinity is the
+    loss of a trial that failed or diverged.
 
-        >>> from hposweep.schedulers.fifo import FifoScheduler
-        >>> FifoScheduler().next_segment()
-        NextSegment(trial=None, target_epoch=None)
+        >>> from hposweep.schedulers.asha import AshaScheduler
+        >>> scheduler = AshaScheduler(r_max=9, eta=3)
+        >>> scheduler.next_segment(can_start_new=True)
+        NextSegment(trial=None, target_epoch=1)
+        >>> for number, loss in enumerate([0.3, 0.1, 0.2]):
+        ...     scheduler.start(Segment(number, 0, 1))
+        ...     scheduler.record(Trial(number, {}, seed=0, state=TrialState.PAUSED, target_epoch=1), loss)
+        >>> scheduler.next_segment(can_start_new=True)
+        NextSegment(trial=1, target_epoch=3)
     """
 
     @property
-    def r_max(self) -> int | None:
-        """Epochs of a complete trial; None where the objective trains to its own end."""
+    def n_trials_to_complete_one(self) -> int:
+        """Trials that it takes until one of them is sure to have become COMPLETE, if none fails."""
 
-    def next_segment(self) -> NextSegment | None:
-        """Go on with a paused trial, or start a new one, each with its target epoch; None: nothing now."""
+    def next_segment(self, can_start_new: bool) -> NextSegment | None:
+        """Go on with a paused trial, or start a new one, each with its target epoch; None: nothing now.
 
-    def record(self, trial: Trial) -> None:
-        """A segment of the trial has ended: its state, epoch and value are the result."""
+        Args:
+            can_start_new: whether there is to be another trial; a new one is asked for only then.
+        """
+
+    def start(self, segment: Segment) -> None:
+        """The segment was started; again, where its first job was cut off."""
+
+    def state_after(self, trial: Trial, loss: float) -> TrialState:
+        """What the trial is once it has reached its target epoch with this loss: COMPLETE, PAUSED or STOPPED."""
+
+    def record(self, trial: Trial, loss: float) -> None:
+        """A segment of the trial has ended, and left it in this state."""

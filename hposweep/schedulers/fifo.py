@@ -2,17 +2,23 @@
 
 from dataclasses import dataclass
 
-from hposweep.trial import NextSegment, Trial
+from hposweep.trial import NextSegment, Segment, Trial, TrialState
 
 
 @dataclass(frozen=True)
 class FifoScheduler:
     """Starts a new trial whenever a worker is free (the book's BasicScheduler)."""
 
-    r_max: None = None
+    n_trials_to_complete_one = 1
 
-    def next_segment(self) -> NextSegment | None:
-        return NextSegment(trial=None, target_epoch=None)
+    def next_segment(self, can_start_new: bool) -> NextSegment | None:
+        return NextSegment(trial=None, target_epoch=None) if can_start_new else None
 
-    def record(self, trial: Trial) -> None:
+    def start(self, segment: Segment) -> None:
+        """No start changes the order."""
+
+    def state_after(self, trial: Trial, loss: float) -> TrialState:
+        return TrialState.COMPLETE
+
+    def record(self, trial: Trial, loss: float) -> None:
         """No result changes the order."""

@@ -58,7 +58,7 @@ def test_without_a_terminal_a_line_passes_now_and_then(caplog: pytest.LogCapture
             progress.TUNER_LOG.info("trial 10")
     finally:
         progress.TUNER_LOG.removeFilter(keep)
-    assert caplog.messages == ["trial 0", "trial 3  (and 2 trials before it)", "trial 9: FAILED"]
+    assert caplog.messages == ["trial 0", "trial 3  (and 2 before it)", "trial 9: FAILED"]
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("none", []), ("log", ["one"]), ("auto", ["one"]), ("live", [])])
