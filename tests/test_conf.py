@@ -1,5 +1,6 @@
 """conf/ is the user's manual: searchers and schedulers have their file, its keys are read, and experiments run."""
 
+import csv
 import importlib
 import inspect
 from pathlib import Path
@@ -44,10 +45,14 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_runs(hposweep, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
-    small = ["data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=2"]
-    done = hposweep("--multirun", f"experiment={name}", *small, "hydra.sweep.dir=swept")
+    small = ["data.train_fraction=0.02", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=swept"]
+    done = hposweep("--multirun", f"experiment={name}", *small)
     assert done.exit_code == 0, done.err
-    assert "2 trials: 2 COMPLETE" in done.out
+    with open(tmp_path / "swept" / "trials.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 4
+    assert {row["state"] for row in table} <= {"COMPLETE", "PAUSED"}
+    assert all(float(row["validation_error"]) < 1 for row in table)
 
 
 COMBINATIONS = [

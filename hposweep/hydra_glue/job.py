@@ -17,6 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
 
 from hposweep import conversation, job_folder
+from hposweep.report import start_clock
 from hposweep.trial import SegmentResult
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def as_job(task_function: TaskFunction) -> TaskFunction:
         hydra_config = HydraConfig.get()
         folder = Path(hydra_config.runtime.output_dir)
         (folder / job_folder.FAILURE).unlink(missing_ok=True)
+        start_clock(folder)
         conversation.begin(folder, knows_target=hydra_config.sweeper.get("budget_key") is not None)
         with output_to(folder / job_folder.OUTPUT):
             try:
