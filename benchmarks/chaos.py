@@ -1,10 +1,14 @@
 """A sweep of real trainings whose controller and workers are killed again and again, against one that is left alone.
 
-    python benchmarks/chaos.py [--controllers 20] [--workers 5] [--seed 0]
+    python benchmarks/chaos.py [--controllers 20] [--workers 5] [--seed 0] [--scheduler fifo]
 
 Each kill is a SIGKILL at a random moment while at least one trial is RUNNING. After each kill of a controller none of
 its processes may be left 3 s later. In the end draws, learning curves (all columns but `seconds`) and the winner have
 to be those of the sweep that was left alone, which had another number of workers. Exits with 1 where anything differs.
+
+With `--scheduler asha` (or another that decides by the order of results) both sweeps have one worker, since with more
+of them who is promoted depends on who comes first. Then the sweep that was left alone is also held against one of fifo:
+the curves of both are the same as far as the shorter one goes.
 """
 
 from __future__ import annotations
@@ -35,18 +39,23 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=5, help="kills of a worker, at least")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    parser.add_argument("--scheduler", default="fifo")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     kills = ["controller"] * arguments.controllers + ["worker"] * arguments.workers
     chance.shuffle(kills)
     with tempfile.TemporaryDirectory() as name:
-        alone, killed = Path(name) / "alone", Path(name) / "killed"
-        for folder in (alone, killed):
+        alone, killed, full = (Path(name) / each for each in ("alone", "killed", "full"))
+        for folder in (alone, killed, full):
             folder.mkdir()
         words = [*SWEEP, f"hydra.sweeper.n_trials={arguments.trials}", "hydra.sweeper.max_retries=1000"]
-        print(f"left alone: exit code {start(alone, words, 1).wait()}")
-        n_done = run_killed(killed, words, kills, chance)
+        by_rungs = [*words, f"scheduler={arguments.scheduler}"]
+        print(f"left alone: exit code {start(alone, by_rungs, 1).wait()}")
+        n_done = run_killed(killed, by_rungs, kills, chance, n_workers=2 if arguments.scheduler == "fifo" else 1)
         problems = differences(alone / "swept", killed / "swept")
+        if arguments.scheduler != "fifo":
+            print(f"by fifo: exit code {start(full, words, 2).wait()}")
+            problems += curves_that_part(alone / "swept", full / "swept")
     print(f"{n_done['controller']} controllers and {n_done['worker']} workers killed, each while a trial was RUNNING")
     for problem in problems:
         print(f"DIFFERS: {problem}")
@@ -54,13 +63,15 @@ def main() -> None:
     sys.exit(bool(problems))
 
 
-def run_killed(folder: Path, words: list[str], kills: list[str], chance: random.Random) -> dict[str, int]:
+def run_killed(
+    folder: Path, words: list[str], kills: list[str], chance: random.Random, n_workers: int
+) -> dict[str, int]:
     """Runs the sweep through all kills, and then to its end."""
     n_done = {"controller": 0, "worker": 0}
     process: subprocess.Popen[bytes] | None = None
     for kill in kills:
         since = n_events(folder)
-        process = process or start(folder, words, 2)
+        process = process or start(folder, words, n_workers)
         wait_for(lambda since=since, process=process: is_running(folder, since) or process.poll() is not None)
         time.sleep(chance.uniform(0, LONGEST_S))
         if process.poll() is not None or not is_running(folder, 0):
@@ -81,7 +92,7 @@ def run_killed(folder: Path, words: list[str], kills: list[str], chance: random.
         process = None
         wait_for(lambda: not processes_of(folder), seconds=3)
         check_whole(folder / "swept")
-    print(f"to its end: exit code {(process or start(folder, words, 2)).wait()}")
+    print(f"to its end: exit code {(process or start(folder, words, n_workers)).wait()}")
     return n_done
 
 
@@ -185,6 +196,17 @@ def differences(one: Path, other: Path) -> list[str]:
     drawn = [tuple(row[key] for key in same if "." in key) for row in tables[1]]
     if len(set(drawn)) < len(drawn):
         found.append("a configuration stands twice")
+    return found
+
+
+def curves_that_part(one: Path, other: Path) -> list[str]:
+    """Trials whose curves differ before the shorter one ends."""
+    found = []
+    for row in rows(one):
+        curves = [curve(sweep / "trials" / row["trial"]) for sweep in (one, other)]
+        n_both = min(map(len, curves))
+        if curves[0][:n_both] != curves[1][:n_both] or not n_both:
+            found.append(f"trial {row['trial']}: learning curve, against fifo's")
     return found
 
 

@@ -64,6 +64,12 @@ BAD_INPUT = [
     ("data.batch_size=50001", "data.batch_size: must be from 1 to 50000, the training examples; got 50001"),
     ("data.batch_size=0", "data.batch_size: must be from 1 to 50000, the training examples; got 0"),
     ("trainer.max_epochs=0", "trainer.max_epochs: must be at least 1, got 0"),
+    (
+        "scheduler=assha",
+        "scheduler: no 'assha'; did you mean 'asha'? Available: asha, fifo, hyperband, median_stopping",
+    ),
+    ("hydra/sweeper/scheduler=asha", "hydra/sweeper/scheduler: here it is scheduler=asha"),
+    ("hydra.sweeper.target_epoch=3", "hydra.sweeper.target_epoch: is set for each job by the scheduler"),
     ("hydra.sweep.subdir=one", "hydra.sweep.subdir: gives all trials the folder 'one'"),
     ("hydra.sweep.dir=/proc/nosuch", "hydra.sweep.dir: /proc/nosuch can't be made"),
 ]
@@ -80,6 +86,27 @@ def check_refused(done, message: str, folder: Path) -> None:  # type: ignore[no-
 @pytest.mark.parametrize(("word", "message"), BAD_INPUT, ids=[word for word, _ in BAD_INPUT])
 def test_bad_input_is_one_line_that_names_the_key(hposweep, tmp_path: Path, word: str, message: str) -> None:  # type: ignore[no-untyped-def]
     check_refused(hposweep("--multirun", word), message, tmp_path)
+
+
+SCHEDULER = "hydra.sweeper.scheduler"
+BAD_SCHEDULES = [
+    (f"{SCHEDULER}.r_min=9", f"{SCHEDULER}.r_min: must be at most r_max (8), got 9"),
+    (f"{SCHEDULER}.r_min=0", f"{SCHEDULER}.r_min: must be a whole number of at least 1, got 0"),
+    (f"{SCHEDULER}.eta=1", f"{SCHEDULER}.eta: must be a whole number of at least 2, got 1"),
+    (f"{SCHEDULER}.eta=three", f"{SCHEDULER}.eta: must be a whole number of at least 2, got 'three'"),
+    (f"{SCHEDULER}.eta=null", f"{SCHEDULER}.eta: must be a whole number of at least 2, got None"),
+    (f"{SCHEDULER}.r_max=9", f"{SCHEDULER}.r_max: must be at most trainer.max_epochs (8), got 9"),
+    (f"{SCHEDULER}.r_max=many", f"{SCHEDULER}.r_max: must be a whole number of at least 1, got 'many'"),
+    (f"{SCHEDULER}.brackets=5", f"{SCHEDULER}.brackets: must be from 1 to 3 (the number of rungs), got 5"),
+    (f"+{SCHEDULER}.grace_period=1", f"{SCHEDULER}.grace_period: no such option of AshaScheduler"),
+    ("trainer.max_epochs=2,3", "trainer.max_epochs: can't be searched, since the scheduler decides how long"),
+    ("trainer.target_epoch=2,3", "trainer.target_epoch: can't be searched, since the scheduler decides how long"),
+]
+
+
+@pytest.mark.parametrize(("word", "message"), BAD_SCHEDULES, ids=[word for word, _ in BAD_SCHEDULES])
+def test_bad_budgets_are_one_line_that_names_the_key(hposweep, tmp_path: Path, word: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    check_refused(hposweep("--multirun", "scheduler=asha", word), message, tmp_path)
 
 
 def test_code_in_a_distribution_is_refused_and_never_run(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

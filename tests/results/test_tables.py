@@ -4,10 +4,19 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
 from hposweep import learning_curve
 from hposweep.journal import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed
 from hposweep.results import tables
-from hposweep.trial import TrialState
+from hposweep.schedulers import Scheduler
+from hposweep.schedulers.asha import AshaScheduler
+from hposweep.schedulers.median_stopping import MedianStoppingScheduler
+from hposweep.search_space import SearchSpace, parse_hyperparameter
+from hposweep.searchers.random import RandomSearcher
+from hposweep.simulation import EventList, VirtualWorkers
+from hposweep.trial import Segment, SegmentResult, Trial, TrialState
+from hposweep.tuner import Tuner
 
 NAN = float("nan")
 
@@ -84,3 +93,65 @@ def test_the_tables_are_rewritten_now_and_then(tmp_path: Path) -> None:
     (tmp_path / "trials.csv").unlink()
     rewrite()
     assert not (tmp_path / "trials.csv").exists()
+
+
+class FewestCheckpoints:
+    """Simulated jobs that leave a checkpoint, and a look at how many there are whenever the tuner has looked."""
+
+    n_most = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def outcome(self, segment: Segment, trial: Trial) -> SegmentResult:
+        job = self.folder / "trials" / str(trial.number)
+        (job / "checkpoint").mkdir(parents=True, exist_ok=True)
+        (job / "checkpoint.npz").touch()
+        (job / "checkpoint" / "state").touch()
+        failure = "ValueError: no" if trial.number % 7 == 3 else ""
+        value = None if failure else trial.configuration["x"]
+        return SegmentResult(1.0, value, failure, folder=f"trials/{trial.number}")
+
+    def check(self, history: History) -> None:
+        may_go_on = [trial for trial in history.trials.values() if not trial.state.is_ended]
+        kept = {path.parent.name for name in ("checkpoint", "checkpoint.npz") for path in self.folder.rglob(name)}
+        incumbent = set() if history.incumbent is None else {str(history.incumbent.number)}
+        assert kept <= {str(trial.number) for trial in may_go_on} | incumbent
+        self.n_most = max(self.n_most, len(kept))
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [AshaScheduler(r_max=27), AshaScheduler(r_max=27, stopping=True), MedianStoppingScheduler(r_max=27)],
+    ids=["asha", "asha, stopping", "median_stopping"],
+)
+def test_a_sweep_of_500_trials_keeps_checkpoints_of_those_who_may_go_on_and_the_best_one_s(
+    tmp_path: Path, scheduler: Scheduler
+) -> None:
+    space = SearchSpace({"x": parse_hyperparameter("uniform(0, 1)")})
+    jobs = FewestCheckpoints(tmp_path)
+    workers = VirtualWorkers(jobs.outcome, n_workers=4)
+    sweep = Tuner(
+        searcher=RandomSearcher(space, seed=0),
+        scheduler=scheduler,
+        journal=EventList(),
+        workers=workers,
+        n_trials=500,
+        seed=0,
+        trial_seed=lambda number, configuration: number,
+        clock=lambda: workers.now,
+    )
+    keeper = tables.CheckpointKeeper(tmp_path, sweep.history)
+
+    def observe() -> None:
+        keeper()
+        jobs.check(sweep.history)
+
+    sweep.observer = observe
+    sweep.run()
+    keeper.end()
+    assert sweep.history.incumbent is not None
+    left = list(tmp_path.rglob("checkpoint*"))
+    assert {path.parent.name for path in left} == {str(sweep.history.incumbent.number)}
+    assert len(left) == 2
+    assert jobs.n_most > 1
