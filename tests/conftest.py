@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+ROOT = Path(__file__).resolve().parents[1]
+
 # Machines differ in speed, and no test is about seconds.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
@@ -61,6 +63,25 @@ def python(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture(scope="session")
+def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Makes an environment of the base package, in the versions of the lock, and of more packages: its interpreter."""
+
+    def make(*packages: str) -> str:
+        folder = tmp_path_factory.mktemp("environment")
+        uv, python = Path(sys.executable).with_name("uv"), folder / "venv" / "bin" / "python"
+        env = {**os.environ, "UV_SYSTEM_CERTS": "1"}
+        subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True, env=env)
+        locked = (ROOT / "requirements" / "lock.txt").read_text().splitlines()
+        pins = [line.split()[0] for line in locked if line and not line.startswith((" ", "#"))]
+        (folder / "constraints.txt").write_text("\n".join(pins) + "\n")
+        install = [uv, "pip", "install", "--quiet", "--python", python, "--constraints", folder / "constraints.txt"]
+        subprocess.run([*install, ROOT, *packages], check=True, env=env)
+        return str(python)
+
+    return make
+
+
 APP = """
 import hydra
 from omegaconf import DictConfig
@@ -88,9 +109,10 @@ class App:
     """Somebody else's Hydra app of a few files."""
 
     folder: Path
+    python: str = sys.executable
 
     def run(self, *words: str, env: dict[str, str] | None = None) -> Completed:
-        return run_process([sys.executable, "main.py", *words], self.folder, env)
+        return run_process([self.python, "main.py", *words], self.folder, env)
 
     def sweep(self, *words: str, env: dict[str, str] | None = None) -> Completed:
         return self.run("--multirun", "hydra/sweeper=hposweep", "hydra.sweep.dir=swept", *words, env=env)

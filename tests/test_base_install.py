@@ -5,8 +5,8 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,19 +17,9 @@ SPACE = ["learning_rate=tag(log,interval(1e-4,1))", "n_steps=int(interval(5,50))
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a new environment with the base package, in the versions of the lock."""
-    folder = tmp_path_factory.mktemp("base")
-    uv = Path(sys.executable).with_name("uv")
-    env = {**os.environ, "UV_SYSTEM_CERTS": "1"}
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True, env=env)
-    python = folder / "venv" / "bin" / "python"
-    locked = (ROOT / "requirements" / "lock.txt").read_text().splitlines()
-    pins = [line.split()[0] for line in locked if line and not line.startswith((" ", "#"))]
-    (folder / "constraints.txt").write_text("\n".join(pins) + "\n")
-    install = [uv, "pip", "install", "--quiet", "--python", python, "--constraints", folder / "constraints.txt", ROOT]
-    subprocess.run(install, check=True, env=env)
-    return python
+def python(new_environment: Callable[..., str]) -> str:
+    """The interpreter of an environment with the base package alone."""
+    return new_environment()
 
 
 @pytest.fixture
@@ -43,12 +33,12 @@ def rows(app: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_nothing_of_keras_is_installed(python: Path) -> None:
+def test_nothing_of_keras_is_installed(python: str) -> None:
     code = "import importlib.util as u; print([n for n in ('tensorflow', 'keras', 'd2l', 'pandas') if u.find_spec(n)])"
     assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_the_three_file_app_is_tuned(python: Path, app: Path) -> None:
+def test_the_three_file_app_is_tuned(python: str, app: Path) -> None:
     subprocess.run([python, *SWEEP, *SPACE], cwd=app, check=True, capture_output=True)
     table = rows(app)
     assert [row["state"] for row in table] == ["COMPLETE"] * 20
@@ -57,7 +47,7 @@ def test_the_three_file_app_is_tuned(python: Path, app: Path) -> None:
         assert (app / "swept" / str(number) / ".hydra" / "config.yaml").exists()
 
 
-def test_it_is_resumed_after_a_kill(python: Path, app: Path) -> None:
+def test_it_is_resumed_after_a_kill(python: str, app: Path) -> None:
     main = app / "main.py"
     main.write_text(
         main.read_text().replace("    x, y = 3.0, 2.0\n", "    import time; time.sleep(0.3)\n    x, y = 3.0, 2.0\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import cloudpickle
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
@@ -38,7 +39,7 @@ class CachingConfigLoader(ConfigLoader):
             HydraException: as Hydra's.
         """
         overrides = OverridesParser.create().parse_overrides(sweep_overrides)
-        if any(each.is_hydra_override() and each.key_or_group != TARGET_EPOCH_KEY for each in overrides):
+        if any(_needs_hydra(each) for each in overrides):
             return self._config_loader.load_sweep_config(master_config, sweep_overrides)
         config = self._base(master_config, [each for each in overrides if self._selects_a_group(each)])
         ConfigLoaderImpl._apply_overrides_to_config(
@@ -65,14 +66,12 @@ class CachingConfigLoader(ConfigLoader):
         if key not in self._bases:
             # Pickled at once: what resolves or locks the config that is handed out must not change the next one.
             base = self._config_loader.load_sweep_config(master_config, lines)
-            self._bases[key] = pickle.dumps(base, pickle.HIGHEST_PROTOCOL)
+            self._bases[key] = cloudpickle.dumps(base, pickle.HIGHEST_PROTOCOL)
         base = pickle.loads(self._bases[key])  # noqa: S301 (from the line above)
         assert isinstance(base, DictConfig)
         return base
 
     def _selects_a_group(self, override: Override) -> bool:
-        if override.package is not None:
-            return True
         key = override.key_or_group
         if key not in self._is_group:
             self._is_group[key] = bool(self._config_loader.get_group_options(key, results_filter=None))
@@ -112,3 +111,9 @@ class CachingConfigLoader(ConfigLoader):
 
     def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
         return self._config_loader.compute_defaults_list(config_name, overrides, run_mode)
+
+
+def _needs_hydra(override: Override) -> bool:
+    """Whether Hydra itself has to compose: for its own config, which the rest may depend on, or to refuse a sweep."""
+    is_for_hydra = override.is_hydra_override() and override.key_or_group != TARGET_EPOCH_KEY
+    return is_for_hydra or override.is_sweep_override()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 from hposweep.hydra_glue import forkserver_preload
 
 FIRST_PRELOAD = forkserver_preload.__name__
+EXITED_WITH_0 = 256  # no process's own exit code
 
 _servers: list[forkserver.ForkServer] = []
 
@@ -35,7 +35,7 @@ def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> BaseContex
         env: variables that preloads and workers have from their first instruction.
     """
     if sys.platform in ("darwin", "win32"):
-        return multiprocessing.get_context("spawn")
+        return _SpawnContext()
     return _ForkserverContext(preload, env)
 
 
@@ -61,7 +61,23 @@ class _Popen(popen_forkserver.Popen):
         self.pid = forkserver.read_signed(self.sentinel)
 
 
-class _Process(context.ForkServerProcess):
+class _Worker(BaseProcess):
+    @property
+    def exitcode(self) -> int | None:
+        # pebble takes 0 for a worker that had done its work, and would wait for the job's answer for ever.
+        code = super().exitcode
+        return EXITED_WITH_0 if code == 0 else code
+
+
+class _SpawnProcess(_Worker, context.SpawnProcess):
+    """A process that imports everything anew."""
+
+
+class _SpawnContext(context.SpawnContext):
+    Process = _SpawnProcess
+
+
+class _Process(_Worker, context.ForkServerProcess):
     server = 0
 
     @staticmethod

@@ -12,6 +12,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import hydra
 import hydra.version
 import yaml
@@ -99,7 +100,7 @@ def _run_job(hydra_context: HydraContext, task_function: TaskFunction, config: D
 
 def _split(config: DictConfig) -> tuple[DictConfig, DictConfig]:
     """A copy of the config without its hydra node, and one of that node alone, which sees the whole config."""
-    task_config = pickle.loads(pickle.dumps(config, pickle.HIGHEST_PROTOCOL))  # noqa: S301 (a copy)
+    task_config = pickle.loads(cloudpickle.dumps(config, pickle.HIGHEST_PROTOCOL))  # noqa: S301 (a copy)
     with read_write(task_config), open_dict(task_config):
         node = task_config._content.pop("hydra")
     hydra_config = OmegaConf.create({})

@@ -27,7 +27,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import worker
-from hposweep.hydra_glue.forkserver import worker_context
+from hposweep.hydra_glue.forkserver import EXITED_WITH_0, worker_context
 from hposweep.hydra_glue.sweep_folder import JobFolders
 from hposweep.hydra_glue.worker import JobAnswer, WorkerState
 from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial
@@ -306,7 +306,7 @@ def _death(exit_code: int | None) -> str:
             return f"the worker process was killed by {signal.Signals(-exit_code).name}"
         except ValueError:
             return f"the worker process was killed by signal {-exit_code}"
-    return f"the worker process exited with code {exit_code}"
+    return f"the worker process exited with code {0 if exit_code == EXITED_WITH_0 else exit_code}"
 
 
 def _stop(pool: ProcessPool) -> None:

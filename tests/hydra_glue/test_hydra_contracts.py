@@ -367,3 +367,31 @@ def test_the_journal_is_one_json_object_a_line(app) -> None:  # type: ignore[no-
     assert [event["event"] for event in events][:3] == ["sweep_started", "trial_proposed", "segment_started"]
     assert events[-1]["event"] == "sweep_ended"
     assert events[0]["schema"] == 1
+
+
+STRUCTURED_APP = """
+from dataclasses import field, make_dataclass
+import hydra
+from hydra.core.config_store import ConfigStore
+
+# As hydra-zen makes them: classes that nobody finds by their names.
+for name, port in (("mysql", 3306), ("postgres", 5432)):
+    node = make_dataclass(f"Builds_{name}", [("port", int, field(default=port))])
+    ConfigStore.instance().store(group="typed", name=name, node=node)
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    return cfg.typed.port
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("launcher", ["hposweep", "basic"])
+def test_configs_of_classes_that_were_made_at_run_time(app, launcher: str) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", STRUCTURED_APP)
+    ok(app.sweep(f"{N}=6", "+typed=mysql,postgres", "x=interval(0,4)", f"hydra/launcher={launcher}"))
+    ports = {"mysql": "3306.0", "postgres": "5432.0"}
+    table = rows(app.folder / "swept")
+    assert [row["value"] for row in table] == [ports[row["+typed"]] for row in table]

@@ -1,0 +1,93 @@
+"""When the local launcher replaces a worker, and what that costs: nothing that was not under way."""
+
+import csv
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.utils import setup_globals
+from hydra.types import HydraContext, RunMode
+
+from hposweep.hydra_glue.local_launcher import LocalLauncher
+from hposweep.trial import SegmentEnd
+
+# A worker alone has less than 200 MB. It returns its process number.
+GROWING_APP = """
+import os
+import hydra
+
+kept = []
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    kept.append(b"x" * 200 * 2**20)
+    return os.getpid()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit_mb", "expected"),
+    [
+        pytest.param(400, "aabb", id="after every second job"),
+        pytest.param(4000, "aaaa", id="never"),
+    ],
+)
+def test_a_worker_that_has_grown_too_large_is_replaced_after_its_job(app, limit_mb: int, expected: str) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", GROWING_APP)
+    words = ["hydra/launcher=hposweep", "hydra.launcher.n_workers=1", f"hydra.launcher.max_worker_memory_mb={limit_mb}"]
+    done = app.sweep("x=interval(0,1)", "hydra.sweeper.n_trials=4", *words)
+    assert done.exit_code == 0, done.err + done.out
+    with open(app.folder / "swept" / "trials.csv", newline="") as file:
+        workers = [row["value"] for row in csv.DictReader(file)]
+    names = dict(zip(dict.fromkeys(workers), "abcd", strict=False))
+    assert "".join(names[worker] for worker in workers) == expected
+
+
+@pytest.fixture
+def launcher_of(tmp_path: Path) -> Iterator[Callable[..., LocalLauncher]]:
+    """Makes a launcher with one worker, for jobs that call this function."""
+    setup_globals()
+    loader = ConfigLoaderImpl(create_config_search_path(None))
+    config = loader.load_configuration(None, [f"hydra.sweep.dir={tmp_path}"], RunMode.MULTIRUN)
+    launcher = LocalLauncher(n_workers=1, threads=1, preload=[], max_worker_memory_mb=math.inf)
+
+    def make(task_function: Any) -> LocalLauncher:
+        launcher.setup(HydraContext(config_loader=loader, callbacks=Callbacks()), task_function, config)
+        return launcher
+
+    yield make
+    launcher.stop()
+
+
+def test_a_worker_that_dies_before_it_takes_the_job_costs_it_nothing(launcher_of) -> None:  # type: ignore[no-untyped-def]
+    launcher = launcher_of(lambda _: os.getpid())
+    worker = int(launcher.submit(0, []).result().result.value)
+    os.kill(worker, signal.SIGSTOP)  # so that it can't take the job
+    job = launcher.submit(1, [])
+    os.kill(worker, signal.SIGKILL)
+    result = job.result().result
+    assert result.end is SegmentEnd.RETURNED
+    assert result.value not in (None, worker)
+
+
+class Deadly:
+    """Kills the process that unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (3,)
+
+
+def test_a_job_whose_workers_never_come_to_life_ends(launcher_of) -> None:  # type: ignore[no-untyped-def]
+    result = launcher_of(Deadly()).submit(0, []).result().result
+    assert result.end is SegmentEnd.DIED
+    assert result.failure == "the worker process died"

@@ -1,0 +1,102 @@
+"""Our sweeper over other people's launchers, and our launcher under other people's sweepers, as users install them."""
+
+import csv
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+PLUGINS = ("hydra-joblib-launcher==1.2.0", "hydra-submitit-launcher==1.2.0", "hydra-optuna-sweeper==1.3.0")
+UNLUCKY_APP = """
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    if HydraConfig.get().job.num in (1, 4):
+        raise ValueError("bad luck")
+    return (cfg.x - 2) ** 2
+
+if __name__ == "__main__":
+    main()
+"""
+SWEEP = ["x=interval(0,4)", "hydra.sweeper.n_trials=6"]
+LAUNCHERS = [
+    pytest.param("joblib", ["hydra.launcher.n_jobs=2", "hydra.sweeper.max_batch_size=3"], 1, id="joblib"),
+    pytest.param("submitit_local", ["hydra.launcher.timeout_min=5"], 1, id="submitit_local"),
+    pytest.param("basic", [], 0, id="basic"),
+]
+
+
+@pytest.fixture(scope="module")
+def interpreter(new_environment: Callable[..., str]) -> str:
+    """The interpreter of an environment where all of them are installed beside ours."""
+    return new_environment(*PLUGINS)
+
+
+@pytest.fixture
+def app(app, interpreter: str):  # type: ignore[no-untyped-def]
+    """Somebody else's app in that environment."""
+    return dataclasses.replace(app, python=interpreter)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def load(path: Path) -> dict:
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize(("launcher", "words", "n_notes"), LAUNCHERS)
+def test_our_sweeper_over_their_launcher(app, launcher: str, words: list[str], n_notes: int) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", UNLUCKY_APP)
+    done = app.sweep(*SWEEP, f"hydra/launcher={launcher}", *words)
+    assert done.exit_code == 0, done.err + done.out
+    assert done.out.count("takes trials in batches") == n_notes
+    table = rows(app.folder / "swept")
+    assert [row["state"] for row in table] == ["COMPLETE", "FAILED", "COMPLETE", "COMPLETE", "FAILED", "COMPLETE"]
+    assert {row["failure"] for row in table if row["state"] == "FAILED"} == {"ValueError: bad luck"}
+    best = min((row for row in table if row["value"]), key=lambda row: float(row["value"]))
+    assert load(app.folder / "swept" / "optimization_results.yaml")["best_params"] == {"x": float(best["x"])}
+    for row in table:
+        job = app.folder / "swept" / row["trial"]
+        assert load(job / ".hydra" / "overrides.yaml") == [f"x={row['x']}"]
+        assert load(job / ".hydra" / "hydra.yaml")["hydra"]["job"]["num"] == int(row["trial"])
+
+
+def test_the_draws_are_the_same_over_any_launcher(app) -> None:  # type: ignore[no-untyped-def]
+    draws = set()
+    for launcher in ("hposweep", "joblib"):
+        done = app.sweep(*SWEEP, f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}")
+        assert done.exit_code == 0, done.err + done.out
+        draws.add(tuple((row["x"], row["seed"], row["value"]) for row in rows(app.folder / launcher)))
+    assert len(draws) == 1
+
+
+OURS = ["--multirun", "hydra/launcher=hposweep", "hydra.launcher.n_workers=2", "hydra.sweep.dir=swept"]
+
+
+def test_the_optuna_sweeper_over_our_launcher(app) -> None:  # type: ignore[no-untyped-def]
+    words = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=2", "x=interval(0,4)"]
+    done = app.run(*OURS, *words)
+    assert done.exit_code == 0, done.err + done.out
+    results = load(app.folder / "swept" / "optimization_results.yaml")
+    values = []
+    for number in range(6):
+        x = load(app.folder / "swept" / str(number) / ".hydra" / "config.yaml")["x"]
+        values.append((x - 2) ** 2)
+    assert results["name"] == "optuna"
+    assert results["best_value"] == min(values)
+
+
+def test_hydras_basic_sweeper_over_our_launcher(app) -> None:  # type: ignore[no-untyped-def]
+    done = app.run(*OURS, "x=1,2", "db=mysql,postgres")
+    assert done.exit_code == 0, done.err + done.out
+    configs = [load(app.folder / "swept" / str(number) / ".hydra" / "config.yaml") for number in range(4)]
+    assert [(config["x"], config["db"]["name"]) for config in configs] == [
+        *((1, "mysql"), (1, "postgres"), (2, "mysql"), (2, "postgres"))
+    ]
