@@ -26,7 +26,12 @@ PRUNERS: dict[str, Callable[[int], optuna.pruners.BasePruner]] = {
 
 
 def run_optuna(
-    build: Callable[[int], optuna.pruners.BasePruner], table: CurveTable, n_trials: int, n_workers: int, seed: int
+    build: Callable[[int], optuna.pruners.BasePruner],
+    table: CurveTable,
+    n_trials: int,
+    n_workers: int,
+    seed: int,
+    budget: float = np.inf,
 ) -> np.ndarray:
     """The course of one sweep: shape (n, 3), epochs used, seconds, and the incumbent's value by then.
 
@@ -34,7 +39,7 @@ def run_optuna(
     their virtual times. It ends when the epochs of 64 full trials are used, or after `n_trials`.
     """
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed), pruner=build(table.n_epochs))
-    budget, epochs, best, n_begun, rows = 64 * table.n_epochs, 0, np.inf, 0, []
+    epochs, best, n_begun, rows = 0, np.inf, 0, []
     queue: list[tuple[float, int, optuna.Trial, int, int]] = []  # when the epoch ends, trial, its row, its epoch
 
     def begin(now: float) -> None:

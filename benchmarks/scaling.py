@@ -1,12 +1,13 @@
 """How ASHA uses many workers: makespan from 1 to 500 of them, stragglers, and what a decision costs.
 
-    python benchmarks/scaling.py [--trials 10000]
+    python benchmarks/scaling.py [--trials 10000] [--peers]
 
 Simulated over the recorded mlp table, 81 epochs, eta 3. The bound of a makespan is work / workers + the longest chain:
 all the seconds that are trained, spread evenly, and the longest time that one trial's segments take one after the
 other. "Busy" is the share of the workers' time that is worked until the last trial is begun. With stragglers each
 segment takes 1 + |z| times as long, z normal with the given standard deviation (Li et al. 2020, appendix A.1); the
-time that successive halving and Hyperband then lose by waiting is held against ASHA's. Writes scaling.json and
+time that successive halving and Hyperband then lose by waiting is held against ASHA's. `--peers` adds
+Optuna's SuccessiveHalvingPruner (pip install optuna) with as many trials and 500 workers. Writes scaling.json and
 docs/scaling.svg.
 """
 
@@ -47,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=5, help="of the sweeps with stragglers")
+    parser.add_argument("--peers", action="store_true", help="Optuna's pruner, too")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     table = CurveTable.load(HERE / "curves" / "mlp.npz")
@@ -56,6 +58,8 @@ def main() -> None:
         "straggling": [stragglers(table, std, arguments.seeds) for std in STRAGGLING],
         "decision_ms": decisions(table, arguments.trials),
     }
+    if arguments.peers:
+        report["peers"] = peers(table, arguments.trials)
     arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     show(report)
     plot(report, HERE.parent / "docs" / "scaling.svg")
@@ -116,6 +120,22 @@ def stragglers(table: CurveTable, std: float, n_seeds: int) -> dict:
     return {"std": std, "makespan_over_even_work": lost}
 
 
+def peers(table: CurveTable, n_trials: int) -> dict[str, dict[str, float]]:
+    """The same trials on 500 workers by ours and by Optuna's: makespan, epochs used, and the best value seen."""
+    from peers import PRUNERS, run_optuna
+    from schedulers import course
+
+    ours = simulate(table, AshaScheduler(table.n_epochs), n_trials=n_trials, n_workers=500)
+    courses = {
+        "ASHA": course(ours.events, table.n_epochs),
+        "Optuna, successive halving": run_optuna(PRUNERS["Optuna, successive halving"], table, n_trials, 500, seed=0),
+    }
+    return {
+        name: {"seconds": float(each[:, 1].max()), "epochs": float(each[-1, 0]), "best": float(each[-1, 2])}
+        for name, each in courses.items()
+    }
+
+
 def decisions(table: CurveTable, n_trials: int) -> dict[str, float]:
     """The slowest of a scheduler's answers and records in a sweep of so many trials, in milliseconds."""
     slowest = {}
@@ -160,6 +180,10 @@ def show(report: dict) -> None:
     for row in report["straggling"]:
         table.add_row(f"{row['std']:g}", *(f"{row['makespan_over_even_work'][name]:.2f}" for name in names))
     console.print(table)
+    for name, row in report.get("peers", {}).items():
+        console.print(
+            f"{name}, 500 workers: {row['seconds']:.0f} s, {row['epochs']:.0f} epochs, best value {row['best']:.4f}"
+        )
     for name, milliseconds in report["decision_ms"].items():
         console.print(f"{name}: 999 of 1000 calls took at most {milliseconds:.3f} ms")
 

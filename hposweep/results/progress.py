@@ -17,7 +17,7 @@ from rich.text import Text
 
 from hposweep import learning_curve
 from hposweep.journal import History
-from hposweep.results.tables import count_states
+from hposweep.results.tables import best_partial, count_states
 from hposweep.trial import Trial, TrialState
 
 MODES = ("auto", "live", "log", "none")
@@ -67,8 +67,11 @@ class LiveView:
         return grid
 
     def _best_line(self) -> Text:
-        best = self._history.incumbent
+        best, so_far = self._history.incumbent, None
+        if best is None:
+            so_far = best_partial(self._history)
         text = "no complete trial yet" if best is None else f"best: trial {best.number}, {_metric(self._history, best)}"
+        text += "" if so_far is None else f"; the best so far: trial {so_far.number}, {_metric(self._history, so_far)}"
         bad = {
             state: n for state, n in count_states(self._history).items() if state in ("FAILED", "TIMED_OUT", "DIVERGED")
         }
@@ -80,7 +83,8 @@ class LiveView:
         values = ", ".join(f"{key.rpartition('.')[2]} {_shown(value)}" for key, value in trial.configuration.items())
         again = f" (attempt {trial.attempts})" if trial.attempts > 1 else ""
         error = curve[-1].get(self._history.metric) if curve else None
-        stands = f"epoch {len(curve)}" + ("" if error is None else f", {error:.4f}") if curve else "starting"
+        target = "" if trial.target_epoch is None else f" of {trial.target_epoch}"
+        stands = f"epoch {len(curve)}{target}" + ("" if error is None else f", {error:.4f}") if curve else "starting"
         return Text(
             f"  trial {trial.number}{again}: {stands}  {values}", overflow="ellipsis", no_wrap=True, style="dim"
         )

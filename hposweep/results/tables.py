@@ -112,13 +112,14 @@ def optimization_results(sweep_dir: Path, history: History, final_metric: str | 
 def best_partial(history: History) -> Trial | None:
     """The best trial with a value that has not used its full budget."""
     states = (TrialState.PAUSED, TrialState.STOPPED, TrialState.INTERRUPTED)
-    return best(history.trials.values(), history.direction, *states)
+    return best(list(history.trials.values()), history.direction, *states)
 
 
 def count_states(history: History) -> dict[str, int]:
     """How many trials are in each state, the states without a trial left out."""
     counts = {str(state): 0 for state in TrialState}
-    for trial in history.trials.values():
+    # A copy: the live display asks from a thread of its own, while the tuner adds trials.
+    for trial in list(history.trials.values()):
         counts[str(trial.state)] += 1
     return {state: n for state, n in counts.items() if n}
 

@@ -258,6 +258,25 @@ def test_configurations_and_curves_do_not_depend_on_the_number_of_workers(tmp_pa
     assert results["best_value"] < 0.9
 
 
+def test_a_trial_has_the_same_curve_under_any_scheduler_as_far_as_it_goes(tmp_path: Path) -> None:
+    found = {}
+    small = ["model=mlp", "data.train_fraction=0.05", "trainer.max_epochs=4", f"{N}=6", "hydra.sweep.dir=swept"]
+    for scheduler in ("fifo", "asha", "median_stopping"):
+        folder = tmp_path / scheduler
+        folder.mkdir()
+        eta = [] if scheduler == "fifo" else ["hydra.sweeper.scheduler.eta=2"]
+        process = start(folder, "-m", "hposweep", "--multirun", *small, f"scheduler={scheduler}", *eta)
+        out, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, out
+        found[scheduler] = curves(folder / "swept")
+    n_shorter = 0
+    for scheduler in ("asha", "median_stopping"):
+        for trial, curve in found[scheduler].items():
+            assert curve == found["fifo"][trial][: len(curve)]
+            n_shorter += len(curve) < 4
+    assert n_shorter > 0
+
+
 def test_a_controller_that_dies_while_its_workers_start_leaves_none_behind(tmp_path: Path) -> None:
     """The import of TensorFlow takes longer than anybody waits."""
     process = start(tmp_path, "-m", "hposweep", "--multirun", *TRAINING)

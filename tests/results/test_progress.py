@@ -45,6 +45,23 @@ def test_the_live_view_tells_how_the_sweep_stands(tmp_path: Path, width: int) ->
         assert "learning_rate 0.0123, text [red]x" in lines[2]
 
 
+def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have_a_target(tmp_path: Path) -> None:
+    found = History(metric="validation_error")
+    for number, value in enumerate([0.4, 0.3]):
+        found.apply(TrialProposed(number, {}, 0, target_epoch=1))
+        found.apply(SegmentStarted(number, 0, 1, 1))
+        found.apply(SegmentEnded(number, TrialState.PAUSED, 1, value, 1.0, folder=str(number)))
+    found.apply(SegmentStarted(0, 1, 3, 1))
+    (tmp_path / "0").mkdir()
+    learning_curve.append_row(tmp_path / "0" / "learning_curve.csv", {"epoch": 1, "validation_error": 0.4})
+    console = Console(file=io.StringIO(), width=100)
+    console.print(progress.LiveView(found, 10, lambda trial: tmp_path / str(trial.number)))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0].startswith("1 of 10 trials")
+    assert lines[1].startswith("no complete trial yet; the best so far: trial 1, validation_error 0.3000")
+    assert lines[2].startswith("  trial 0: epoch 1 of 3, 0.4000")
+
+
 def test_without_a_terminal_a_line_passes_now_and_then(caplog: pytest.LogCaptureFixture, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     now = [100.0]
     keep = progress._NowAndThen(lambda: now[0])
