@@ -25,16 +25,16 @@ def mlp(
     batch_norm: bool,
 ) -> keras.Model:
     """Multilayer perceptron ("Dive into Deep Learning", section 5.2; 5.6 on dropout, 8.5 on batch normalization)."""
-    model = keras.Sequential([keras.Input(input_shape), layers.Flatten()])
+    hidden: list[keras.Layer] = []
     for _ in range(num_layers):
-        model.add(layers.Dense(num_hiddens, use_bias=not batch_norm))
+        hidden.append(layers.Dense(num_hiddens, use_bias=not batch_norm))
         if batch_norm:
-            model.add(layers.BatchNormalization())
-        model.add(layers.Activation(activation))
+            hidden.append(layers.BatchNormalization())
+        hidden.append(layers.Activation(activation))
         if dropout > 0:
-            model.add(layers.Dropout(dropout))
-    model.add(layers.Dense(n_classes))
-    return model
+            hidden.append(layers.Dropout(dropout))
+    # In one piece: a model that grows by `add` is built anew each time.
+    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), *hidden, layers.Dense(n_classes)])
 
 
 def lenet(input_shape: tuple[int, ...], n_classes: int, activation: str) -> keras.Model:
