@@ -6,9 +6,9 @@ Simulated over the recorded mlp table, 81 epochs, eta 3. The bound of a makespan
 all the seconds that are trained, spread evenly, and the longest time that one trial's segments take one after the
 other. "Busy" is the share of the workers' time that is worked until the last trial is begun. With stragglers each
 segment takes 1 + |z| times as long, z normal with the given standard deviation (Li et al. 2020, appendix A.1); the
-time that successive halving and Hyperband then lose by waiting is held against ASHA's. `--peers` adds
-Optuna's SuccessiveHalvingPruner (pip install optuna) with as many trials and 500 workers. Writes scaling.json and
-docs/scaling.svg.
+time that successive halving and Hyperband then lose by waiting is held against ASHA's. `--peers` adds Optuna's
+SuccessiveHalvingPruner and Syne Tune's ASHA (pip install optuna syne-tune), with as many trials. Writes scaling.json
+and docs/scaling.svg.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=5, help="of the sweeps with stragglers")
-    parser.add_argument("--peers", action="store_true", help="Optuna's pruner, too")
+    parser.add_argument("--peers", action="store_true", help="Optuna's and Syne Tune's, too")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     table = CurveTable.load(HERE / "curves" / "mlp.npz")
@@ -121,15 +121,14 @@ def stragglers(table: CurveTable, std: float, n_seeds: int) -> dict:
 
 
 def peers(table: CurveTable, n_trials: int) -> dict[str, dict[str, float]]:
-    """The same trials on 500 workers by ours and by Optuna's: makespan, epochs used, and the best value seen."""
-    from peers import PRUNERS, run_optuna
+    """As many trials on 500 workers by ours and by others: makespan, epochs used, and the best value seen."""
+    from peers import PEERS, run_peer
     from schedulers import course
 
     ours = simulate(table, AshaScheduler(table.n_epochs), n_trials=n_trials, n_workers=500)
-    courses = {
-        "ASHA": course(ours.events, table.n_epochs),
-        "Optuna, successive halving": run_optuna(PRUNERS["Optuna, successive halving"], table, n_trials, 500, seed=0),
-    }
+    courses = {"ASHA": course(ours.events, table.n_epochs)}
+    for name in ("Optuna, successive halving", "Syne Tune, ASHA"):
+        courses[name] = run_peer(PEERS[name], table, n_trials, 500, seed=0)
     return {
         name: {"seconds": float(each[:, 1].max()), "epochs": float(each[-1, 0]), "best": float(each[-1, 2])}
         for name, each in courses.items()

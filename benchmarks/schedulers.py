@@ -6,8 +6,8 @@ Simulated sweeps over the recorded tables (record_curves.py), each method on dra
 trials, and successive halving, Hyperband, ASHA and median stopping, eta 3, once with 64 trials, too, and once with as
 many trials as the epochs of that random search allow. The incumbent is the best value that the sweep has seen so far,
 at whatever rung. Epochs are counted with one worker, wall time with eight. `--peers` adds Optuna's
-SuccessiveHalvingPruner and HyperbandPruner (pip install optuna) on the same tables; `--real` runs one real sweep of 64
-trials of each method, with training, into that folder.
+SuccessiveHalvingPruner and HyperbandPruner and Syne Tune's ASHA (pip install optuna syne-tune) on the same tables;
+`--real` runs one real sweep of 64 trials of each method, with training, into that folder.
 
 The target is the median of random search's last incumbents plus 0.003, a standard error of 10,000 validation examples.
 Writes schedulers.json, and docs/schedulers-<table>.svg.
@@ -71,7 +71,7 @@ def main() -> None:
     """Runs all of it, prints tables, writes JSON and plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=30)
-    parser.add_argument("--peers", action="store_true", help="Optuna's pruners, too")
+    parser.add_argument("--peers", action="store_true", help="Optuna's and Syne Tune's, too")
     parser.add_argument("--real", type=Path, help="folder of one real sweep of each method")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
@@ -92,12 +92,10 @@ def simulated(table: CurveTable, n_seeds: int, peers: bool) -> dict[str, Courses
     ours = {name: functools.partial(run_ours, scheduler) for name, scheduler in OURS.items()}
     others: dict[str, Run] = {}
     if peers:
-        from peers import PRUNERS, run_optuna
+        from peers import PEERS, run_peer
 
-        others = {
-            name: functools.partial(run_optuna, pruner, budget=N_TRIALS * table.n_epochs)
-            for name, pruner in PRUNERS.items()
-        }
+        budget = N_TRIALS * table.n_epochs
+        others = {name: functools.partial(run_peer, build, budget=budget) for name, build in PEERS.items()}
     found = {}
     for position, (method, run) in enumerate({**ours, **others}.items()):
         # Draws of its own: no seed serves two methods.

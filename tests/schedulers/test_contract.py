@@ -188,6 +188,19 @@ def test_with_one_worker_a_sweep_that_was_killed_decides_as_one_that_was_not(
 
 
 @pytest.mark.parametrize(("kind", "options"), SCHEDULERS)
+def test_a_journal_that_ends_after_any_event_is_gone_on_with_to_the_same_end(kind, options) -> None:  # type: ignore[no-untyped-def]
+    whole = simulate(Curves(5), kind(**options), n_trials=12)
+    for n_events in range(1, len(whole.events)):
+        journal = EventList()
+        journal.append(*whole.events[:n_events])
+        sweep = tuner(kind(**options), VirtualWorkers(Curves(5).outcome), 12, journal)
+        sweep.replay(list(journal.events))
+        assert sweep.run() == COMPLETE
+        assert list(dict.fromkeys(starts(journal.events))) == starts(list(whole.events))
+        assert what_came(sweep.history) == what_came(whole.history)
+
+
+@pytest.mark.parametrize(("kind", "options"), SCHEDULERS)
 def test_asking_changes_nothing(kind, options) -> None:  # type: ignore[no-untyped-def]
     asked, not_asked = EventList(), EventList()
     for journal, n_questions in ((asked, 5), (not_asked, 0)):
