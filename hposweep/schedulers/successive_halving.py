@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -34,10 +35,14 @@ class Bracket:
         """Whether it wants more; once its first rung was decided it is closed, even where it got fewer."""
         return len(self.members[0]) < self.shape.n_trials and not (len(self.members) > 1 and self.members[1])
 
-    def next_segment(self, can_start_new: bool) -> NextSegment | None:
-        """The next promotion, or a new trial; None while a rung waits, and when all is over."""
-        if self.takes_new_trials() and can_start_new:
-            return NextSegment(None, self.shape.levels[0])
+    def promotion(self, cut_short: bool = False) -> NextSegment | None:
+        """Who goes on next; None while a rung waits, and when all is over.
+
+        Args:
+            cut_short: decide the first rung among the trials that it has, since there will be no more.
+        """
+        if self.takes_new_trials() and not cut_short:
+            return None
         for rung, members, promoted, level in zip(
             self.rungs, self.members, self.members[1:], self.shape.levels[1:], strict=False
         ):
@@ -48,11 +53,6 @@ class Bracket:
                 if trial is not None:
                     return NextSegment(trial, level)
         return None
-
-    def is_over(self) -> bool:
-        """Whether nothing is left to do in it, nor ever will be."""
-        waits = any(len(rung.results) < len(members) for rung, members in zip(self.rungs, self.members, strict=True))
-        return not waits and not self.takes_new_trials() and self.next_segment(can_start_new=False) is None
 
 
 def n_promoted(n_members: int, eta: int) -> int:
@@ -81,9 +81,9 @@ class SuccessiveHalvingScheduler:
 
     def __init__(self, r_max: int, r_min: int = 1, eta: int = 3) -> None:
         self.r_max, self.eta = r_max, eta
-        self._bracket_of: dict[int, Bracket] = {}
-        self._open: list[Bracket] = []
-        self._n_brackets = 0
+        self._brackets: list[Bracket] = []
+        self._bracket_of: dict[int, int] = {}  # the position of a trial's bracket
+        self._ready: list[int] = []  # positions of brackets that have a promotion, sorted
         self._shapes = self._bracket_shapes(rung_levels(r_min, r_max, eta))
 
     def _bracket_shapes(self, levels: tuple[int, ...]) -> Sequence[BracketShape]:
@@ -91,36 +91,46 @@ class SuccessiveHalvingScheduler:
         return [BracketShape(levels, self.eta ** (len(levels) - 1))]
 
     def next_segment(self, can_start_new: bool) -> NextSegment | None:
-        for bracket in self._open:
-            segment = bracket.next_segment(can_start_new)
-            if segment is not None:
-                return segment
-        return NextSegment(None, self._next_shape().levels[0]) if can_start_new else None
+        if self._ready:
+            return self._brackets[self._ready[0]].promotion()
+        filling = self._filling()
+        if can_start_new:
+            shape = self._next_shape() if filling is None else filling.shape
+            return NextSegment(None, shape.levels[0])
+        return None if filling is None else filling.promotion(cut_short=True)
 
     def start(self, segment: Segment) -> None:
-        bracket = self._bracket_of.get(segment.trial)
-        if bracket is None:
-            bracket = self._bracket_of[segment.trial] = self._bracket_for_new_trial()
+        if segment.trial not in self._bracket_of:
+            if self._filling() is None:
+                self._brackets.append(Bracket(self._next_shape(), self.eta))
+            self._bracket_of[segment.trial] = len(self._brackets) - 1
+        bracket = self._brackets[self._bracket_of[segment.trial]]
         assert segment.target_epoch is not None
         bracket.members[bracket.shape.levels.index(segment.target_epoch)].add(segment.trial)
+        self._look_at(self._bracket_of[segment.trial])
 
     def state_after(self, trial: Trial, loss: float) -> TrialState:
         return TrialState.COMPLETE if trial.target_epoch == self.r_max else TrialState.PAUSED
 
     def record(self, trial: Trial, loss: float) -> None:
-        bracket = self._bracket_of[trial.number]
+        bracket = self._brackets[self._bracket_of[trial.number]]
         assert trial.target_epoch is not None
         bracket.rungs[bracket.shape.levels.index(trial.target_epoch)].add(trial.number, loss)
-        if bracket.is_over():
-            self._open.remove(bracket)
+        self._look_at(self._bracket_of[trial.number])
 
-    def _bracket_for_new_trial(self) -> Bracket:
-        for bracket in self._open:
-            if bracket.takes_new_trials():
-                return bracket
-        self._open.append(Bracket(self._next_shape(), self.eta))
-        self._n_brackets += 1
-        return self._open[-1]
+    def _look_at(self, position: int) -> None:
+        """Notes whether the bracket has a promotion, now that something has happened in it."""
+        place = bisect.bisect_left(self._ready, position)
+        was_ready = place < len(self._ready) and self._ready[place] == position
+        is_ready = self._brackets[position].promotion() is not None
+        if is_ready and not was_ready:
+            self._ready.insert(place, position)
+        elif was_ready and not is_ready:
+            del self._ready[place]
+
+    def _filling(self) -> Bracket | None:
+        """The bracket that takes new trials: the last one or none."""
+        return self._brackets[-1] if self._brackets and self._brackets[-1].takes_new_trials() else None
 
     def _next_shape(self) -> BracketShape:
-        return self._shapes[self._n_brackets % len(self._shapes)]
+        return self._shapes[len(self._brackets) % len(self._shapes)]
