@@ -2,10 +2,10 @@
 
     python benchmarks/schedulers.py [--seeds 30] [--peers] [--real FOLDER]
 
-Simulated sweeps over the recorded tables (record_curves.py), each method on draws of its own: random search of 64
-trials, and successive halving, Hyperband, ASHA and median stopping, eta 3, once with 64 trials, too, and once with as
-many trials as the epochs of that random search allow. The incumbent is the best value that the sweep has seen so far,
-at whatever rung. Epochs are counted with one worker, wall time with eight. `--peers` adds Optuna's
+Simulated sweeps over the tables in benchmarks/curves (record_curves.py), each method on draws of its own: random search
+of 64 trials, and successive halving, Hyperband, ASHA and median stopping, eta 3, once with 64 trials and once with
+as many trials as the epochs of that random search allow. The incumbent is the best value that the sweep has seen so
+far, at whatever rung. Epochs are counted with one worker, wall time with eight. `--peers` adds Optuna's
 SuccessiveHalvingPruner and HyperbandPruner and Syne Tune's ASHA (pip install optuna syne-tune) on the same tables;
 `--real` runs one real sweep of 64 trials of each method, with training, into that folder.
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import subprocess
 import sys
@@ -39,7 +40,6 @@ from hposweep.schedulers.successive_halving import SuccessiveHalvingScheduler
 from hposweep.simulation import CurveTable, simulate
 
 HERE = Path(__file__).parent
-TABLES = ("mlp", "lenet", "softmax")
 N_TRIALS = 64
 MANY_TRIALS = 1600  # more than the epochs allow
 N_WORKERS = 8  # where wall time counts
@@ -50,9 +50,16 @@ OURS: dict[str, Callable[[int], Scheduler]] = {
     "successive halving": lambda r_max: SuccessiveHalvingScheduler(r_max),
     "Hyperband": lambda r_max: HyperbandScheduler(r_max),
     "ASHA": lambda r_max: AshaScheduler(r_max),
+    "ASHA, first rung at 9": lambda r_max: AshaScheduler(r_max, r_min=9),
     "median stopping": lambda r_max: MedianStoppingScheduler(r_max),
 }
-NAMES_IN_CONF = {"random search": "fifo", "Hyperband": "hyperband", "ASHA": "asha"}
+NAMES_IN_CONF = {
+    "random search": "fifo",
+    "successive halving": "successive_halving",
+    "Hyperband": "hyperband",
+    "ASHA": "asha",
+    "median stopping": "median_stopping",
+}
 
 # What a sweep shows as it goes on: shape (n, 3), the epochs used, the seconds, and the incumbent's value by then.
 Course = np.ndarray
@@ -76,8 +83,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     report: dict = {"n_trials": N_TRIALS, "n_seeds": arguments.seeds, "tables": {}}
-    for name in TABLES:
-        courses = simulated(CurveTable.load(HERE / "curves" / f"{name}.npz"), arguments.seeds, arguments.peers)
+    for path in sorted((HERE / "curves").glob("*.npz")):
+        name = path.stem
+        courses = simulated(CurveTable.load(path), arguments.seeds, arguments.peers)
         report["tables"][name] = figures(courses)
         show(name, report["tables"][name])
         plot(name, courses, HERE.parent / "docs" / f"schedulers-{name}.svg")
@@ -206,19 +214,20 @@ def plot(name: str, courses: dict[str, Courses], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
-    styles = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (7, 3))]
+    styles = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (7, 3)), (0, (3, 1)), (0, (9, 2, 1, 2))]
     for axis, column in ((axes[0], 0), (axes[1], 1)):
         of_methods = {method: each.by_seconds if column else each.by_epochs for method, each in courses.items()}
         first = min(each[0, column] for of_seeds in of_methods.values() for each in of_seeds)
         last = max(each[-1, column] for of_seeds in of_methods.values() for each in of_seeds)
         grid = np.geomspace(first, last, 120)
-        for (method, of_seeds), style in zip(of_methods.items(), styles, strict=False):
+        for (method, of_seeds), style in zip(of_methods.items(), itertools.cycle(styles), strict=False):
             values = np.array([at(each, grid, column) for each in of_seeds])
             low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0, method="higher")
             there = np.isfinite(high)
             line = axis.plot(grid[there], middle[there], label=method, linestyle=style)[0]
             axis.fill_between(grid[there], low[there], high[there], alpha=0.12, color=line.get_color(), linewidth=0)
         axis.set_xscale("log")
+        axis.set_xlim(first, last)
         axis.grid(alpha=0.3)
     axes[0].set(xlabel="epochs, one worker", ylabel="validation error of the incumbent")
     axes[1].set(xlabel=f"seconds, {N_WORKERS} workers")
@@ -239,8 +248,7 @@ def at(course: Course, grid: np.ndarray, column: int) -> np.ndarray:
 def real_runs(folder: Path) -> dict:
     """One real sweep of each method, with training: the mlp on a twentieth of the examples, two workers."""
     found = {}
-    for method in OURS:
-        name = NAMES_IN_CONF.get(method, method.replace(" ", "_"))
+    for method, name in NAMES_IN_CONF.items():
         words = [f"scheduler={name}", "model=mlp", "search_space=mlp", "data.train_fraction=0.05"]
         words += [
             f"trainer.max_epochs={REAL_EPOCHS}",
