@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import full_errors, schema
-from hposweep.hydra_glue.check_config import check_config
+from hposweep.hydra_glue.check_config import check_config, check_sweep
 
 
 def conf_dir() -> Path:
@@ -36,7 +36,7 @@ def trial(cfg: DictConfig) -> float:
 
 
 # Read by the sweeper before the first trial, and before anything is written.
-trial.check_config = check_config  # type: ignore[attr-defined]
+trial.check_config = check_sweep  # type: ignore[attr-defined]
 
 
 def _is_a_single_run() -> bool:

@@ -63,6 +63,17 @@ def python(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.fixture
+def shell(tmp_path: Path) -> Run:
+    """Runs a line in bash, where `python` and `hposweep` are those of this environment."""
+    path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(line: str) -> Completed:
+        return run_process(["bash", "-c", line], tmp_path, path)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Makes an environment of the base package, in the versions of the lock, and of more packages: its interpreter."""

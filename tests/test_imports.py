@@ -30,6 +30,8 @@ def test_the_plugin_is_light(python) -> None:  # type: ignore[no-untyped-def]
         ["--help"],
         ["--cfg", "job"],
         ["--info", "plugins"],
+        ["best", "--help"],
+        ["retrain", "--help"],
         ["--multirun", "hydra.sweeper.dry_run=true"],
         ["--multirun", "hydra.sweeper.n_trials=0"],
     ],

@@ -22,7 +22,8 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
     assert {path.name for path in small_sweep.iterdir()} == {
-        *("sweep.yaml", "journal.jsonl", "trials.csv", "optimization_results.yaml", "multirun.yaml", "trials")
+        *("sweep.yaml", "journal.jsonl", "trials.csv", "optimization_results.yaml", "multirun.yaml", "trials"),
+        "report.html",
     }
     for number in range(4):
         job = small_sweep / "trials" / str(number)

@@ -48,4 +48,5 @@ def test_the_wheel_holds_conf_and_no_data(site: Path) -> None:
     conf = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"hposweep/{name}" for name in conf} <= names
     assert "hydra_plugins/hposweep_sweeper.py" in names
+    assert "bin/hposweep" in names  # the console script
     assert not [name for name in names if name.endswith(".gz") or name.startswith("tests")]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hposweep.commands.free_folder import free_folder
+from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import provenance
@@ -18,7 +18,7 @@ EXIT_DIFFERENT = 1
 
 def main(words: Sequence[str]) -> int:
     """Runs the command; 0 where nothing that matters differs."""
-    parser = argparse.ArgumentParser("hposweep reproduce", description=__doc__)
+    parser = OneLineParser("hposweep reproduce", description=__doc__)
     add_sweep_argument(parser)
     parser.add_argument("--into", type=Path, help="folder of the new sweep (default: the old one's name and -again)")
     parser.add_argument(
@@ -30,10 +30,10 @@ def main(words: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(words)
     recorded = chosen_sweep(arguments.sweep)
-    again = arguments.into or _free_folder(recorded)
+    again = arguments.into or free_folder(recorded.with_name(f"{recorded.name}-again"))
     record = provenance.read(recorded)
     print(f"Running {recorded} again into {again}", flush=True)
-    command = [sys.executable, "-m", "hposweep", "--multirun", *provenance.starting_overrides(record, again)]
+    command = [*provenance.words_of_program(record), "--multirun", *provenance.starting_overrides(record, again)]
     completed = subprocess.run(command, check=False)  # noqa: S603 (the words of this program's own record)
     exit_code = completed.returncode
     if not (again / provenance.FILE_NAME).exists():
@@ -52,12 +52,3 @@ def _conclusion(found: Sequence[Difference]) -> str:
     if not found:
         return "Reproduced: no difference."
     return "Reproduced: nothing that matters differs."
-
-
-def _free_folder(recorded: Path) -> Path:
-    number = 1
-    while True:
-        folder = recorded.with_name(f"{recorded.name}-again{'' if number == 1 else f'-{number}'}")
-        if not folder.exists():
-            return folder
-        number += 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.hydra_glue import provenance
 
@@ -21,7 +20,7 @@ OPTIONS = {
 
 def main(words: Sequence[str]) -> int:
     """Runs the command that started the sweep, with its folder; does not return."""
-    parser = argparse.ArgumentParser("hposweep resume", description=__doc__)
+    parser = OneLineParser("hposweep resume", description=__doc__)
     add_sweep_argument(parser)
     for option, (_, text) in OPTIONS.items():
         parser.add_argument(option, help=text)
@@ -33,6 +32,5 @@ def main(words: Sequence[str]) -> int:
         value = arguments[option.removeprefix("--").replace("-", "_")]
         if value is not None:
             overrides.append(f"{key}={value}")
-    program = shlex.split(record["command"])[1:]
     # In place of this process: signals, output and exit code are the sweep's own.
-    os.execv(sys.executable, [sys.executable, *program, "--multirun", *overrides])  # noqa: S606
+    os.execv(sys.executable, [*provenance.words_of_program(record), "--multirun", *overrides])  # noqa: S606

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from hposweep import journal
@@ -30,5 +31,6 @@ def chosen_sweep(named: Path | None) -> Path:
     if not sweeps:
         raise ConfigError(f"{OUTPUTS}: holds no sweep; name the folder of one")
     newest = sweeps[-1].parent
-    print(f"The newest sweep: {newest}")
+    # A command's own output may be read by another program.
+    print(f"The newest sweep: {newest}", file=sys.stderr)
     return newest

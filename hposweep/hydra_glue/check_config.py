@@ -26,8 +26,22 @@ def check_config(cfg: DictConfig) -> None:
         _check_fashion_mnist(cfg)
 
 
+def check_sweep(cfg: DictConfig) -> None:
+    """Checks the config of a sweep's first trial.
+
+    Raises:
+        ConfigError: as `check_config`, or if its trials would do something else than train.
+    """
+    check_config(cfg)
+    stage = str(getattr(cfg.trainer.stage, "value", cfg.trainer.stage))
+    if stage != "train":
+        raise ConfigError(f"trainer.stage: a sweep trains its trials, and tests its winner by itself; got {stage}")
+
+
 def _check_fashion_mnist(cfg: DictConfig) -> None:
-    validation = str(getattr(cfg.data.validation, "value", cfg.data.validation))
+    validation, stage = (str(getattr(each, "value", each)) for each in (cfg.data.validation, cfg.trainer.stage))
+    if validation == "test" and stage != "train":
+        raise ConfigError(f"trainer.stage: {stage} needs a test set, and data.validation=test leaves none")
     if validation == "held_out":
         _check(cfg, "data.n_validation", 1, fashion_mnist.N_TRAIN - 1)
     _check(cfg, "data.split_seed", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 import re
 import shlex
@@ -11,12 +12,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError
+from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.search_space import SearchSpace
+from hposweep.trial import Trial, TrialState
 
 FILE_NAME = "sweep.yaml"
+CONSOLE_SCRIPT = "hposweep"
+CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
+# Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
+OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.mode")
 PACKAGES = ("hposweep", "hydra-core", "omegaconf", "numpy", "scipy", "tensorflow", "keras", "d2l")
 
 
@@ -47,11 +55,26 @@ def write(sweep_dir: Path, record: dict[str, Any]) -> None:
 
 
 def program() -> str:
-    """How this program was started, without its arguments."""
+    """How this program was started, quoted for a shell: without its overrides, but with where it finds its config."""
     main = sys.modules["__main__"]
     if main.__spec__ is not None:  # python -m package
-        return f"python -m {main.__spec__.name.removesuffix('.__main__')}"
-    return f"python {shlex.quote(sys.argv[0])}"
+        words = ["python", "-m", main.__spec__.name.removesuffix(".__main__")]
+    elif "hposweep.__main__" in sys.modules:  # else it is `__main__`, or was never imported
+        words = [CONSOLE_SCRIPT]
+    else:
+        words = ["python", sys.argv[0]]
+    for word, following in itertools.zip_longest(sys.argv[1:], sys.argv[2:], fillvalue=""):
+        if word in CONFIG_OPTIONS:
+            words += [word, following]
+        elif word.startswith(tuple(f"{option}=" for option in CONFIG_OPTIONS)):
+            words.append(word)
+    return shlex.join(words)
+
+
+def words_of_program(record: dict[str, Any]) -> list[str]:
+    """What starts the program of a recorded sweep again, with this interpreter, wherever its scripts are."""
+    first, *others = shlex.split(record["command"])
+    return [sys.executable, *(["-m", "hposweep"] if first == CONSOLE_SCRIPT else []), *others]
 
 
 def versions() -> dict[str, str]:
@@ -111,3 +134,19 @@ def read(sweep_dir: Path) -> dict[str, Any]:
 def starting_overrides(record: dict[str, Any], folder: Path) -> list[str]:
     """The overrides with which a recorded sweep was started, for a sweep in this folder."""
     return [*record["overrides"]["task"], *record["overrides"]["hydra"], f"hydra.sweep.dir={folder}"]
+
+
+def trial_overrides(record: dict[str, Any], trial: Trial) -> list[str]:
+    """The overrides with which a trial of a recorded sweep is run again, by itself."""
+    parser = OverridesParser.create()
+    task = [line for line in record["overrides"]["task"] if not is_sweep(parser.parse_override(line))]
+    overrides = [*task, *render(trial.configuration)]
+    taken = {line.split("=", 1)[0] for line in overrides}
+    sweeper = record["config"]["hydra"]["sweeper"]
+    if sweeper["seed_key"] is not None and sweeper["seed_key"] not in taken:
+        overrides.append(f"{sweeper['seed_key']}={trial.seed}")
+    # The scheduler's full budget, where that isn't what the config says anyway.
+    is_short = trial.state is TrialState.COMPLETE and (sweeper["scheduler"] or {}).get("r_max") is not None
+    if is_short and sweeper["budget_key"] is not None:
+        overrides.append(f"{sweeper['budget_key']}={trial.target_epoch}")
+    return overrides + [line for line in record["overrides"]["hydra"] if not line.lstrip("+~").startswith(OF_THE_SWEEP)]

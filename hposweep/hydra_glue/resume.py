@@ -8,13 +8,13 @@ from typing import Any
 
 from hposweep.errors import ConfigError
 from hposweep.journal import History
-from hposweep.results.differences import NAMES_OF_THE_FOLDER, unequal_leaves
+from hposweep.results.differences import NO_PART_OF_THE_SWEEP, unequal_leaves
 
 log = logging.getLogger(__name__)
 
 # How a sweep is run, and not what it is.
 MAY_DIFFER = (
-    *NAMES_OF_THE_FOLDER,
+    *NO_PART_OF_THE_SWEEP,
     *(f"hydra.sweeper.{key}" for key in ("n_trials", "time_budget", "trial_timeout")),
     *(f"hydra.sweeper.{key}" for key in ("max_retries", "max_failure_rate", "progress")),
     *(f"hydra.{key}" for key in ("launcher", "job_logging", "hydra_logging", "verbose", "env", "overrides", "job.id")),

@@ -16,6 +16,7 @@ class Stage(enum.Enum):
 
     train = "train"
     test = "test"
+    retrain = "retrain"
 
 
 class Validation(enum.Enum):

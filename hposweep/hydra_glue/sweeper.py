@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
 from hposweep.hydra_glue.stop_signals import StopSignals
 from hposweep.journal import FinalEnded, Journal, read_events
-from hposweep.results import progress, summary, tables
+from hposweep.results import progress, report_process, summary, tables
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Choice, Configuration, Constant, trial_seed
 from hposweep.trial import Direction, NextSegment, Segment, SegmentResult, Trial
@@ -130,6 +131,7 @@ class HydraSweep:
         reason = self._run_tuner(tuner, launcher, parsed, signals, sweep_dir)
         tables.write(sweep_dir, tuner.history, options["final_metric"])
         summary.print_end(sweep_dir, tuner.history, options["final_metric"], self._winner_command(parsed, tuner))
+        report_process.make(sweep_dir)
         if reason in (INTERRUPTED, TIME_BUDGET_OVER):
             summary.print_how_to_resume(sweep_dir)
             return signals.exit_code
@@ -444,7 +446,7 @@ class HydraSweep:
         winner = tuner.history.incumbent
         if winner is None:
             return []
-        return [*provenance.program().split(), *self._overrides(parsed, winner, None)]
+        return [*shlex.split(provenance.program()), *self._overrides(parsed, winner, None)]
 
     def _end_multirun(self) -> None:
         """Hydra calls this itself only where `sweep` returns."""

@@ -11,8 +11,11 @@ from hposweep import learning_curve
 from hposweep.journal import History, read_events, replay
 from hposweep.trial import Trial
 
-# Where a sweep was run, and not what it is.
-NAMES_OF_THE_FOLDER = ("hydra.sweep.dir", "hydra.overrides.hydra", "hydra.runtime", "hydra.job.override_dirname")
+# Where a sweep was run and what its help says, and not what it is.
+NO_PART_OF_THE_SWEEP = (
+    *("hydra.sweep.dir", "hydra.overrides.hydra", "hydra.runtime", "hydra.job.override_dirname"),
+    "hydra.help",
+)
 NO_RESULT = ("seconds",)
 
 
@@ -44,7 +47,7 @@ def differences(
     config = [
         Difference(f"config {line}", matters=True)
         for line in unequal_leaves("", first_record["config"], second_record["config"])
-        if not line.startswith(NAMES_OF_THE_FOLDER)
+        if not line.startswith(NO_PART_OF_THE_SWEEP)
     ]
     one, other = replay(read_events(first)), replay(read_events(second))
     same_bits = not environment

@@ -72,14 +72,14 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     warning = tables.warning_of_no_learning(sweep_dir, history)
     if warning:
         console.print(Text(f"Warning: {warning}", style="bold"))
-    console.print(Text(f"Folder: {_relative(sweep_dir)}"), soft_wrap=True)
+    console.print(Text(f"Folder: {relative(sweep_dir)}"), soft_wrap=True)
     if command:
         console.print(Text(f"The winner again: {shlex.join(command)}"), soft_wrap=True)
 
 
 def print_how_to_resume(sweep_dir: Path) -> None:
     """The command that takes the sweep up again."""
-    command = ["python", "-m", "hposweep", "resume", str(_relative(sweep_dir))]
+    command = ["python", "-m", "hposweep", "resume", str(relative(sweep_dir))]
     _console().print(Text(f"Not finished. It goes on with: {shlex.join(command)}"), soft_wrap=True)
 
 
@@ -91,7 +91,8 @@ def _shown(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else literal(value)
 
 
-def _relative(path: Path) -> Path:
+def relative(path: Path) -> Path:
+    """The path as people type it from here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 

@@ -17,15 +17,15 @@ class ArrayData(d2l.DataModule):
     """A d2l data module whose examples are arrays in memory: what the compiled epoch loops over.
 
     Args:
-        train, val, test: pairs of inputs, shape (n, ...), and integer classes, shape (n,); test may be None. Inputs of
-            unsigned bytes are scaled to [0, 1] in the training step.
+        train, val, test: pairs of inputs, shape (n, ...), and integer classes, shape (n,); val and test may be None.
+            Inputs of unsigned bytes are scaled to [0, 1] in the training step.
         batch_size: examples a step.
     """
 
     def __init__(
         self,
         train: tuple[np.ndarray, np.ndarray],
-        val: tuple[np.ndarray, np.ndarray],
+        val: tuple[np.ndarray, np.ndarray] | None,
         test: tuple[np.ndarray, np.ndarray] | None,
         batch_size: int,
     ) -> None:
@@ -46,10 +46,11 @@ class ArrayData(d2l.DataModule):
 
     @property
     def n_classes(self) -> int:
-        return int(max(self.train[1].max(), self.val[1].max())) + 1
+        return int(max(part[1].max() for part in (self.train, self.val) if part is not None)) + 1
 
     def baseline_error(self) -> float:
         """The validation error of always answering the class that is most frequent in the training data."""
+        assert self.val is not None
         most_frequent = np.bincount(self.train[1]).argmax()
         return float(np.mean(self.val[1] != most_frequent))
 
@@ -65,6 +66,20 @@ class ArrayData(d2l.DataModule):
         other = copy.copy(self)
         other.batch_size = batch_size
         other.check_batch_size()
+        return other
+
+    def with_validation_in_training(self) -> ArrayData:
+        """The same examples, those for validation among the training examples, for a last training before the test.
+
+        Raises:
+            ConfigError: if there is no test set.
+        """
+        if self.test is None:
+            raise ConfigError("trainer.stage: retrain needs a test set, and this data has none")
+        assert self.val is not None
+        other = copy.copy(self)
+        inputs, labels = (np.concatenate(parts) for parts in zip(self.train, self.val, strict=True))
+        other.train, other.val, other._tensors = (inputs, labels), None, {}
         return other
 
     def check_batch_size(self) -> None:

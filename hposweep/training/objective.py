@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
+import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
     from hposweep.training.data import ArrayData
     from hposweep.training.trainer import HPOTrainer, Learner
 
+log = logging.getLogger(__name__)
+
 
 def objective(cfg: DictConfig) -> float:
     """Trains to the target epoch, going on from the checkpoint in the job's folder, and returns the validation error.
 
     With `trainer.stage=test` the error on the test set instead: the last thing that a sweep does, with its winner.
+    With `trainer.stage=retrain` it trains on the validation examples, too, saves the model with its config and its
+    error on the test set in the job's folder, and returns that error.
 
     Returns:
         The share of examples that are answered wrongly; NaN where the training diverged.
@@ -38,12 +44,19 @@ def objective(cfg: DictConfig) -> float:
     from hposweep.training.trainer import HPOTrainer
 
     data = load_data(cfg.data)
+    if options["stage"] == "retrain":
+        data = data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
     folder = Path(HydraConfig.get().runtime.output_dir)
     write_data_summary(folder / job_folder.DATA_SUMMARY, data)
     trainer = HPOTrainer(target_epoch, folder, options["checkpoint_every"])
     trainer.fit(learner(cfg, data), data)
-    return _test_error(trainer) if options["stage"] == "test" else trainer.validation_error()
+    match options["stage"]:
+        case "test":
+            return _test_error(trainer)
+        case "retrain":
+            return _leave_model(trainer, cfg)
+    return trainer.validation_error()
 
 
 def learner(cfg: DictConfig, data: ArrayData) -> Learner:
@@ -63,7 +76,7 @@ def learner(cfg: DictConfig, data: ArrayData) -> Learner:
     training = {
         "program": program,
         "learning_rate": optimizer["learning_rate"],
-        "data": _container(cfg.data),
+        "data": {**_container(cfg.data), "n_train": data.n_train},
         "threads": cfg.trainer.threads,
         "seed": cfg.seed,
         "versions": [version("tensorflow"), version("keras")],
@@ -94,12 +107,11 @@ def _examples(arguments: str) -> ArrayData:
 
 def write_data_summary(path: Path, data: ArrayData) -> None:
     """What the results need to know of the data: sizes, and the error of always answering the most frequent class."""
-    n_test = 0 if data.test is None else len(data.test[1])
     summary = {
         "n_train": data.n_train,
-        "n_validation": len(data.val[1]),
-        "n_test": n_test,
-        "baseline_error": data.baseline_error(),
+        "n_validation": 0 if data.val is None else len(data.val[1]),
+        "n_test": 0 if data.test is None else len(data.test[1]),
+        **({} if data.val is None else {"baseline_error": data.baseline_error()}),
     }
     path.write_text(json.dumps(summary) + "\n", encoding="utf-8")
 
@@ -129,6 +141,21 @@ def _test_error(trainer: HPOTrainer) -> float:
     if trainer.data.test is None:
         raise ConfigError("trainer.stage: there is no test set: this data validates on it (data.validation=test)")
     return trainer.test_error()
+
+
+def _leave_model(trainer: HPOTrainer, cfg: DictConfig) -> float:
+    """Saves the model with its config and its test error beside it; nothing where the training diverged."""
+    from hposweep.training import saved_model
+
+    if trainer.has_diverged():
+        log.error("the training diverged: no model is saved")
+        return math.nan
+    error = trainer.test_error()
+    saved_model.save(trainer.folder / job_folder.MODEL, trainer.program.model, trainer.data)
+    (trainer.folder / job_folder.MODEL_CONFIG).write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    result = {"test_error": error, "n_train": trainer.data.n_train, "epochs": trainer.epoch}
+    (trainer.folder / job_folder.TEST_RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    return error
 
 
 def _canonical(node: dict[str, Any]) -> str:

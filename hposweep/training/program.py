@@ -150,7 +150,7 @@ def check_output_fits_loss(model: keras.Model, loss: keras.losses.Loss, data: Ar
     A loss that expects probabilities clips what is outside of (0, 1) and passes no gradient there; one that expects
     logits flattens probabilities. Rows that are probabilities are non-negative and add up to 1, which logits do not.
     """
-    outputs = np.asarray(model(scaled(data.tensors("val")[0][:32]), training=False))
+    outputs = np.asarray(model(scaled(data.tensors("train")[0][:32]), training=False))
     if outputs.ndim != 2 or outputs.shape[1] < data.n_classes:
         raise ConfigError(
             f"model: its output has the shape {outputs.shape[1:]}, the data has {data.n_classes} classes; "

@@ -22,6 +22,7 @@ from hposweep.training.program import Program, ProgramCache
 log = logging.getLogger(__name__)
 
 METRIC = "validation_error"
+METRIC_WITHOUT_VALIDATION = "train_error"
 PROGRAMS = ProgramCache()
 
 
@@ -73,7 +74,8 @@ class HPOTrainer(d2l.Trainer):
 
     def prepare_data(self, data: ArrayData) -> None:
         self.data = data
-        self.train_examples, self.val_examples = data.tensors("train"), data.tensors("val")
+        self.train_examples = data.tensors("train")
+        self.val_examples = None if data.val is None else data.tensors("val")
 
     def prepare_model(self, model: Learner) -> None:
         self.model = model
@@ -93,24 +95,23 @@ class HPOTrainer(d2l.Trainer):
         n_train = self.data.n_train
         order = np.random.default_rng([self.model.seed, self.epoch]).permutation(n_train).astype(np.int32)
         train_loss, train_error = self.program.train_epoch(self.train_examples, order)
-        validation_loss, validation_error = self.program.evaluate(self.val_examples)
+        self._last_row = {"train_loss": train_loss, "train_error": train_error}
+        if self.val_examples is not None:
+            validation_loss, validation_error = self.program.evaluate(self.val_examples)
+            self._last_row |= {"validation_loss": validation_loss, "validation_error": validation_error}
         self.epoch += 1
-        self._last_row = {
-            "train_loss": train_loss,
-            "train_error": train_error,
-            "validation_loss": validation_loss,
-            "validation_error": validation_error,
-        }
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
-        metrics = {name: value for name, value in self._last_row.items() if name != METRIC}
-        report_to(self.folder, self.epoch, validation_error, METRIC, **metrics)
-        log.info("epoch %d: loss %.4f, validation error %.4f", self.epoch, train_loss, validation_error)
+        metric = METRIC if METRIC in self._last_row else METRIC_WITHOUT_VALIDATION
+        value, others = self._last_row[metric], {name: each for name, each in self._last_row.items() if name != metric}
+        report_to(self.folder, self.epoch, value, metric, **others)
+        log.info("epoch %d: loss %.4f, %s %.4f", self.epoch, train_loss, metric.replace("_", " "), value)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
         if is_due or self.epoch == self.max_epochs or self.has_diverged():
             checkpoint.save(self.checkpoint_path, self.model.identity, Checkpoint(self.epoch, self.program.state()))
 
     def validation_error(self) -> float:
         """The share of validation examples that the model gets wrong; NaN where it has diverged."""
+        assert self.val_examples is not None
         if self.has_diverged():
             return math.nan
         if self._last_row is None:
@@ -124,7 +125,7 @@ class HPOTrainer(d2l.Trainer):
     def has_diverged(self) -> bool:
         """Whether the last epoch left a loss that is no number: nothing can be learnt after that."""
         row = self._last_row
-        return row is not None and not (math.isfinite(row["train_loss"]) and math.isfinite(row["validation_loss"]))
+        return row is not None and not all(math.isfinite(row[name]) for name in row if name.endswith("_loss"))
 
     @property
     def curve_path(self) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hposweep.commands import COMMANDS
 from hposweep.training import fashion_mnist
 
 N_TRIALS, SEED = "hydra.sweeper.n_trials", "hydra.sweeper.seed"
@@ -70,6 +71,7 @@ BAD_INPUT = [
     ),
     ("hydra/sweeper/scheduler=asha", "hydra/sweeper/scheduler: here it is scheduler=asha"),
     ("hydra.sweeper.target_epoch=3", "hydra.sweeper.target_epoch: is set for each job by the scheduler"),
+    ("trainer.stage=retrain", "trainer.stage: a sweep trains its trials, and tests its winner by itself; got retrain"),
     ("hydra.sweep.subdir=one", "hydra.sweep.subdir: gives all trials the folder 'one'"),
     ("hydra.sweep.dir=/proc/nosuch", "hydra.sweep.dir: /proc/nosuch can't be made"),
 ]
@@ -123,7 +125,8 @@ def test_a_time_limit_that_the_launcher_cannot_keep(hposweep, tmp_path: Path) ->
 
 def test_a_misspelt_command(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     message = (
-        "reproduc: no such command; did you mean 'reproduce'? Available: reproduce, resume; an override is key=value"
+        "reproduc: no such command; did you mean 'reproduce'? "
+        f"Available: {', '.join(COMMANDS)}; an override is key=value"
     )
     check_refused(hposweep("reproduc", "outputs/sweep"), message, tmp_path)
 

@@ -29,7 +29,7 @@ def test_a_sweep_of_another_app_leaves_its_folder(app) -> None:  # type: ignore[
     ok(done)
     folder = app.folder / "swept"
     assert {path.name for path in folder.iterdir()} == {
-        *("multirun.yaml", "sweep.yaml", "journal.jsonl", "trials.csv", "optimization_results.yaml"),
+        *("multirun.yaml", "sweep.yaml", "journal.jsonl", "trials.csv", "optimization_results.yaml", "report.html"),
         *map(str, range(6)),
     }
     table = rows(folder)

@@ -1,0 +1,37 @@
+"""`python -m hposweep best outputs/<sweep>`: prints the winner, as a command that runs it again or as an experiment."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
+from hposweep.commands.winner import winner_of
+from hposweep.hydra_glue import provenance
+from hposweep.hydra_glue.experiment import experiment_of
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command; nothing but the line or the YAML goes to the standard output."""
+    parser = OneLineParser("hposweep best", description=__doc__)
+    add_sweep_argument(parser)
+    parser.add_argument(
+        "--yaml",
+        action="store_true",
+        help="a file for conf/experiment/ or for experiment/ in a --config-dir, then chosen by experiment=<its name>",
+    )
+    arguments = parser.parse_args(words)
+    sweep = chosen_sweep(arguments.sweep)
+    record = provenance.read(sweep)
+    history, trial = winner_of(sweep)
+    overrides = provenance.trial_overrides(record, trial)
+    if not arguments.yaml:
+        print(shlex.join([*shlex.split(record["command"]), *overrides]))
+        return 0
+    overlay = experiment_of(provenance.words_of_program(record), overrides)
+    print("# @package _global_")
+    print(f"# Trial {trial.number} of {sweep.resolve().name}, {history.metric} {trial.value:.6g}.")
+    print("#   python -m hposweep experiment=<this file's name>")
+    print(overlay, end="")
+    return 0

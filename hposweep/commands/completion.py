@@ -1,0 +1,33 @@
+"""`eval "$(hposweep completion bash)"`: completes commands, their folders, and Hydra's overrides in this shell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hposweep.commands import COMMANDS
+from hposweep.commands.one_line_parser import OneLineParser
+
+# Hydra's own completion knows groups and keys; the function below asks it for all that is no command.
+BASH = """\
+eval "$(hposweep -sc install=bash)"
+_hposweep() {
+    local IFS=$'\\n' word="${COMP_WORDS[COMP_CWORD]}" commands=$'COMMANDS'
+    if ((COMP_CWORD > 1)) && compgen -W "$commands" -- "${COMP_WORDS[1]}" | grep -qxF -- "${COMP_WORDS[1]}"; then
+        COMPREPLY=($(compgen -d -S / -- "$word"))
+        return
+    fi
+    IFS=$' \\t\\n' hydra_bash_completion
+    if ((COMP_CWORD == 1)); then
+        COMPREPLY+=($(compgen -W "$commands" -S ' ' -- "$word"))
+    fi
+}
+complete -o nospace -o default -F _hposweep hposweep"""
+
+
+def main(words: Sequence[str]) -> int:
+    """Prints the script."""
+    parser = OneLineParser("hposweep completion", description=__doc__)
+    parser.add_argument("shell", choices=["bash"])
+    parser.parse_args(words)
+    print(BASH.replace("COMMANDS", "\\n".join(COMMANDS), 1))
+    return 0

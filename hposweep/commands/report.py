@@ -1,0 +1,55 @@
+"""`python -m hposweep report [outputs/<sweep>]`: makes report.html anew, from the folder alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
+from hposweep.errors import ConfigError
+from hposweep.hydra_glue import provenance
+from hposweep.results import report_process
+from hposweep.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from hposweep.results.report import RunAgain
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command."""
+    parser = OneLineParser("hposweep report", description=__doc__)
+    add_sweep_argument(parser)
+    folder: Path = chosen_sweep(parser.parse_args(words).sweep)
+    has_record = (folder / provenance.FILE_NAME).is_file()
+    try:
+        # The packages of an extra, which nothing else of the program needs.
+        from hposweep.results import report
+
+        path = report.write(folder, run_again(provenance.read(folder)) if has_record else None)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in report_process.PACKAGES:
+            raise
+        raise ConfigError(f"the report needs '{package}': pip install 'hposweep[report]'") from None
+    print(f"Report: {path}")
+    return 0
+
+
+def run_again(record: dict[str, Any]) -> RunAgain:
+    """How a trial of the recorded sweep is run by itself, with the full budget of the sweep."""
+    from hposweep.hydra_glue.overrides import render
+    from hposweep.results.report import RunAgain
+
+    sweeper = record["config"]["hydra"]["sweeper"]
+    r_max = (sweeper["scheduler"] or {}).get("r_max")
+    words = provenance.trial_overrides(record, Trial(0, {}, 0, state=TrialState.COMPLETE, target_epoch=r_max))
+    seed_key = sweeper["seed_key"]
+    if seed_key is not None and any(word.startswith(f"{seed_key}=") for word in record["overrides"]["task"]):
+        seed_key = None  # the user's own, which stands among the words
+    if seed_key is not None:
+        words.remove(f"{seed_key}=0")
+    start = [*shlex.split(record["command"]), *words]
+    return RunAgain(start, lambda key, value: render({key: value})[0], seed_key)

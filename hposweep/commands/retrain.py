@@ -1,0 +1,150 @@
+"""`python -m hposweep retrain outputs/<sweep>`: trains the winner on validation data, too, tests and saves it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from hposweep import job_folder
+from hposweep.commands.free_folder import free_folder
+from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
+from hposweep.commands.winner import winner_of
+from hposweep.errors import ConfigError
+from hposweep.hydra_glue import provenance
+from hposweep.hydra_glue.overrides import render_value
+from hposweep.results.intervals import wilson_interval
+from hposweep.search_space import trial_seed
+from hposweep.trial import Trial, TrialState
+
+RESULTS_FILE = "retrained.yaml"
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+class Retrained(NamedTuple):
+    """What the job of one seed left."""
+
+    seed: int
+    folder: Path
+    test_error: float
+    n_train: int
+    epochs: int
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command; 0 where each seed has its model."""
+    parser = OneLineParser("hposweep retrain", description=__doc__)
+    add_sweep_argument(parser)
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        help="how many models, each with weights and batch order of its own; the first seed is the winner's "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--epochs", type=int, help="passes over the data (default: as many as the winner had)")
+    parser.add_argument("--into", type=Path, help="folder of the models (default: retrained in the sweep's folder)")
+    arguments = parser.parse_args(words)
+    for option in ("seeds", "epochs"):
+        value = getattr(arguments, option)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{option}: must be at least 1, got {value}")
+    sweep = chosen_sweep(arguments.sweep)
+    record = provenance.read(sweep)
+    history, trial = winner_of(sweep)
+    n_test = _n_test(sweep, trial)
+    into = arguments.into or free_folder(sweep / "retrained")
+    if into.exists():
+        raise ConfigError(f"--into: {into} is there already; name a new folder")
+    command = [*provenance.words_of_program(record), *_overrides(record, trial, arguments.epochs)]
+    seeds = [trial.seed, *(trial_seed(trial.seed, number) for number in range(1, arguments.seeds))]
+    trained, exit_code = [], 0
+    for number, seed in enumerate(seeds, start=1):
+        print(f"Training with seed {seed} ({number} of {len(seeds)}) into {into / f'seed-{seed}'}", flush=True)
+        try:
+            each = _train(command, record["config"]["hydra"]["sweeper"]["seed_key"], seed, into / f"seed-{seed}")
+        except KeyboardInterrupt:
+            exit_code = EXIT_INTERRUPTED
+            break
+        if each is None:
+            exit_code = EXIT_FAILED
+        else:
+            trained.append(each)
+    if trained:
+        results = {"trial": {"number": trial.number, history.metric: trial.value}, **_results(trained, n_test)}
+        (into / RESULTS_FILE).write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
+        _print(trained, results)
+    return exit_code
+
+
+def _n_test(sweep: Path, trial: Trial) -> int:
+    """The number of test examples, as the trial's own job counted them."""
+    path = sweep / trial.folder / job_folder.DATA_SUMMARY
+    if not path.is_file():
+        raise ConfigError(f"{path}: not found; only trials of hposweep's own objective can be retrained")
+    n_test = int(json.loads(path.read_text(encoding="utf-8"))["n_test"])
+    if n_test == 0:
+        raise ConfigError(f"{sweep}: validated on the test set, so that there is nothing left to test a new model on")
+    return n_test
+
+
+def _overrides(record: dict[str, Any], trial: Trial, epochs: int | None) -> list[str]:
+    overrides = [*provenance.trial_overrides(record, trial), "trainer.stage=retrain"]
+    if epochs is None and trial.state is TrialState.COMPLETE:
+        epochs = trial.epoch
+    return overrides + ([] if epochs is None else [f"trainer.max_epochs={epochs}", "trainer.target_epoch=null"])
+
+
+def _train(command: Sequence[str], seed_key: str, seed: int, folder: Path) -> Retrained | None:
+    """Runs one Hydra job in a process of its own; None, and a line that says so, where it leaves no model."""
+    folder.mkdir(parents=True)
+    output = folder / job_folder.OUTPUT
+    with open(output, "wb") as file:
+        done = subprocess.run(  # noqa: S603 (the words of this program's own record)
+            [*command, f"{seed_key}={seed}", f"hydra.run.dir={render_value(str(folder))}"],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    result = folder / job_folder.TEST_RESULT
+    if done.returncode != 0 or not result.is_file():
+        reason = "it diverged" if done.returncode == 0 else f"exit code {done.returncode}"
+        print(f"Seed {seed}: no model ({reason}); see {output}")
+        return None
+    return Retrained(seed, folder, **json.loads(result.read_text(encoding="utf-8")))
+
+
+def _results(trained: Sequence[Retrained], n_test: int) -> dict[str, Any]:
+    errors = [each.test_error for each in trained]
+    mean = statistics.fmean(errors)
+    # All seeds are tested on the same examples: more seeds tell nothing more of the examples' chance.
+    low, high = wilson_interval(mean, n_test)
+    return {
+        "test_error": {each.seed: each.test_error for each in trained},
+        "mean": mean,
+        "standard_deviation": statistics.stdev(errors) if len(errors) > 1 else None,
+        "interval_95": [low, high],
+        "n_test": n_test,
+        "n_train": trained[0].n_train,
+        "epochs": trained[0].epochs,
+    }
+
+
+def _print(trained: Sequence[Retrained], results: dict[str, Any]) -> None:
+    epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
+    print(f"\nTrained on {results['n_train']:,} examples for {epochs}:")
+    for each in trained:
+        print(f"  seed {each.seed:<10}  test error {each.test_error:.4f}  {each.folder / job_folder.MODEL}")
+    low, high = results["interval_95"]
+    errors = list(results["test_error"].values())
+    if len(trained) > 1:
+        spread = f"standard deviation {results['standard_deviation']:.4f}, from {min(errors):.4f} to {max(errors):.4f}"
+        print(f"Mean test error {results['mean']:.4f} ({len(errors)} seeds: {spread})")
+    print(f"95% interval {low:.4f} to {high:.4f} (Wilson, {results['n_test']:,} test examples)")

@@ -1,0 +1,32 @@
+"""The trial that a command on the winner is about."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hposweep.errors import ConfigError
+from hposweep.journal import History, read_events, replay
+from hposweep.results.tables import best_partial
+from hposweep.trial import Trial
+
+
+def winner_of(sweep: Path) -> tuple[History, Trial]:
+    """The sweep's history, and its best complete trial; the best of the others, and a word on it, where none is.
+
+    Raises:
+        ConfigError: if no trial has a value yet.
+    """
+    history = replay(read_events(sweep))
+    if history.incumbent is not None:
+        return history, history.incumbent
+    partial = best_partial(history)
+    if partial is None:
+        raise ConfigError(f"{sweep}: no trial has a value yet")
+    where = "" if partial.epoch is None else f" at epoch {partial.epoch}"
+    print(
+        f"No trial is complete; the best so far is trial {partial.number}, "
+        f"{partial.state} with {history.metric} {partial.value:.4f}{where}",
+        file=sys.stderr,
+    )
+    return history, partial

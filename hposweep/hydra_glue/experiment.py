@@ -1,0 +1,69 @@
+"""The overrides of a trial as an overlay of a config, for Hydra's `experiment` group."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from hposweep.errors import ConfigError
+
+GROUP = "experiment"
+
+
+def experiment_of(program: Sequence[str], overrides: Sequence[str]) -> str:
+    """YAML of package `_global_` with which the program has the config that it has with these overrides.
+
+    It chooses the same config groups, and holds the values in which the config differs from what these give. Both are
+    composed by the program itself, which may know structured configs and resolvers that we don't.
+
+    Args:
+        program: the words that start it.
+
+    Raises:
+        ConfigError: if it can't compose the config, or no overlay can say the same.
+    """
+    wanted = _composed(program, overrides)
+    # Hydra lists them from the last to the first.
+    choices = {
+        group: option
+        for group, option in reversed(wanted.pop("hydra")["runtime"]["choices"].items())
+        if not group.startswith(("hydra/", "schema/")) and group != GROUP
+    }
+    given = _composed(program, [f"{group}={'null' if option is None else option}" for group, option in choices.items()])
+    del given["hydra"]
+    defaults = [{f"override /{group}": option} for group, option in choices.items()]
+    return OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **_changes("", given, wanted)}))
+
+
+def _composed(program: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
+    command = [*program, *overrides, "--cfg", "all"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (a recorded program)
+    if done.returncode != 0:
+        raise ConfigError(f"--yaml: the config can't be composed: {(done.stderr.split(chr(10), 1))[0]}")
+    try:
+        container = OmegaConf.to_container(OmegaConf.create(done.stdout), resolve=False)
+    except yaml.YAMLError:
+        raise ConfigError("--yaml: the program prints more than its config, so that it can't be read") from None
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _changes(prefix: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be laid over the given tree of values to get the one that is wanted."""
+    removed = [key for key in given if key not in wanted]
+    if removed:
+        raise ConfigError(f"--yaml: {prefix}{removed[0]} was removed from the config, which no overlay can do")
+    changes: dict[str, Any] = {}
+    for key, value in wanted.items():
+        before = given.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            nested = _changes(f"{prefix}{key}.", before, value)
+            if nested:
+                changes[key] = nested
+        elif key not in given or value != before or type(value) is not type(before):
+            changes[key] = value
+    return changes

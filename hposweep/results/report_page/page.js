@@ -1,0 +1,218 @@
+"use strict";
+const page = JSON.parse(document.getElementById("data").textContent);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+/* The table: a view of sorted, filtered row numbers, of which some are in the document. */
+
+const ROWS_ON_A_PAGE = 50;
+const table = page.table;
+const columns = table.columns;
+const n_rows = columns[0].values.length;
+const numbers = columns.map((column) =>
+  column.kind === "number" ? column.values.map((text) => (text === "" ? NaN : Number(text))) : null);
+const view = { sorted_by: 0, descending: false, rows: [...Array(n_rows).keys()], first: 0, opened: new Set() };
+let haystacks = null;
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+function shown(column, row) {
+  const text = columns[column].values[row];
+  const number = numbers[column] && numbers[column][row];
+  if (!numbers[column] || Number.isNaN(number) || Number.isInteger(number)) return text;
+  return String(Number(number.toPrecision(4)));
+}
+
+function compare(column, descending) {
+  const sign = descending ? -1 : 1;
+  if (numbers[column]) {
+    const of = numbers[column];
+    // What is no number comes last, whatever the direction.
+    return (a, b) => Number.isNaN(of[a]) - Number.isNaN(of[b]) || sign * (of[a] - of[b]) || a - b;
+  }
+  const of = columns[column].values;
+  return (a, b) => (of[a] === "") - (of[b] === "") || sign * of[a].localeCompare(of[b], "en", { numeric: true }) || a - b;
+}
+
+const OPERATORS = {
+  "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b, ">=": (a, b) => a >= b, "=": (a, b) => a === b,
+};
+
+/* A word of the filter as a test of a row: `name<number` where a column of numbers has a name that ends so. */
+function test_of(word) {
+  const parts = /^(.+?)(<=|>=|<|>|=)([-+.\de]+)$/i.exec(word);
+  if (parts) {
+    const name = parts[1].toLowerCase();
+    const column = columns.findIndex((each, i) => numbers[i] && (each.name.toLowerCase() === name || each.name.toLowerCase().endsWith("." + name)));
+    if (column >= 0 && !Number.isNaN(Number(parts[3]))) {
+      return (row) => OPERATORS[parts[2]](numbers[column][row], Number(parts[3]));
+    }
+  }
+  haystacks ??= [...Array(n_rows).keys()].map((row) =>
+    [...columns.map((column) => column.values[row]), table.failures[row] ?? ""].join("\n").toLowerCase());
+  return (row) => haystacks[row].includes(word.toLowerCase());
+}
+
+function arrange() {
+  const tests = document.getElementById("filter").value.split(/\s+/).filter(Boolean).map(test_of);
+  view.rows = [...Array(n_rows).keys()].filter((row) => tests.every((test) => test(row)));
+  view.rows.sort(compare(view.sorted_by, view.descending));
+  view.first = 0;
+  show_rows();
+}
+
+function show_head() {
+  const cells = columns.map((column, i) => {
+    const sorted = i === view.sorted_by;
+    const arrow = sorted ? (view.descending ? " ▼" : " ▲") : "";
+    const button = element("button", { type: "button", title: column.name.slice(0, 300) }, column.name.slice(0, 200) + arrow);
+    button.addEventListener("click", () => {
+      view.descending = sorted ? !view.descending : false;
+      view.sorted_by = i;
+      arrange();
+      show_head();
+      document.querySelectorAll("#table thead button")[i].focus();
+    });
+    const cell = element("th", { scope: "col", className: column.kind }, button);
+    cell.ariaSort = sorted ? (view.descending ? "descending" : "ascending") : "none";
+    return cell;
+  });
+  const first = element("th", { scope: "col" });
+  first.ariaLabel = "Details";
+  document.querySelector("#table thead").replaceChildren(element("tr", {}, first, ...cells));
+}
+
+function show_rows() {
+  const rows = view.rows.slice(view.first, view.first + ROWS_ON_A_PAGE);
+  document.querySelector("#table tbody").replaceChildren(
+    ...rows.flatMap((row) => (view.opened.has(row) ? [row_of(row), details_of(row)] : [row_of(row)])));
+  const n = view.rows.length;
+  const plural = n_rows === 1 ? "" : "s";
+  document.getElementById("count").textContent = n === n_rows
+    ? `${n_rows.toLocaleString("en")} trial${plural}` : `${n.toLocaleString("en")} of ${n_rows.toLocaleString("en")} trial${plural}`;
+  document.getElementById("pager").hidden = n <= ROWS_ON_A_PAGE;
+  document.getElementById("page").textContent =
+    `rows ${(view.first + 1).toLocaleString("en")} to ${(view.first + rows.length).toLocaleString("en")}`;
+  for (const button of document.querySelectorAll("#pager button")) {
+    const back = button.dataset.go === "first" || button.dataset.go === "previous";
+    button.disabled = back ? view.first === 0 : view.first + ROWS_ON_A_PAGE >= n;
+  }
+}
+
+function row_of(row) {
+  const is_open = view.opened.has(row);
+  const button = element("button", { type: "button" }, is_open ? "−" : "+");
+  button.ariaExpanded = String(is_open);
+  button.ariaLabel = `Details of trial ${columns[0].values[row]}`;
+  button.addEventListener("click", () => {
+    is_open ? view.opened.delete(row) : view.opened.add(row);
+    show_rows();
+    document.querySelector(`#table tr[data-row="${row}"] button`).focus();
+  });
+  const cells = columns.map((column, i) => {
+    let text = shown(i, row).slice(0, 200);
+    if (i === 1) text = `${table.letters[text] ?? ""} ${text}`;
+    if (i === 0 && row === table.winner) text = `★ ${text}`;
+    return element("td", { className: column.kind }, element("span", { title: column.values[row].slice(0, 500) }, text));
+  });
+  const made = element("tr", { className: row === table.winner ? "winner-row" : "" }, element("td", {}, button), ...cells);
+  made.dataset.row = row;
+  return made;
+}
+
+function details_of(row) {
+  const pairs = [];
+  if (table.command_start !== null) {
+    pairs.push(["runs it again", element("code", { className: "command" }, command_of(row))]);
+  }
+  pairs.push(["seed", String(table.seeds[row])]);
+  if (table.started_at[row]) pairs.push(["started", `${table.started_at[row]} UTC, attempts at its last segment: ${table.attempts[row]}`]);
+  for (const column of columns) {
+    if (column.is_hyperparameter && column.values[row] !== "") pairs.push([column.name, column.values[row]]);
+  }
+  if (table.failures[row]) pairs.push(["failure", table.failures[row]]);
+  const list = element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+  return element("tr", { className: "more" }, element("td", { colSpan: columns.length + 1 }, list));
+}
+
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}
+
+function command_of(row) {
+  const words = [table.command_start];
+  let has_seed = table.seed_key === null;
+  for (const column of columns.filter((each) => each.is_hyperparameter)) {
+    const word = column.words && String(row) in column.words ? column.words[row] : `${column.name}=${column.values[row]}`;
+    if (word === null) continue;
+    has_seed ||= column.name === table.seed_key;
+    words.push(quoted(word));
+  }
+  if (!has_seed) words.push(quoted(`${table.seed_key}=${table.seeds[row]}`));
+  return words.join(" ");
+}
+
+document.getElementById("filter").addEventListener("input", arrange);
+document.getElementById("pager").addEventListener("click", (event) => {
+  const go = event.target.dataset.go;
+  if (!go) return;
+  const last = Math.floor((view.rows.length - 1) / ROWS_ON_A_PAGE) * ROWS_ON_A_PAGE;
+  const places = { first: 0, previous: view.first - ROWS_ON_A_PAGE, next: view.first + ROWS_ON_A_PAGE, last };
+  view.first = Math.min(Math.max(places[go], 0), last);
+  show_rows();
+});
+show_head();
+arrange();
+
+/* The plots. Plotly's own code is packed, which makes the page half as large. */
+
+function coloured(node) {
+  if (typeof node === "string") return node.length < 40 && dark.matches ? (page.dark[node] ?? node) : node;
+  if (Array.isArray(node)) return node.map(coloured);
+  if (node && typeof node === "object") return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, coloured(value)]));
+  return node;
+}
+
+function template() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+  const axis = { gridcolor: colour("line"), linecolor: colour("line"), tickcolor: colour("line"), automargin: true };
+  return { layout: {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
+    font: { family: style.getPropertyValue("--text").trim(), size: 13, color: colour("ink") },
+    hoverlabel: { bgcolor: colour("card"), bordercolor: colour("calm"), font: { color: colour("ink") } },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("calm"), activecolor: colour("accent") },
+  } };
+}
+
+function draw(id) {
+  const figure = coloured(page.figures[id]);
+  figure.layout.template = template();
+  // A finger scrolls the page and doesn't zoom.
+  if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false;
+  const place = document.getElementById(id);
+  place.style.minHeight = `${figure.layout.height}px`;
+  return Plotly.react(place, figure.data, figure.layout, {
+    responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  });
+}
+
+async function start_plots() {
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  document.head.append(element("script", { textContent: await new Response(stream).text() }));
+  const draw_all = async () => {
+    for (const id of Object.keys(page.figures)) {
+      await draw(id);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  };
+  await draw_all();
+  dark.addEventListener("change", draw_all);
+  document.documentElement.dataset.ready = "plots";
+}
+
+start_plots();

@@ -1,0 +1,262 @@
+"""What a sweep's folder tells, read once: history, learning curves, segments, the way of the incumbent."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import heapq
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from hposweep import job_folder, learning_curve
+from hposweep.journal import (
+    Event,
+    History,
+    SegmentDied,
+    SegmentEnded,
+    SegmentStarted,
+    SweepStarted,
+    TrialProposed,
+    read_events,
+    replay,
+)
+from hposweep.results.intervals import wilson_interval
+from hposweep.search_space import Value
+from hposweep.trial import Trial, TrialState
+
+RECORD_FILE = "sweep.yaml"
+DIED = "DIED"  # the end of a segment whose worker died
+CUT_OFF = "CUT_OFF"  # the end of a segment that the journal knows no end of
+LOG_PRIOR = re.compile(r"(int\()?(loguniform|reciprocal)\(|tag\(\s*log\b")
+LARGEST_NUMBER = 1e300
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The metric of one trial: after each epoch, or at its rungs where it left no learning curve."""
+
+    epochs: np.ndarray  # shape (n,), from 1
+    values: np.ndarray  # shape (n,), may hold NaN
+
+
+@dataclass(frozen=True)
+class RunSegment:
+    """One Hydra job of a trial, from its start to its end."""
+
+    trial: int
+    start_epoch: int
+    end_epoch: int | None
+    attempt: int  # from 1
+    started_s: float  # of the sweep's running time
+    ended_s: float
+    end: str  # the trial's state from then on, DIED or CUT_OFF
+    lane: int  # from 0: one of the workers that were busy at once
+
+
+@dataclass(frozen=True)
+class CompleteTrial:
+    """A point on the way of the incumbent: a complete trial, when it ended."""
+
+    trial: int
+    value: float
+    n_started: int  # trials by then, this one included
+    seconds: float  # of the sweep's running time
+    incumbent_value: float  # from then on
+
+
+@dataclass(frozen=True)
+class SweepData:
+    """All that a report needs, from the folder alone."""
+
+    name: str
+    history: History
+    record: Mapping[str, Any]  # what sweep.yaml holds; empty where there is none
+    curves: Mapping[int, Curve]
+    segments: Sequence[RunSegment]
+    complete: Sequence[CompleteTrial]
+    rungs: Sequence[int]  # target epochs, where there are several
+    wall_s: float  # the sweep's running time: between a stop and a resume none passes
+    n_validation: int | None  # examples behind each value of the metric; None: unknown
+    n_test: int | None
+
+    @functools.cached_property
+    def trials(self) -> list[Trial]:
+        return [self.history.trials[number] for number in sorted(self.history.trials)]
+
+    @functools.cached_property
+    def keys(self) -> list[str]:
+        """All hyperparameters, in the order of the first configurations that have them."""
+        return list(dict.fromkeys(key for trial in self.trials for key in trial.configuration))
+
+    @functools.cached_property
+    def varying_keys(self) -> list[str]:
+        """The hyperparameters that have more than one value in this sweep."""
+        trials = self.trials
+        return [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
+
+    def n_epochs(self, trial: Trial) -> int:
+        """Epochs that the trial has trained, as far as it is known."""
+        curve = self.curves.get(trial.number)
+        return int(curve.epochs[-1]) if curve is not None and len(curve.epochs) else trial.epoch or 0
+
+    def is_log(self, key: str) -> bool:
+        """Whether the prior of the hyperparameter is spread over its logarithm, so that values are all above 0."""
+        if not LOG_PRIOR.match(str(self.record.get("search_space", {}).get(key, ""))):
+            return False
+        values = [trial.configuration[key] for trial in self.trials if key in trial.configuration]
+        return all(is_number(value) and value > 0 for value in values)
+
+    def is_choice(self, key: str) -> bool:
+        """Whether the hyperparameter is one of several options, which may be numbers."""
+        return str(self.record.get("search_space", {}).get(key, "")).startswith("choice(")
+
+    def interval(self, value: float | None, n_examples: int | None) -> tuple[float, float] | None:
+        """Of a rate that was counted on so many examples; None for what is no rate, or where nobody knows how many."""
+        if value is None or not n_examples or not 0 <= value <= 1:
+            return None
+        return wilson_interval(value, n_examples)
+
+    def is_finished(self) -> bool:
+        return self.history.ended == "complete"
+
+
+def is_number(value: Value) -> bool:
+    """Whether a hyperparameter's value is a finite number that can be drawn, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
+
+
+def _identity(trial: Trial, key: str) -> str:
+    return repr(trial.configuration[key]) if key in trial.configuration else ""
+
+
+def read(sweep_dir: Path) -> SweepData:
+    """Reads the folder of a sweep, under way or over.
+
+    Raises:
+        ConfigError: if it holds no journal, or a damaged one.
+    """
+    events = list(read_events(sweep_dir))
+    history = replay(events)
+    seconds = running_seconds(events)
+    sizes = _data_sizes(sweep_dir, history)
+    targets = sorted({e.target_epoch for e in events if isinstance(e, SegmentStarted) and e.target_epoch is not None})
+    return SweepData(
+        name=sweep_dir.resolve().name,
+        history=history,
+        record=read_record(sweep_dir),
+        curves=_curves(sweep_dir, history, events),
+        segments=run_segments(events, seconds),
+        complete=_complete(events, seconds, history),
+        rungs=targets if len(targets) > 1 else [],
+        wall_s=seconds[-1] if seconds else 0.0,
+        n_validation=sizes.get("n_validation"),
+        n_test=sizes.get("n_test"),
+    )
+
+
+def read_record(sweep_dir: Path) -> dict[str, Any]:
+    """What `sweep.yaml` holds, interpolations as they were written; nothing where there is none."""
+    path = sweep_dir / RECORD_FILE
+    if not path.is_file():
+        return {}
+    record: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return record
+
+
+def running_seconds(events: Sequence[Event]) -> list[float]:
+    """For each event the seconds of running time before it: none passes between a stop and the next resume."""
+    moments: list[float] = []
+    moment, previous = 0.0, None
+    for event in events:
+        time = datetime.datetime.fromisoformat(event.time) if event.time else previous
+        if time is not None and previous is not None and not isinstance(event, SweepStarted):
+            # A clock that was set back in the meantime makes no negative durations.
+            moment += max(0.0, (time - previous).total_seconds())
+        previous = time
+        moments.append(moment)
+    return moments
+
+
+def run_segments(events: Sequence[Event], seconds: Sequence[float]) -> list[RunSegment]:
+    """The segments in the order of their starts, each in the first lane that is free then."""
+    running: dict[int, tuple[SegmentStarted, float]] = {}
+    spans: list[tuple[SegmentStarted, float, float, str, int | None]] = []
+    for event, now_s in zip(events, seconds, strict=True):
+        match event:
+            case SweepStarted():  # the controller before it was killed
+                spans += [(start, started_s, now_s, CUT_OFF, None) for start, started_s in running.values()]
+                running.clear()
+            case SegmentStarted():
+                running[event.trial] = event, now_s
+            case SegmentDied() if event.trial in running:
+                start, started_s = running.pop(event.trial)
+                spans.append((start, started_s, now_s, DIED, None))
+            case SegmentEnded() if event.trial in running:
+                start, started_s = running.pop(event.trial)
+                spans.append((start, started_s, now_s, str(event.state), event.epoch))
+    last_s = seconds[-1] if seconds else 0.0
+    spans += [(start, started_s, last_s, CUT_OFF, None) for start, started_s in running.values()]
+    spans.sort(key=lambda span: (span[1], span[0].trial))
+    free: list[int] = []
+    busy: list[tuple[float, int]] = []
+    n_lanes = 0
+    found = []
+    for start, started_s, ended_s, end, epoch in spans:
+        while busy and busy[0][0] <= started_s:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        if not free:
+            heapq.heappush(free, n_lanes)
+            n_lanes += 1
+        lane = heapq.heappop(free)
+        heapq.heappush(busy, (ended_s, lane))
+        found.append(RunSegment(start.trial, start.start_epoch, epoch, start.attempt, started_s, ended_s, end, lane))
+    return found
+
+
+def _complete(events: Iterable[Event], seconds: Iterable[float], history: History) -> list[CompleteTrial]:
+    found: list[CompleteTrial] = []
+    n_started, best = 0, math.inf
+    value_of_best = math.nan
+    for event, now_s in zip(events, seconds, strict=True):
+        n_started += isinstance(event, TrialProposed)
+        if not isinstance(event, SegmentEnded) or event.state is not TrialState.COMPLETE or event.value is None:
+            continue
+        loss = history.direction.loss(event.value)
+        if loss < best:
+            best, value_of_best = loss, event.value
+        found.append(CompleteTrial(event.trial, event.value, n_started, now_s, value_of_best))
+    return found
+
+
+def _curves(sweep_dir: Path, history: History, events: Iterable[Event]) -> dict[int, Curve]:
+    rungs: dict[int, dict[int, float]] = {}
+    for event in events:
+        if isinstance(event, SegmentEnded) and event.epoch and event.value is not None:
+            rungs.setdefault(event.trial, {})[event.epoch] = event.value
+    curves = {}
+    for number, trial in history.trials.items():
+        rows = learning_curve.read(sweep_dir / trial.folder / learning_curve.FILE_NAME) if trial.folder else []
+        points = {int(row["epoch"]): row[history.metric] for row in rows if history.metric in row}
+        points = points or rungs.get(number, {})
+        if points:
+            epochs = sorted(points)
+            curves[number] = Curve(np.array(epochs), np.array([points[epoch] for epoch in epochs], dtype=np.float64))
+    return curves
+
+
+def _data_sizes(sweep_dir: Path, history: History) -> dict[str, int]:
+    if history.incumbent is None or not history.incumbent.folder:
+        return {}
+    path = sweep_dir / history.incumbent.folder / job_folder.DATA_SUMMARY
+    if not path.is_file():
+        return {}
+    sizes: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
+    return sizes

@@ -1,0 +1,119 @@
+"""What is read from a sweep's folder."""
+
+import dataclasses
+import datetime
+from pathlib import Path
+
+import pytest
+
+from hposweep import learning_curve
+from hposweep.journal import (
+    Event,
+    Journal,
+    SegmentDied,
+    SegmentEnded,
+    SegmentStarted,
+    SweepEnded,
+    SweepStarted,
+    TrialProposed,
+)
+from hposweep.results import sweep_data
+from hposweep.results.sweep_data import CUT_OFF, DIED
+from hposweep.trial import Direction, TrialState
+
+
+def at(second: float, event: Event) -> Event:
+    moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=second)
+    return dataclasses.replace(event, time=moment.isoformat(timespec="milliseconds"))
+
+
+def start() -> SweepStarted:
+    return SweepStarted(n_trials=9, seed=0, metric="error", direction=Direction.minimize, controller="a test")
+
+
+def ended(trial: int, state: TrialState, value: float | None, epoch: int = 3, failure: str = "") -> SegmentEnded:
+    return SegmentEnded(trial, state, epoch, value, 1.0, failure, folder=f"trials/{trial}")
+
+
+# Two workers. Trial 1's worker dies, then the controller is killed while trial 2 runs; an hour later it goes on.
+EVENTS = [
+    at(0, start()),
+    at(0, TrialProposed(0, {"x": 0.1}, 1)),
+    at(0, SegmentStarted(0, 0, 3, 1)),
+    at(0, TrialProposed(1, {"x": 0.2}, 2)),
+    at(1, SegmentStarted(1, 0, 3, 1)),
+    at(3, SegmentDied(1, 2.0, "the worker died")),
+    at(3, SegmentStarted(1, 0, 3, 2)),
+    at(4, ended(0, TrialState.COMPLETE, 0.3)),
+    at(4, TrialProposed(2, {"x": 0.3}, 3)),
+    at(4, SegmentStarted(2, 0, 3, 1)),
+    at(6, ended(1, TrialState.COMPLETE, 0.4)),
+    at(3606, start()),
+    at(3606, SegmentStarted(2, 0, 3, 1)),
+    at(3610, ended(2, TrialState.COMPLETE, 0.2)),
+    at(3610, SweepEnded("complete")),
+]
+
+
+def write(folder: Path, events: list[Event]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = Journal.open(folder)
+    journal.append(*events)
+    journal.close()
+    return folder
+
+
+def test_no_running_time_passes_between_a_kill_and_the_resume(tmp_path: Path) -> None:
+    sweep = sweep_data.read(write(tmp_path, EVENTS))
+    assert sweep.wall_s == 10.0
+    assert [(p.trial, p.seconds, p.incumbent_value, p.n_started) for p in sweep.complete] == [
+        (0, 4.0, 0.3, 2),
+        (1, 6.0, 0.3, 3),
+        (2, 10.0, 0.2, 3),
+    ]
+
+
+def test_segments_lie_in_the_first_lane_that_is_free(tmp_path: Path) -> None:
+    segments = sweep_data.read(write(tmp_path, EVENTS)).segments
+    assert [(s.trial, s.attempt, s.started_s, s.ended_s, s.end, s.lane) for s in segments] == [
+        (0, 1, 0.0, 4.0, "COMPLETE", 0),
+        (1, 1, 1.0, 3.0, DIED, 1),
+        (1, 2, 3.0, 6.0, "COMPLETE", 1),
+        (2, 1, 4.0, 6.0, CUT_OFF, 0),
+        (2, 1, 6.0, 10.0, "COMPLETE", 0),
+    ]
+
+
+def test_a_curve_comes_from_its_file_or_from_the_rungs(tmp_path: Path) -> None:
+    rungs = [at(11, SegmentStarted(0, 3, 9, 1)), at(12, ended(0, TrialState.COMPLETE, 0.1, epoch=9))]
+    (tmp_path / "trials" / "1").mkdir(parents=True)
+    for epoch in (1, 2):
+        row = {"epoch": epoch, "loss": 9.0, "error": 1 / epoch}
+        learning_curve.append_row(tmp_path / "trials" / "1" / learning_curve.FILE_NAME, row)
+    sweep = sweep_data.read(write(tmp_path, [*EVENTS[:-1], *rungs]))
+    curves = {number: (list(curve.epochs), list(curve.values)) for number, curve in sweep.curves.items()}
+    assert curves == {0: ([3, 9], [0.3, 0.1]), 1: ([1, 2], [1.0, 0.5]), 2: ([3], [0.2])}
+    assert sweep.rungs == [3, 9]
+
+
+@pytest.mark.parametrize(
+    ("prior", "is_log"),
+    [
+        ("loguniform(1e-4, 1)", True),
+        ("int(loguniform(32, 1024))", True),
+        ("tag(log,interval(1e-4,1))", True),
+        ("tag(log, int(interval(1,9)))", True),
+        ("reciprocal(0.1, 1)", True),
+        ("uniform(0, 1)", False),
+        ("choice(log, loguniform)", False),
+    ],
+)
+def test_the_prior_tells_whether_an_axis_is_logarithmic(tmp_path: Path, prior: str, is_log: bool) -> None:
+    (tmp_path / "sweep.yaml").write_text(f"search_space:\n  x: {prior}\n")
+    assert sweep_data.read(write(tmp_path, EVENTS)).is_log("x") is is_log
+
+
+def test_a_value_that_has_no_logarithm_gets_no_logarithmic_axis(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text("search_space:\n  x: loguniform(1e-4, 1)\n")
+    events = [*EVENTS, at(3611, TrialProposed(3, {"x": 0.0}, 1))]
+    assert not sweep_data.read(write(tmp_path, events)).is_log("x")

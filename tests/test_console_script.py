@@ -1,0 +1,90 @@
+"""`hposweep`, the console script, is the same program as `python -m hposweep`; a shell completes both of its kinds."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hposweep.commands import COMMANDS
+
+SMALL = "data.train_fraction=0.02 trainer.max_epochs=1"
+
+
+def states(sweep: Path) -> list[str]:
+    with open(sweep / "trials.csv", newline="") as file:
+        return [row["state"] for row in csv.DictReader(file)]
+
+
+def test_its_sweep_is_resumed_reproduced_and_its_winner_run_again(shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    space = tmp_path / "my conf" / "search_space" / "mine.yaml"
+    space.parent.mkdir(parents=True)
+    space.write_text("# @package hydra.sweeper.search_space\noptimizer:\n  learning_rate: loguniform(1e-3, 1)\n")
+    words = f"--config-dir 'my conf' search_space=mine {SMALL} hydra.sweeper.n_trials=2 hydra.sweep.dir=outputs/swept"
+    done = shell(f"hposweep --multirun {words}")
+    assert done.exit_code == 0, done.err
+    sweep = tmp_path / "outputs" / "swept"
+    # What was on the command line is needed to compose again.
+    assert yaml.safe_load((sweep / "sweep.yaml").read_text())["command"] == "hposweep --config-dir 'my conf'"
+    done = shell("hposweep resume outputs/swept --n-trials 3")
+    assert done.exit_code == 0, done.err
+    assert states(sweep) == ["COMPLETE"] * 3
+    done = shell("hposweep reproduce outputs/swept")
+    assert (done.exit_code, done.out.splitlines()[-1]) == (0, "Reproduced: no difference.")
+    done = shell('eval "$(hposweep best outputs/swept) hydra.run.dir=again"')
+    assert done.exit_code == 0, done.err
+    value = yaml.safe_load((sweep / "optimization_results.yaml").read_text())["best_value"]
+    assert f"validation error {value:.4f}" in done.out
+
+
+def test_help_tells_of_the_commands_and_of_the_config(shell) -> None:  # type: ignore[no-untyped-def]
+    shown = shell("hposweep --help").out
+    assert all(name in shown for name in COMMANDS)
+    assert "model: lenet, mlp, softmax" in shown
+    assert shell("hposweep --hydra-help").out.startswith("Hydra (")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_its_help(shell, name: str) -> None:  # type: ignore[no-untyped-def]
+    done = shell(f"hposweep {name} --help")
+    assert done.exit_code == 0, done.err
+    assert done.out.startswith(f"usage: hposweep {name} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("bets", "bets: no such command; did you mean 'best'? "),
+        ("best --nosuch", "best: unrecognized arguments: --nosuch; see hposweep best --help"),
+        ("retrain --seeds x", "retrain: --seeds: invalid int value: 'x'; see hposweep retrain --help"),
+        ("completion tcsh", "completion: shell: invalid choice: 'tcsh' (choose from 'bash'); see "),
+        ("best", "best: outputs: holds no sweep; name the folder of one"),
+        ("model=nosuch", "model: no 'nosuch'. Available: lenet, mlp, softmax"),
+    ],
+)
+def test_errors_are_one_line(shell, words: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    done = shell(f"hposweep {words}")
+    assert (done.exit_code, done.out) == (1, "")
+    (line,) = done.error_lines
+    assert line.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("typed", "completions"),
+    [
+        ("re", ["report ", "reproduce ", "resume ", "retrain "]),
+        ("best out", ["outputs/"]),
+        ("best outputs/", ["outputs/a sweep/", "outputs/b/"]),
+        ("model=", ["model=lenet", "model=mlp", "model=softmax"]),
+        ("--multirun model=mlp optimizer=ada", ["optimizer=adam", "optimizer=adamw"]),
+        ("--multirun best", []),  # a command is a first word
+    ],
+)
+def test_a_shell_completes_all_of_it(shell, tmp_path: Path, typed: str, completions: list[str]) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "outputs" / "a sweep").mkdir(parents=True)
+    (tmp_path / "outputs" / "b").mkdir()
+    words = ["hposweep", *typed.split(" ")]
+    typing = f"COMP_LINE='hposweep {typed}' COMP_CWORD={len(words) - 1} COMP_WORDS=({' '.join(map(repr, words))})"
+    done = shell(f'eval "$(hposweep completion bash)"; {typing}; _hposweep; printf "%s\\n" "${{COMPREPLY[@]}}"')
+    assert done.exit_code == 0, done.err
+    assert sorted(line for line in done.out.split("\n") if line) == completions
