@@ -25,11 +25,10 @@ def main(words: Sequence[str]) -> int:
     sweep = chosen_sweep(arguments.sweep)
     record = provenance.read(sweep)
     history, trial = winner_of(sweep)
-    overrides = provenance.trial_overrides(record, trial)
     if not arguments.yaml:
-        print(shlex.join([*shlex.split(record["command"]), *overrides]))
+        print(shlex.join(provenance.trial_command(record, trial)))
         return 0
-    overlay = experiment_of(provenance.words_of_program(record), overrides)
+    overlay = experiment_of(provenance.words_of_program(record), provenance.trial_overrides(record, trial))
     print("# @package _global_")
     print(f"# Trial {trial.number} of {sweep.resolve().name}, {history.metric} {trial.value:.6g}.")
     print("#   python -m hposweep experiment=<this file's name>")

@@ -150,3 +150,8 @@ def trial_overrides(record: dict[str, Any], trial: Trial) -> list[str]:
     if is_short and sweeper["budget_key"] is not None:
         overrides.append(f"{sweeper['budget_key']}={trial.target_epoch}")
     return overrides + [line for line in record["overrides"]["hydra"] if not line.lstrip("+~").startswith(OF_THE_SWEEP)]
+
+
+def trial_command(record: dict[str, Any], trial: Trial) -> list[str]:
+    """The words that run a trial of a recorded sweep again, by itself."""
+    return [*shlex.split(record["command"]), *trial_overrides(record, trial)]

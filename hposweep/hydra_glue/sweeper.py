@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,7 +129,9 @@ class HydraSweep:
         self._warn(launcher, scheduler)
         reason = self._run_tuner(tuner, launcher, parsed, signals, sweep_dir)
         tables.write(sweep_dir, tuner.history, options["final_metric"])
-        summary.print_end(sweep_dir, tuner.history, options["final_metric"], self._winner_command(parsed, tuner))
+        winner = tuner.history.incumbent
+        command = [] if winner is None else provenance.trial_command(provenance.read(sweep_dir), winner)
+        summary.print_end(sweep_dir, tuner.history, options["final_metric"], command)
         report_process.make(sweep_dir)
         if reason in (INTERRUPTED, TIME_BUDGET_OVER):
             summary.print_how_to_resume(sweep_dir)
@@ -187,11 +188,11 @@ class HydraSweep:
     ) -> str:
         """Runs the sweep, its progress shown and its files kept in order, and returns the reason for its end."""
         options = self._options
-        keeper = tables.CheckpointKeeper(sweep_dir, tuner.history)
+        keeper = None if self._keeps_checkpoints() else tables.CheckpointKeeper(sweep_dir, tuner.history)
         rewriter = tables.Rewriter(sweep_dir, tuner.history, options["final_metric"])
 
         def observe() -> None:
-            if not self._keeps_checkpoints():
+            if keeper is not None:
                 keeper()
             rewriter()
 
@@ -208,7 +209,7 @@ class HydraSweep:
                 reason = INTERRUPTED
             finally:
                 self._stop(launcher)
-        if not self._keeps_checkpoints():
+        if keeper is not None:
             keeper()
             if reason == COMPLETE:
                 keeper.end()
@@ -440,13 +441,6 @@ class HydraSweep:
         tuner.record(FinalEnded(winner.number, value, result.failure))
         if value is None:
             log.warning("%s of trial %d: failed\n%s", self._options["final_metric"], winner.number, result.failure)
-
-    def _winner_command(self, parsed: ParsedOverrides, tuner: Tuner) -> list[str]:
-        """The words that run the winner again, as a single run."""
-        winner = tuner.history.incumbent
-        if winner is None:
-            return []
-        return [*shlex.split(provenance.program()), *self._overrides(parsed, winner, None)]
 
     def _end_multirun(self) -> None:
         """Hydra calls this itself only where `sweep` returns."""
