@@ -20,6 +20,9 @@ from hposweep.training.data import ArrayData
 N_CACHED_PROGRAMS = 8  # each distinct program leaks 4 to 6 MB even when it is freed
 EVALUATION_BATCH_SIZE = 1000
 
+SUM_OF_OUTER_PRODUCTS = "hposweep.SumOfOuterProducts"
+ROWS_AS_SUM = range(16, 25)  # fewer rows, and XLA fuses too much; more, and the library's matrix product is faster
+
 # On the CPU, XLA makes these faster and others, convolutions and dropout above all, many times slower.
 XLA_LAYERS = (
     keras.layers.InputLayer,
@@ -117,14 +120,35 @@ class Program:
         return _sum_over_batches(step, n, min(n, EVALUATION_BATCH_SIZE))
 
     def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape:
+        substitutes = {"MatMul": SUM_OF_OUTER_PRODUCTS} if self.uses_xla else {}
+        with tf.compat.v1.get_default_graph().gradient_override_map(substitutes):
             outputs = self.model(scaled(inputs), training=True)
             loss = self.loss(labels, outputs)
             # Penalties on weights are trained on, but they are no part of the loss that is reported.
             objective = tf.add_n([loss, *self.model.losses])
         variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(objective, variables), variables)
+        self.optimizer.apply(tf.gradients(objective, [variable.value for variable in variables]), variables)
         return loss, _n_wrong(outputs, labels)
+
+
+@tf.RegisterGradient(SUM_OF_OUTER_PRODUCTS)  # type: ignore[untyped-decorator]
+def _matmul_gradient(operation: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The gradient of a matrix product; for small batches as a sum that XLA fuses with the update of the weights.
+
+    A product is a call into a library, whose result, as large as the weights, is written and read again; the sum is
+    part of the loop that updates the weights, which are passed over once.
+    """
+    left, right = operation.inputs
+    is_transposed = operation.get_attr("transpose_a"), operation.get_attr("transpose_b")
+    left, right = (tf.transpose(x) if flag else x for x, flag in zip((left, right), is_transposed, strict=True))
+    of_left = tf.matmul(gradient, right, transpose_b=True)
+    n_rows = left.shape[0]
+    if n_rows in ROWS_AS_SUM:
+        products = [a * b for a, b in zip(tf.unstack(left[:, :, None]), tf.unstack(gradient[:, None, :]), strict=True)]
+        of_right = tf.add_n([tf.add_n(products[i : i + 4]) for i in range(0, n_rows, 4)])
+    else:
+        of_right = tf.matmul(left, gradient, transpose_a=True)
+    return tuple(tf.transpose(x) if flag else x for x, flag in zip((of_left, of_right), is_transposed, strict=True))
 
 
 class ProgramCache:

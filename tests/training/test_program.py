@@ -3,11 +3,19 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hposweep.errors import ConfigError
 from hposweep.training import models
 from hposweep.training.data import ArrayData
-from hposweep.training.program import Program, ProgramCache, check_output_fits_loss, scaled, suits_xla
+from hposweep.training.program import (
+    SUM_OF_OUTER_PRODUCTS,
+    Program,
+    ProgramCache,
+    check_output_fits_loss,
+    scaled,
+    suits_xla,
+)
 
 SHAPE = (28, 28, 1)
 
@@ -113,3 +121,22 @@ def test_always_answering_the_most_frequent_class_has_its_error() -> None:
     train = (np.zeros((5, 2), np.float32), np.array([2, 2, 2, 0, 1]))
     val = (np.zeros((4, 2), np.float32), np.array([2, 0, 1, 1]))
     assert ArrayData(train, val, None, batch_size=1).baseline_error() == 0.75
+
+
+@pytest.mark.parametrize("n_rows", [8, 16, 19, 24, 32])
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), [(False, False), (True, False), (False, True), (True, True)])
+def test_the_gradient_of_a_product_is_that_of_tensorflow(n_rows: int, transpose_a: bool, transpose_b: bool) -> None:
+    rng = np.random.default_rng(n_rows)
+    left = rng.normal(size=(12, n_rows) if transpose_a else (n_rows, 12)).astype("float32")
+    right = rng.normal(size=(10, 12) if transpose_b else (12, 10)).astype("float32")
+    weights = rng.normal(size=(n_rows, 10)).astype("float32")
+
+    @tf.function(jit_compile=True)
+    def gradients(substitutes: dict[str, str]) -> list[tf.Tensor]:
+        a, b = tf.constant(left), tf.constant(right)
+        with tf.compat.v1.get_default_graph().gradient_override_map(substitutes):
+            product = tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+        return tf.gradients(tf.reduce_sum(product * weights), [a, b])
+
+    for ours, theirs in zip(gradients({"MatMul": SUM_OF_OUTER_PRODUCTS}), gradients({}), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
