@@ -1,6 +1,6 @@
 """What a job's objective says and asks: its learning curve, how far to train, where to keep its checkpoint.
 
-Files and the job's own config are all that it takes; no connection to the controller is needed.
+Files and what the job knows of itself are all that it takes; no connection to the controller is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _reported_at: dict[Path, float] = {}
 
 
 def report(epoch: int, value: float, **metrics: float) -> None:
-    """Writes an epoch of the trial that this Hydra job runs into `learning_curve.csv` in its folder.
+    """Writes an epoch of the trial that this job runs into `learning_curve.csv` in its folder.
 
     Rows of this epoch and later ones, from a run that was cut off, are replaced. Where the sweep's scheduler wants the
     trial trained to some epoch only, and the objective did not ask for it (`target_epoch`), the job ends in here when
@@ -30,16 +30,12 @@ def report(epoch: int, value: float, **metrics: float) -> None:
         metrics: whatever else is to stand in the curve; the same names in every epoch.
 
     Raises:
-        ValueError: outside of a Hydra job, or if the epoch is below 1.
+        ValueError: outside of a job, or if the epoch is below 1.
     """
-    # Only a Hydra job comes here, and it has imported this long ago.
-    from hydra.core.hydra_config import HydraConfig
-
-    config = HydraConfig.get()
-    folder = Path(config.runtime.output_dir)
-    report_to(folder, epoch, value, str(config.sweeper.get("metric", "value")), **metrics)
-    target, said = config.sweeper.get("target_epoch"), conversation.of_job_in(folder)
-    if target is None or said is None or said.knows_target or epoch < target:
+    job = conversation.running_job()
+    report_to(job.folder, epoch, value, job.metric, **metrics)
+    said = conversation.of_job_in(job.folder)
+    if job.target_epoch is None or said is None or said.knows_target or epoch < job.target_epoch:
         return
     said.was_ended_at_target = True
     raise TargetReached(float(value))
@@ -62,16 +58,13 @@ def target_epoch(default: int) -> int:
         default: the full budget, for a single run and for `scheduler=fifo`.
 
     Raises:
-        ValueError: outside of a Hydra job.
+        ValueError: outside of a job.
     """
-    from hydra.core.hydra_config import HydraConfig
-
-    config = HydraConfig.get()
-    said = conversation.of_job_in(Path(config.runtime.output_dir))
+    job = conversation.running_job()
+    said = conversation.of_job_in(job.folder)
     if said is not None:
         said.knows_target = True
-    target = config.sweeper.get("target_epoch")
-    return default if target is None else int(target)
+    return default if job.target_epoch is None else job.target_epoch
 
 
 def checkpoint_dir() -> Path:
@@ -81,11 +74,9 @@ def checkpoint_dir() -> Path:
     or for a trial that waits at a rung when the sweep is over. Then such a trial, if it ever goes on, finds it empty.
 
     Raises:
-        ValueError: outside of a Hydra job.
+        ValueError: outside of a job.
     """
-    from hydra.core.hydra_config import HydraConfig
-
-    folder = Path(HydraConfig.get().runtime.output_dir) / job_folder.CHECKPOINT_DIR
+    folder = conversation.running_job().folder / job_folder.CHECKPOINT_DIR
     folder.mkdir(exist_ok=True)
     return folder
 

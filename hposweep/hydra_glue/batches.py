@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from hydra.plugins.launcher import Launcher
 
 from hposweep.hydra_glue.job import segment_result
-from hposweep.hydra_glue.stop_signals import StopSignals
 from hposweep.hydra_glue.sweep_folder import JobFolders
+from hposweep.processes.stop_signals import StopSignals
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.tuner import Futures
 

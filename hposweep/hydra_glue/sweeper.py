@@ -22,8 +22,8 @@ from hposweep.hydra_glue.batches import BatchWorkers
 from hposweep.hydra_glue.composition import TARGET_EPOCH_KEY, CachingConfigLoader
 from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
-from hposweep.hydra_glue.stop_signals import StopSignals
 from hposweep.journal import FinalEnded, Journal, read_events
+from hposweep.processes.stop_signals import StopSignals
 from hposweep.results import progress, report_process, summary, tables
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Choice, Configuration, Constant, trial_seed

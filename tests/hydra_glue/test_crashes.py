@@ -43,7 +43,7 @@ LUCK = [
     pytest.param("exit", "FAILED", "3", "the worker process exited with code 4", id="exits"),
     pytest.param("exit 0", "FAILED", "3", "the worker process exited with code 0", id="exits as if all were well"),
     pytest.param("sys.exit", "FAILED", "1", "SystemExit: 4", id="sys.exit"),
-    pytest.param("hang", "TIMED_OUT", "1", "ran longer than hydra.sweeper.trial_timeout", id="hangs"),
+    pytest.param("hang", "TIMED_OUT", "1", "ran longer than trial_timeout allows", id="hangs"),
 ]
 
 

@@ -19,7 +19,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from hposweep.hydra_glue import forkserver_preload
+from hposweep.processes import forkserver_preload
 
 FIRST_PRELOAD = forkserver_preload.__name__
 EXITED_WITH_0 = 256  # no process's own exit code

@@ -6,10 +6,7 @@ while they are imported off the terminal. Workers get their terminal back by `re
 
 import os
 
-from hydra.core.plugins import Plugins
-from hydra.core.utils import setup_globals
-
-from hposweep.hydra_glue import parent_death
+from hposweep.processes import parent_death
 
 CONTROLLER = "HPOSWEEP_CONTROLLER"  # its process number, in the environment of the forkserver alone
 
@@ -35,9 +32,6 @@ def _prepare() -> None:
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     os.close(silence)
-    # The scan for plugins takes longer than most trials of a small objective.
-    setup_globals()
-    Plugins.instance()
 
 
 # multiprocessing.forkserver runs preloads as plain imports.
