@@ -198,13 +198,13 @@ class Clock:
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
-    from hposweep.hydra_glue import provenance
+    from hposweep import environment
 
     return {
-        **provenance.machine(),
+        **environment.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        **provenance.versions(),
+        **environment.versions(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The one kind of error that its user can mend."""
+"""Errors that their user can mend."""
 
 
 class ConfigError(ValueError):
@@ -6,6 +6,10 @@ class ConfigError(ValueError):
 
     It is shown without a traceback. Any other exception is our own bug, and keeps its traceback.
     """
+
+
+class SweepError(RuntimeError):
+    """A sweep stopped early; what it has come to so far is in its folder."""
 
 
 def nearest(word: str, allowed: list[str]) -> str:

@@ -235,6 +235,33 @@ def parse_hyperparameter(node: object) -> Hyperparameter:
     return Constant(node)
 
 
+def as_hyperparameter(prior: object) -> Hyperparameter:
+    """Reads one hyperparameter from what Python code holds: also a frozen distribution of SciPy.
+
+        >>> from scipy import stats
+        >>> str(as_hyperparameter(stats.loguniform(1e-4, 1)))
+        'loguniform(0.0001, 1)'
+
+    Raises:
+        ConfigError: as `parse_hyperparameter`; also for a list, which here is more likely meant as a choice.
+    """
+    if isinstance(prior, Constant | Choice | Distribution):
+        return prior
+    if isinstance(prior, list | tuple):
+        raise ConfigError(f"{literal(prior)}: a list is no distribution; write {{'choice': {literal(prior)}}}")
+    family = getattr(prior, "dist", None)
+    if family is None:
+        return parse_hyperparameter(prior)
+    arguments = [_plain(value) for value in prior.args]  # type: ignore[attr-defined]
+    keywords = {key: _plain(value) for key, value in prior.kwds.items()}  # type: ignore[attr-defined]
+    return scipy_distribution(family.name, arguments, keywords)
+
+
+def _plain(value: Any) -> Value:
+    """Python's own number for NumPy's."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def is_spelt_out(node: object) -> bool:
     """Whether a mapping is one hyperparameter (it has a reserved word), and not a level of nested keys."""
     return isinstance(node, Mapping) and ("distribution" in node or "choice" in node)

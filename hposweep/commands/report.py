@@ -12,6 +12,7 @@ from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import provenance
 from hposweep.results import report_process
+from hposweep.results.sweep_data import read_record
 from hposweep.trial import Trial, TrialState
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ def main(words: Sequence[str]) -> int:
     parser = OneLineParser("hposweep report", description=__doc__)
     add_sweep_argument(parser)
     folder: Path = chosen_sweep(parser.parse_args(words).sweep)
-    has_record = (folder / provenance.FILE_NAME).is_file()
+    has_command = "command" in read_record(folder)  # not where hposweep.tune ran it, or a simulation
     try:
         # The packages of an extra, which nothing else of the program needs.
         from hposweep.results import report
 
-        path = report.write(folder, run_again(provenance.read(folder)) if has_record else None)
+        path = report.write(folder, run_again(provenance.read(folder)) if has_command else None)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in report_process.PACKAGES:

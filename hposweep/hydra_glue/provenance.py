@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import platform
-import re
 import shlex
-import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from hposweep import environment
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.search_space import SearchSpace
@@ -25,7 +22,6 @@ CONSOLE_SCRIPT = "hposweep"
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
 # Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
 OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.mode")
-PACKAGES = ("hposweep", "hydra-core", "omegaconf", "numpy", "scipy", "tensorflow", "keras", "d2l")
 
 
 def record_of(config: DictConfig, search_space: SearchSpace) -> dict[str, Any]:
@@ -39,9 +35,7 @@ def record_of(config: DictConfig, search_space: SearchSpace) -> dict[str, Any]:
         "seed": config.hydra.sweeper.seed,
         "n_trials": config.hydra.sweeper.n_trials,
         "search_space": {key: str(prior) for key, prior in search_space.hyperparameters.items()},
-        "versions": versions(),
-        "commit": commit(),
-        "platform": machine(),
+        **environment.record(),
         # Interpolations stay as they are: they are part of what the user wrote.
         "config": OmegaConf.to_container(config, resolve=False, enum_to_str=True),
     }
@@ -77,57 +71,21 @@ def words_of_program(record: dict[str, Any]) -> list[str]:
     return [sys.executable, *(["-m", "hposweep"] if first == CONSOLE_SCRIPT else []), *others]
 
 
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict[str, str]:
-    """What floating-point results depend on besides versions: the processor and its instruction sets."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
-    model = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
-    flags = re.search(r"^flags\s*:\s*(.*)$", text, re.MULTILINE)
-    vector = [flag for flag in (flags.group(1).split() if flags else []) if re.match(r"avx|fma|amx|sse4", flag)]
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": model.group(1) if model else platform.processor(),
-        "instruction_sets": " ".join(sorted(vector)),
-    }
-
-
-def commit() -> str | None:
-    """The commit of the checkout that hposweep runs from, `-dirty` where files were changed; None outside of one."""
-    package = Path(__file__).resolve().parent
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607 (wherever git is)
-            cwd=package,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
 def read(sweep_dir: Path) -> dict[str, Any]:
-    """The record of a sweep.
+    """The record of a Hydra app's sweep.
 
     Raises:
-        ConfigError: if the folder has none.
+        ConfigError: if the folder has none, or that of a sweep by `hposweep.tune`.
     """
     path = sweep_dir / FILE_NAME
     if not path.is_file():
         raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
     record: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path), resolve=False)  # type: ignore[assignment]
+    if "command" not in record:
+        raise ConfigError(
+            f"{path}: a sweep of hposweep.tune, which no command line runs again; "
+            f"hposweep.tune(..., folder='{sweep_dir}') goes on with it"
+        )
     return record
 
 

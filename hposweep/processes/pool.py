@@ -93,18 +93,18 @@ class WorkerPool:
     def __init__(
         self, state: WorkerState, n_workers: int, preload: Sequence[str], env: Mapping[str, str], max_memory_mb: float
     ) -> None:
-        context = worker_context(preload, env)
-        pickled = bytes(cloudpickle.dumps(state))
-        self._slots = [Slot(context, pickled, max_memory_mb) for _ in range(n_workers)]
-        self._idle = self._slots[::-1]
+        self._state = bytes(cloudpickle.dumps(state))
+        self.n_workers, self._preload, self._env, self._max_memory_mb = n_workers, preload, env, max_memory_mb
+        self._slots: list[Slot] = []
+        self._idle: list[Slot] = []
         self._queue: collections.deque[QueuedJob] = collections.deque()
         self._running: dict[Future[JobAnswer], Future[bytes]] = {}
         self._lock = threading.Lock()
-        for slot in self._slots:
-            slot.start()
 
     def submit(self, arguments: tuple[Any, ...], timeout_s: float | None = None) -> Future[JobAnswer]:
-        """Runs a job with these arguments of `WorkerState.run` as soon as a worker is free."""
+        """Runs a job with these arguments of `WorkerState.run` as soon as a worker is free; starts them, if need be."""
+        if not self._slots:
+            self._start()
         future: Future[JobAnswer] = Future()
         with self._lock:
             self._queue.append(QueuedJob(future, arguments, timeout_s))
@@ -130,6 +130,13 @@ class WorkerPool:
         for slot in self._slots:
             slot.stop()
         self._slots, self._idle = [], []
+
+    def _start(self) -> None:
+        context = worker_context(self._preload, self._env)
+        self._slots = [Slot(context, self._state, self._max_memory_mb) for _ in range(self.n_workers)]
+        self._idle = self._slots[::-1]
+        for slot in self._slots:
+            slot.start()
 
     def _dispatch(self) -> None:
         while True:

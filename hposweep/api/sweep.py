@@ -1,0 +1,222 @@
+"""`hposweep.load`: a sweep's folder as data frames and plots."""
+
+from __future__ import annotations
+
+import functools
+import html
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from hposweep import learning_curve
+from hposweep.errors import ConfigError
+from hposweep.results import sweep_data
+from hposweep.results.sweep_data import SweepData
+from hposweep.results.tables import best_partial, count_states
+from hposweep.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects
+
+    from hposweep.results.figures import Plot
+
+N_BEST = 5
+OF_THE_TRIAL = ("state", "epochs", "seed", "attempts", "started_at", "duration_s", "failure")
+
+
+def load(folder: Path | str) -> Sweep:
+    """Opens the folder of a sweep, under way or over, whoever ran it: `python -m hposweep`, your Hydra app or `tune`.
+
+    What is there now is read now; load it again to see what has come since.
+
+    Raises:
+        ConfigError: if the folder holds no journal, or a damaged one.
+    """
+    return Sweep.read(Path(folder))
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """A sweep as its folder tells it.
+
+    sweep = hposweep.load("outputs/sweep-20260102-030405")
+    sweep.trials.sort_values("validation_error").head()
+    sweep.plot_learning_curves()
+    """
+
+    folder: Path
+    data: SweepData
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """As `load`."""
+        return cls(folder, sweep_data.read(folder))
+
+    @property
+    def best(self) -> Trial | None:
+        """The best complete trial, with its `number`, `configuration` and `value`; None without a complete one."""
+        return self.data.history.incumbent
+
+    @property
+    def metric(self) -> str:
+        """The name of the objective's value, which names a column of `trials` and of `curves`."""
+        return self.data.history.metric
+
+    @functools.cached_property
+    def trials(self) -> pandas.DataFrame:
+        """A row a trial, indexed by its number.
+
+        Columns: `state`, the metric (NaN where there is none), `epochs` that it has trained, `seed`, a column a
+        hyperparameter (missing where a trial has none of that name), `attempts`, `started_at`, `duration_s`, `failure`
+        (one line). A hyperparameter that has the name of another column stands under `configuration.<name>`.
+
+        Raises:
+            ConfigError: if pandas is not installed.
+        """
+        pandas = _pandas()
+        trials = self.data.trials
+        started_at = [trial.started_at or None for trial in trials]
+        taken = {self.metric, *OF_THE_TRIAL}
+        columns: dict[str, Any] = {
+            "state": [str(trial.state) for trial in trials],
+            self.metric: pandas.array([trial.value for trial in trials], dtype="float64"),
+            "epochs": [self.data.n_epochs(trial) for trial in trials],
+            "seed": [trial.seed for trial in trials],
+            **{
+                f"configuration.{key}" if key in taken else key: [trial.configuration.get(key) for trial in trials]
+                for key in self.data.keys
+            },
+            "attempts": [trial.attempts for trial in trials],
+            "started_at": pandas.to_datetime(started_at, utc=True, format="ISO8601"),
+            "duration_s": [trial.duration_s for trial in trials],
+            "failure": [trial.failure_line for trial in trials],
+        }
+        return pandas.DataFrame(columns, index=pandas.Index([trial.number for trial in trials], name="trial"))
+
+    @functools.cached_property
+    def curves(self) -> pandas.DataFrame:
+        """A row an epoch of each trial, indexed by `trial` and `epoch`, with a column for each number it reported.
+
+        Of a trial that reported none, its values at the ends of its segments.
+
+        Raises:
+            ConfigError: if pandas is not installed.
+        """
+        pandas = _pandas()
+        rows: list[dict[str, float]] = []
+        for trial in self.data.trials:
+            if trial.number not in self.data.curves:
+                continue
+            reported = (
+                learning_curve.read(self.folder / trial.folder / learning_curve.FILE_NAME) if trial.folder else []
+            )
+            if reported:
+                rows += [{**row, "trial": trial.number, "epoch": int(row["epoch"])} for row in reported]
+            else:
+                curve = self.data.curves[trial.number]
+                points = zip(curve.epochs.tolist(), curve.values.tolist(), strict=True)
+                rows += [{"trial": trial.number, "epoch": epoch, self.metric: value} for epoch, value in points]
+        frame = pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=["trial", "epoch", self.metric])
+        return frame.set_index(["trial", "epoch"])
+
+    def plot_incumbent(self, against: str = "trials") -> plotly.graph_objects.Figure:
+        """The complete trials and the best value so far, against "trials" or "time"."""
+        if against not in ("trials", "time"):
+            raise ConfigError(f"against: must be trials or time, got {against!r}")
+        return _figure(_figures().incumbent(self.data, against))
+
+    def plot_learning_curves(self) -> plotly.graph_objects.Figure:
+        """The metric after each epoch, the winner marked, rungs as dashed lines."""
+        return _figure(_figures().learning_curves(self.data), "no trial has reported an epoch")
+
+    def plot_hyperparameter(self, key: str) -> plotly.graph_objects.Figure:
+        """The metric against the values of one hyperparameter."""
+        if key not in self.data.keys:
+            raise ConfigError(f"key: no hyperparameter {key!r}. Available: {', '.join(self.data.keys)}")
+        return _figure(_figures().hyperparameter(self.data, key))
+
+    def plot_parallel_coordinates(self) -> plotly.graph_objects.Figure:
+        """An axis a hyperparameter, and the metric."""
+        return _figure(_figures().parallel_coordinates(self.data), "it takes two trials that differ")
+
+    def plot_importance(self) -> plotly.graph_objects.Figure:
+        """What a random forest, fitted to the trials, loses when a hyperparameter is shuffled, with its uncertainty."""
+        figures = _figures()
+        from hposweep.results.importance import Importances, importances
+
+        found = importances(self.data)
+        if not isinstance(found, Importances):
+            raise ConfigError(f"no importances: {found.reason}")
+        return _figure(figures.importance(found))
+
+    def plot_time_line(self) -> plotly.graph_objects.Figure:
+        """When which worker ran which segment."""
+        return _figure(_figures().time_line(self.data), "no trial has started")
+
+    def __repr__(self) -> str:
+        return f"<{self._summary()}>"
+
+    def _repr_html_(self) -> str:
+        keys = self.data.keys
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("trial", "state", self.metric, *keys))
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_text(cell))}</td>" for cell in cells) + "</tr>"
+            for cells in (
+                (trial.number, trial.state, trial.value, *(trial.configuration.get(key, "") for key in keys))
+                for trial in self._ranked()[:N_BEST]
+            )
+        )
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        return f"<div><p>{html.escape(self._summary())}</p>{table}</div>"
+
+    def _summary(self) -> str:
+        history = self.data.history
+        counts = ", ".join(f"{n} {state}" for state, n in count_states(history).items())
+        best, name = self.best, "best"
+        if best is None:
+            best, name = best_partial(history), "none complete; the best so far"
+        found = "" if best is None else f"; {name}: trial {best.number}, {history.metric} {_text(best.value)}"
+        unfinished = "" if self.data.is_finished() else ", not finished"
+        return f"Sweep {self.data.name}: {len(history.trials)} trials ({counts or 'none'}){unfinished}{found}"
+
+    def _ranked(self) -> list[Trial]:
+        complete = [
+            trial for trial in self.data.trials if trial.state is TrialState.COMPLETE and trial.value is not None
+        ]
+        return sorted(complete, key=lambda trial: (self.data.history.direction.loss(trial.value or 0.0), trial.number))
+
+
+def _text(cell: object) -> str:
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ModuleNotFoundError:
+        raise ConfigError("data frames take one more package: pip install 'hposweep[notebook]'") from None
+    return pandas
+
+
+def _figures() -> Any:
+    try:
+        from hposweep.results import figures
+    except ModuleNotFoundError:
+        raise ConfigError("plots take a few more packages: pip install 'hposweep[notebook]'") from None
+    return figures
+
+
+def _figure(plot: Plot | None, why_none: str = "") -> plotly.graph_objects.Figure:
+    """The plot as a figure of its own, with its notes under it."""
+    if plot is None:
+        raise ConfigError(f"nothing to plot: {why_none}")
+    figure = plot.figure
+    figure.update_layout(template="plotly_white")
+    if plot.notes:
+        figure.add_annotation(
+            {"text": "<br>".join(plot.notes), "x": 0, "y": 0, "xref": "paper", "yref": "paper"},
+            **{"yshift": -60, "yanchor": "top", "align": "left", "showarrow": False, "font": {"size": 11}},
+        )
+        figure.update_layout(margin={"b": 70 + 14 * len(plot.notes)})
+    return figure

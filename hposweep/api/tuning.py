@@ -1,0 +1,267 @@
+"""`hposweep.tune`: the engine of a sweep for a plain Python function, without Hydra."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime
+import inspect
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hposweep import conversation, environment, job
+from hposweep.api.sweep import Sweep
+from hposweep.conversation import RunningJob
+from hposweep.errors import ConfigError, SweepError
+from hposweep.journal import Journal, read_events
+from hposweep.processes.pool import PoolFutures, WorkerPool, n_cores
+from hposweep.processes.stop_signals import StopSignals
+from hposweep.processes.worker import Outcome
+from hposweep.results import progress, tables
+from hposweep.results.sweep_data import RECORD_FILE, read_record
+from hposweep.schedulers import Scheduler
+from hposweep.schedulers.fifo import FifoScheduler
+from hposweep.search_space import Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
+from hposweep.searchers.random import RandomSearcher
+from hposweep.trial import Direction, Segment, SegmentResult, Trial
+from hposweep.tuner import COMPLETE, INTERRUPTED, TARGET_UNHEEDED, TIME_BUDGET_OVER, Tuner
+
+MAX_WORKER_MEMORY_MB = 4000.0
+
+Objective = Callable[..., float]
+
+
+def tune(
+    objective: Objective,
+    search_space: Mapping[str, object],
+    *,
+    n_trials: int,
+    scheduler: Scheduler | None = None,
+    n_workers: int | None = None,
+    seed: int = 0,
+    metric: str = "value",
+    direction: str = "minimize",
+    folder: Path | str | None = None,
+    time_budget_s: float | None = None,
+    trial_timeout_s: float | None = None,
+) -> Sweep:
+    """Random search for the best configuration of an objective, in parallel processes.
+
+        def objective(configuration):
+            model = train(configuration["learning_rate"], configuration["batch_size"])
+            return validation_error(model)
+
+        sweep = hposweep.tune(
+            objective,
+            {"learning_rate": stats.loguniform(1e-4, 1), "batch_size": "choice(16, 32, 64)"},
+            n_trials=20,
+        )
+        sweep.best.configuration
+
+    The folder is that of any sweep: it outlives crashes, and the same call with the same folder goes on where the
+    sweep stopped. Ctrl-C stops it within seconds.
+
+    Args:
+        objective: called in a worker process with the configuration, a dict from the names of the search space to
+            values; and with `seed=`, the trial's own, where it has a parameter of that name. Returns the metric. Inside
+            of it `hposweep.report`, `target_epoch` and `checkpoint_dir` work as in a Hydra job; what it prints goes to
+            `output.txt` in the trial's folder.
+        search_space: by name a frozen distribution of `scipy.stats`, text as in a search space's YAML file such as
+            `"int(loguniform(32, 1024))"` or `"choice(sgd, adam)"`, a dict that spells it out, or a constant.
+        scheduler: such as `AshaScheduler(r_max=27)`; None: each trial gets its full budget. It is not changed.
+        n_workers: processes; None: one a core.
+        seed: of the configurations and of the trials' own seeds.
+        metric: a name for what the objective returns.
+        direction: "minimize" or "maximize".
+        folder: None: a new one in `outputs/`, named by the time.
+        time_budget_s: seconds after which the sweep stops and is returned as it is then.
+        trial_timeout_s: running seconds after which a trial is killed, TIMED_OUT.
+
+    Raises:
+        ConfigError: if an argument does not fit, or another sweep stands in the folder.
+        SweepError: if the sweep stopped early, since too many trials failed.
+        KeyboardInterrupt: after Ctrl-C, once the sweep has stopped.
+    """
+    space = _search_space(search_space)
+    if direction not in list(Direction):
+        raise ConfigError(f"direction: must be minimize or maximize, got {direction!r}")
+    for name, number in (("n_trials", n_trials), ("n_workers", 1 if n_workers is None else n_workers)):
+        if number < 1:
+            raise ConfigError(f"{name}: must be at least 1, got {number}")
+    sweep_dir = _made(folder)
+    pool = WorkerPool(FunctionJobs(objective, sweep_dir, metric), n_workers or n_cores(), (), {}, MAX_WORKER_MEMORY_MB)
+    stop_signals = StopSignals()
+    journal = Journal.open(sweep_dir)
+    tuner = Tuner(
+        searcher=RandomSearcher(space, seed),
+        scheduler=FifoScheduler() if scheduler is None else copy.deepcopy(scheduler),
+        journal=journal,
+        workers=FunctionWorkers(pool),
+        stop_request=stop_signals,
+        n_trials=n_trials,
+        seed=seed,
+        trial_seed=lambda number, configuration: trial_seed(seed, number),
+        metric=metric,
+        direction=Direction(direction),
+        time_budget_s=time_budget_s,
+        trial_timeout_s=trial_timeout_s,
+    )
+    try:
+        _take_up(tuner, space, sweep_dir)
+        reason = COMPLETE if tuner.is_complete() else _run(tuner, pool, stop_signals, sweep_dir)
+    finally:
+        journal.close()
+    if reason == INTERRUPTED:
+        raise KeyboardInterrupt(f"stopped; the same call with folder={str(sweep_dir)!r} goes on")
+    if reason == TARGET_UNHEEDED:
+        reason = (
+            "the scheduler compares trials at epochs, but the objective trained without knowing which: "
+            "let it call hposweep.target_epoch or hposweep.report"
+        )
+    if reason not in (COMPLETE, TIME_BUDGET_OVER):
+        raise SweepError(f"the sweep stopped early: {reason}. What there is: hposweep.load({str(sweep_dir)!r})")
+    return Sweep.read(sweep_dir)
+
+
+@dataclass(frozen=True)
+class FunctionJobs:
+    """The jobs of a sweep over a Python function."""
+
+    objective: Objective
+    sweep_dir: Path
+    metric: str
+
+    def enter(self) -> None:
+        """A function needs no preparation."""
+
+    def run(self, segment: Segment, trial: Trial, subdir: str) -> Outcome:
+        """Runs one segment in its folder."""
+        folder = self.sweep_dir / subdir
+        folder.mkdir(parents=True, exist_ok=True)
+        keywords = {"seed": trial.seed} if _takes_seed(self.objective) else {}
+        started = time.monotonic()
+        with conversation.running(RunningJob(folder, self.metric, segment.target_epoch)):
+            try:
+                value = job.run_in(
+                    folder, lambda: self.objective(dict(trial.configuration), **keywords), knows_target=False
+                )
+            except Exception as error:
+                conversation.end(folder)
+                return Outcome(job.failed(folder, error, time.monotonic() - started, subdir))
+        said = conversation.end(folder)
+        return Outcome(job.returned(value, said, time.monotonic() - started, subdir))
+
+
+class FunctionWorkers(PoolFutures):
+    """Runs the segments of a Python function on a pool."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        super().__init__(pool)
+        self.n_workers = pool.n_workers
+        self._workers = pool
+
+    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
+        subdir = _subdir(trial)
+        return self.of_job(self._workers.submit((segment, trial, subdir), timeout_s), lambda: subdir)
+
+
+def _subdir(trial: Trial) -> str:
+    return f"trials/{trial.number}"
+
+
+def _takes_seed(objective: Objective) -> bool:
+    return "seed" in inspect.signature(objective).parameters
+
+
+def _search_space(priors: Mapping[str, object]) -> SearchSpace:
+    found: dict[str, Hyperparameter] = {}
+    for key, prior in priors.items():
+        try:
+            found[key] = as_hyperparameter(prior)
+        except ConfigError as error:
+            raise ConfigError(f"search_space[{key!r}]: {error}") from None
+    return SearchSpace(found)
+
+
+def _made(folder: Path | str | None) -> Path:
+    """The sweep's folder, made."""
+    if folder is None:
+        stem = datetime.datetime.now().astimezone().strftime("sweep-%Y%m%d-%H%M%S")
+        path, number = Path("outputs") / stem, 1
+        while path.exists():
+            number += 1
+            path = Path("outputs") / f"{stem}-{number}"
+    else:
+        path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"folder: {path} can't be made ({error.strerror})") from None
+    return path.resolve()
+
+
+def _take_up(tuner: Tuner, space: SearchSpace, sweep_dir: Path) -> None:
+    """Replays what the folder holds and writes what it has to hold from now on.
+
+    Raises:
+        ConfigError: if another sweep stands in the folder, or its journal is damaged.
+    """
+    wanted = {
+        "seed": tuner.seed,
+        "metric": tuner.metric,
+        "direction": str(tuner.direction),
+        "search_space": {key: str(prior) for key, prior in space.hyperparameters.items()},
+    }
+    events = list(read_events(sweep_dir))
+    if events:
+        recorded = read_record(sweep_dir)
+        unequal = [key for key, value in wanted.items() if recorded.get(key) != value]
+        if unequal:
+            key = unequal[0]
+            raise ConfigError(
+                f"folder: {sweep_dir} holds another sweep; its {key} is {recorded.get(key)}, not {wanted[key]}. "
+                "Name another folder"
+            )
+        tuner.replay(events)
+        if tuner.n_trials < len(tuner.history.trials):
+            raise ConfigError(
+                f"n_trials: the sweep in {sweep_dir} has {len(tuner.history.trials)} trials already, "
+                f"got {tuner.n_trials}"
+            )
+    record = {**wanted, "n_trials": tuner.n_trials, "scheduler": type(tuner.scheduler).__name__}
+    text = yaml.safe_dump({**record, **environment.record()}, sort_keys=False, allow_unicode=True)
+    temporary = sweep_dir / f"{RECORD_FILE}.tmp"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(sweep_dir / RECORD_FILE)
+
+
+def _run(tuner: Tuner, pool: WorkerPool, stop_signals: StopSignals, sweep_dir: Path) -> str:
+    """Runs the sweep and leaves its tables, also where it ends early; returns the reason for its end."""
+    keeper = tables.CheckpointKeeper(sweep_dir, tuner.history)
+    rewriter = tables.Rewriter(sweep_dir, tuner.history, final_metric=None)
+
+    def observe() -> None:
+        keeper()
+        rewriter()
+
+    tuner.observer = observe
+    # Signals reach the main thread alone; in any other one Ctrl-C is the business of who started it.
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    shown = progress.shown("auto", tuner.history, tuner.n_trials, lambda trial: sweep_dir / _subdir(trial))
+    try:
+        with stop_signals if is_main_thread else contextlib.nullcontext(), shown:
+            reason = tuner.run()
+    except KeyboardInterrupt:
+        reason = INTERRUPTED
+    finally:
+        pool.stop()
+        tables.write(sweep_dir, tuner.history, final_metric=None)
+    if reason == COMPLETE:
+        keeper.end()
+    return reason

@@ -1,0 +1,58 @@
+"""What results depend on besides a sweep's config: versions, the commit, the machine."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("hposweep", "hydra-core", "omegaconf", "numpy", "scipy", "tensorflow", "keras", "d2l")
+
+
+def record() -> dict[str, Any]:
+    """Its part of `sweep.yaml`; of versions those of the packages that are installed."""
+    return {"versions": versions(), "commit": commit(), "platform": machine()}
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str]:
+    """What floating-point results depend on besides versions: the processor and its instruction sets."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
+    model = re.search(r"^model name\s*:\s*(.*)$", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.*)$", text, re.MULTILINE)
+    vector = [flag for flag in (flags.group(1).split() if flags else []) if re.match(r"avx|fma|amx|sse4", flag)]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": model.group(1) if model else platform.processor(),
+        "instruction_sets": " ".join(sorted(vector)),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the checkout that hposweep runs from, `-dirty` where files were changed; None outside of one."""
+    package = Path(__file__).resolve().parent
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607 (wherever git is)
+            cwd=package,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
