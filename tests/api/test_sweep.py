@@ -1,0 +1,142 @@
+"""`hposweep.load`: a folder as data frames and plots."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+
+import hposweep
+from hposweep.errors import ConfigError
+from hposweep.journal import Journal, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
+from hposweep.schedulers.asha import AshaScheduler
+from hposweep.schedulers.fifo import FifoScheduler
+from hposweep.simulation import AugmentedBranin, simulate
+from hposweep.trial import Direction, TrialState
+
+TIMES = [f"2026-01-02T03:04:{second:02}.000+00:00" for second in range(60)]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> hposweep.Sweep:
+    """Two complete trials with curves, one that failed and one that runs; a hyperparameter has a column's name."""
+    folder = tmp_path / "a<b"
+    folder.mkdir()
+    journal = Journal.open(folder)
+    events: list[Any] = [SweepStarted(4, 0, "error", Direction.minimize)]
+    configurations = [
+        {"x": 0.5, "seed": "<script>"},
+        {"x": 0.25, "seed": "b"},
+        {"x": 0.1, "seed": "b"},
+        {"x": 0.2, "seed": "b", "extra": None},
+    ]
+    for number, configuration in enumerate(configurations):
+        events += [TrialProposed(number, configuration, 10 + number, None), SegmentStarted(number, 0, None, 1)]
+    events += [
+        SegmentEnded(0, TrialState.COMPLETE, None, 0.5, 2.0, "", "trials/0"),
+        SegmentEnded(1, TrialState.COMPLETE, None, 0.25, 2.5, "", "trials/1"),
+        SegmentEnded(2, TrialState.FAILED, None, None, 0.5, "Traceback\nValueError: no", "trials/2"),
+    ]
+    journal.append(*(type(event)(**{**vars(event), "time": at}) for event, at in zip(events, TIMES, strict=False)))
+    journal.close()
+    for number, values in ((0, (0.9, 0.5)), (1, (0.8, 0.25))):
+        path = folder / "trials" / str(number) / "learning_curve.csv"
+        path.parent.mkdir(parents=True)
+        rows = [f"{epoch},{value / 2},{value},0.1" for epoch, value in enumerate(values, start=1)]
+        path.write_text("\n".join(["epoch,train_loss,error,seconds", *rows]) + "\n")
+    return hposweep.load(folder)
+
+
+def test_trials_are_a_frame(sweep: hposweep.Sweep) -> None:
+    expected = pandas.DataFrame(
+        {
+            "state": ["COMPLETE", "COMPLETE", "FAILED", "RUNNING"],
+            "error": [0.5, 0.25, np.nan, np.nan],
+            "epochs": [2, 2, 0, 0],
+            "seed": [10, 11, 12, 13],
+            "x": [0.5, 0.25, 0.1, 0.2],
+            "configuration.seed": ["<script>", "b", "b", "b"],
+            "extra": [None, None, None, None],
+            "attempts": [1, 1, 1, 1],
+            "started_at": pandas.to_datetime(TIMES[1:9:2], format="ISO8601"),
+            "duration_s": [2.0, 2.5, 0.5, 0.0],
+            "failure": ["", "", "ValueError: no", ""],
+        },
+        index=pandas.Index([0, 1, 2, 3], name="trial"),
+    )
+    pandas.testing.assert_frame_equal(sweep.trials, expected)
+
+
+def test_curves_are_a_frame(sweep: hposweep.Sweep) -> None:
+    expected = pandas.DataFrame(
+        {"trial": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], "train_loss": [0.45, 0.25, 0.4, 0.125]}
+        | {"error": [0.9, 0.5, 0.8, 0.25], "seconds": [0.1] * 4}
+    ).set_index(["trial", "epoch"])
+    pandas.testing.assert_frame_equal(sweep.curves, expected)
+
+
+def test_it_says_what_it_is(sweep: hposweep.Sweep) -> None:
+    assert sweep.best is not None and sweep.best.number == 1
+    text = "Sweep a<b: 4 trials (1 RUNNING, 2 COMPLETE, 1 FAILED), not finished; best: trial 1, error 0.25"
+    assert repr(sweep) == f"<{text}>"
+    page = sweep._repr_html_()
+    assert "Sweep a&lt;b: 4 trials" in page
+    assert "<script>" not in page and "&lt;script&gt;" in page
+    assert page.index("<td>1</td>") < page.index("<td>0</td>")  # the best first
+
+
+def test_each_plot_holds_the_trials(sweep: hposweep.Sweep) -> None:
+    points = [trace for trace in sweep.plot_incumbent("time").data if trace.name == "complete trial"]
+    assert list(points[0].customdata) == [0, 1]
+    names = {trace.name for trace in sweep.plot_learning_curves().data}
+    assert "winner, trial 1" in names
+    shown = [number for trace in sweep.plot_hyperparameter("x").data for number in trace.customdata]
+    assert sorted(shown) == [0, 1, 2, 3]
+    assert len(sweep.plot_parallel_coordinates().data[0].dimensions) == 3
+    assert sweep.plot_time_line().data
+
+
+def test_a_plot_s_notes_stand_under_it(sweep: hposweep.Sweep) -> None:
+    (note,) = sweep.plot_parallel_coordinates().layout.annotations
+    assert "Left out for want of a value: 2" in note.text
+
+
+def test_what_can_not_be_plotted_is_said(sweep: hposweep.Sweep, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"key: no hyperparameter 'y'\. Available: x, seed, extra"):
+        sweep.plot_hyperparameter("y")
+    with pytest.raises(ConfigError, match="against: must be trials or time, got 'epochs'"):
+        sweep.plot_incumbent("epochs")
+    with pytest.raises(ConfigError, match="no importances: 2 trials are finished"):
+        sweep.plot_importance()
+    with pytest.raises(ConfigError, match=r"journal\.jsonl"):
+        hposweep.load(tmp_path)
+
+
+def test_a_simulated_sweep_has_importances_and_curves_at_its_rungs(tmp_path: Path) -> None:
+    simulate(AugmentedBranin(), AshaScheduler(r_max=81), n_trials=400, n_workers=4, folder=tmp_path / "simulated")
+    sweep = hposweep.load(tmp_path / "simulated")
+    assert len(sweep.trials) == 400
+    assert set(sweep.curves.index.get_level_values("epoch")) == {1, 3, 9, 27, 81}
+    assert sweep.curves.loc[(sweep.best.number, 81), "validation_error"] == sweep.best.value  # type: ignore[union-attr]
+    simulate(AugmentedBranin(), FifoScheduler(), n_trials=40, n_workers=4, folder=tmp_path / "random")
+    assert sorted(hposweep.load(tmp_path / "random").plot_importance().data[0].y) == ["x1", "x2"]
+
+
+@pytest.mark.parametrize(
+    ("module", "ask", "message"),
+    [
+        ("pandas", lambda sweep: sweep.trials, "data frames take one more package"),
+        ("plotly.graph_objects", lambda sweep: sweep.plot_incumbent(), "plots take a few more packages"),
+    ],
+    ids=["pandas", "plotly"],
+)
+def test_a_missing_package_is_named(sweep, monkeypatch, module: str, ask: Any, message: str) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, "hposweep.results.figures", raising=False)
+    monkeypatch.delattr("hposweep.results.figures", raising=False)
+    with pytest.raises(ConfigError, match=rf"{message}: pip install 'hposweep\[notebook\]'"):
+        ask(sweep)

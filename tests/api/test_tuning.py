@@ -1,0 +1,262 @@
+"""`hposweep.tune`: the engine of a sweep on a plain Python function, in real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+import hposweep
+from hposweep.errors import ConfigError, SweepError
+from hposweep.journal import SegmentStarted, read_events
+from hposweep.schedulers.asha import AshaScheduler
+from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
+from hposweep.trial import NextSegment
+
+SPACE = {
+    "learning_rate": stats.loguniform(1e-4, 1),
+    "n": "randint(1, 4)",
+    "kind": {"choice": ["<script>a</script>", "b"]},
+    "seed": 7,
+}
+
+
+def loop(configuration: dict[str, Any], seed: int) -> float:
+    """Nine epochs, each trained once, wherever it is continued; one configuration in three fails."""
+    print("seed", seed)
+    if configuration["n"] == 3:
+        raise ValueError("n is 3")
+    path = hposweep.checkpoint_dir() / "epoch"
+    start = int(path.read_text()) if path.exists() else 0
+    value = 1.0
+    for epoch in range(start + 1, hposweep.target_epoch(default=9) + 1):
+        print("epoch", epoch)
+        value = abs(configuration["learning_rate"] - 0.01) + 1 / epoch
+        hposweep.report(epoch, value, train_loss=value / 2)
+        path.write_text(str(epoch))
+    return value
+
+
+def square(configuration: dict[str, Any]) -> float:
+    return float(configuration["x"]) ** 2
+
+
+@pytest.fixture(scope="module")
+def asha(tmp_path_factory: pytest.TempPathFactory) -> hposweep.Sweep:
+    folder = tmp_path_factory.mktemp("tune") / "asha"
+    return hposweep.tune(
+        *(loop, SPACE),
+        n_trials=27,
+        scheduler=AshaScheduler(r_max=9),
+        n_workers=2,
+        seed=5,
+        metric="error",
+        folder=folder,
+    )
+
+
+def test_configurations_and_seeds_are_those_of_a_hydra_sweep(asha: hposweep.Sweep) -> None:
+    texts = ("loguniform(1e-4, 1)", "randint(1, 4)", "choice('<script>a</script>', b)", 7)
+    space = SearchSpace({key: parse_hyperparameter(text) for key, text in zip(SPACE, texts, strict=True)})
+    assert len(asha.data.trials) == 27
+    for trial in asha.data.trials:
+        assert trial.configuration == space.sample(5, trial.number)
+        assert trial.seed == trial_seed(5, trial.number)
+        assert f"seed {trial.seed}\n" in (asha.folder / trial.folder / "output.txt").read_text()
+
+
+def test_a_promoted_trial_trains_no_epoch_twice(asha: hposweep.Sweep) -> None:
+    assert {trial.epoch for trial in asha.data.trials} == {0, 1, 3, 9}
+    for trial in asha.data.trials:
+        printed = (asha.folder / trial.folder / "output.txt").read_text().split("\n")
+        epochs = [int(line.split()[1]) for line in printed if line.startswith("epoch")]
+        assert epochs == list(range(1, (trial.epoch or 0) + 1))
+
+
+def test_a_failure_is_that_of_its_trial_alone(asha: hposweep.Sweep) -> None:
+    for trial in asha.data.trials:
+        failed = trial.configuration["n"] == 3
+        assert (trial.state == "FAILED") is failed
+        assert (asha.folder / trial.folder / "failure.txt").exists() is failed
+        assert trial.failure_line == ("ValueError: n is 3" if failed else "")
+
+
+def test_the_same_call_goes_on_and_a_finished_sweep_runs_nothing(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"n_workers": 1, "folder": tmp_path / "sweep"}
+    hposweep.tune(square, {"x": "norm(0, 1)"}, n_trials=3, **arguments)
+    journal = (tmp_path / "sweep" / "journal.jsonl").read_bytes()
+    again = hposweep.tune(square, {"x": "norm(0, 1)"}, n_trials=3, **arguments)
+    assert len(again.data.trials) == 3
+    assert (tmp_path / "sweep" / "journal.jsonl").read_bytes() == journal
+    longer = hposweep.tune(square, {"x": "norm(0, 1)"}, n_trials=5, **arguments)
+    assert [trial.state for trial in longer.data.trials] == ["COMPLETE"] * 5
+    assert longer.data.trials[:3] == again.data.trials
+    with pytest.raises(ConfigError, match=r"n_trials: the sweep in .* has 5 trials already, got 4"):
+        hposweep.tune(square, {"x": "norm(0, 1)"}, n_trials=4, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"search_space": {"x": "norm(1, 1)"}}, "its search_space is {'x': 'norm(0, 1)'}, not {'x': 'norm(1, 1)'}"),
+        ({"seed": 1}, "its seed is 0, not 1"),
+        ({"metric": "loss"}, "its metric is value, not loss"),
+        ({"direction": "maximize"}, "its direction is minimize, not maximize"),
+    ],
+    ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
+)
+def test_another_sweep_in_the_folder_is_refused(tmp_path_factory, change: dict[str, Any], message: str) -> None:  # type: ignore[no-untyped-def]
+    folder = tmp_path_factory.getbasetemp() / "taken"
+    arguments: dict[str, Any] = {"search_space": {"x": "norm(0, 1)"}, "n_trials": 1, "n_workers": 1, "folder": folder}
+    hposweep.tune(square, **arguments)
+    with pytest.raises(ConfigError) as caught:
+        hposweep.tune(square, **{**arguments, **change})
+    assert message in str(caught.value)
+
+
+def test_the_scheduler_that_was_given_is_not_changed(tmp_path: Path) -> None:
+    scheduler = AshaScheduler(r_max=3)
+    for name in ("one", "other"):
+        sweep = hposweep.tune(
+            *(loop, {"learning_rate": "uniform(0, 1)", "n": 1}),
+            **{"n_trials": 3, "scheduler": scheduler, "n_workers": 1, "folder": tmp_path / name},
+        )
+        assert [trial.epoch for trial in sweep.data.trials].count(3) == 1
+    assert scheduler.next_segment(can_start_new=True) == NextSegment(None, 1)
+    assert scheduler.next_segment(can_start_new=False) is None
+
+
+def test_the_largest_value_wins_where_that_is_wanted(tmp_path: Path) -> None:
+    sweep = hposweep.tune(square, {"x": "uniform(0, 1)"}, n_trials=4, direction="maximize", folder=tmp_path / "sweep")
+    assert sweep.best is not None
+    assert sweep.best.value == max(trial.value or 0 for trial in sweep.data.trials)
+
+
+def test_a_worker_that_is_killed_costs_its_own_trial(tmp_path: Path) -> None:
+    def objective(configuration: dict[str, Any]) -> float:
+        if configuration["x"] < 0.3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return float(configuration["x"])
+
+    sweep = hposweep.tune(objective, {"x": "uniform(0, 1)"}, n_trials=6, n_workers=2, folder=tmp_path / "sweep")
+    states = {trial.state for trial in sweep.data.trials if trial.configuration["x"] < 0.3}
+    assert states == {"FAILED"}
+    assert {trial.state for trial in sweep.data.trials if trial.configuration["x"] >= 0.3} == {"COMPLETE"}
+    starts = [event.trial for event in read_events(tmp_path / "sweep") if isinstance(event, SegmentStarted)]
+    assert all(starts.count(trial.number) == (3 if trial.state == "FAILED" else 1) for trial in sweep.data.trials)
+
+
+def test_a_trial_that_hangs_is_killed_at_its_time_limit(tmp_path: Path) -> None:
+    def objective(configuration: dict[str, Any]) -> float:
+        if configuration["x"] > 0.5:
+            threading.Event().wait()
+        return float(configuration["x"])
+
+    sweep = hposweep.tune(
+        objective, {"x": "uniform(0, 1)"}, n_trials=4, n_workers=2, trial_timeout_s=2, folder=tmp_path / "sweep"
+    )
+    for trial in sweep.data.trials:
+        assert trial.state == ("TIMED_OUT" if trial.configuration["x"] > 0.5 else "COMPLETE")
+
+
+def test_a_sweep_whose_first_trials_all_fail_alike_stops(tmp_path: Path) -> None:
+    with pytest.raises(SweepError, match=r"first 3 trials all failed with: ZeroDivisionError.*hposweep\.load\("):
+        hposweep.tune(lambda configuration: 1 / 0, {"x": "norm()"}, n_trials=20, folder=tmp_path / "sweep")
+    assert len(hposweep.load(tmp_path / "sweep").data.trials) < 20
+
+
+def test_an_objective_that_does_not_know_its_target_epoch_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(SweepError, match=r"let it call hposweep\.target_epoch or hposweep\.report"):
+        hposweep.tune(square, {"x": "norm()"}, n_trials=9, scheduler=AshaScheduler(r_max=9), folder=tmp_path / "sweep")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_trials": 0}, "n_trials: must be at least 1, got 0"),
+        ({"n_workers": 0}, "n_workers: must be at least 1, got 0"),
+        ({"direction": "up"}, "direction: must be minimize or maximize, got 'up'"),
+        (
+            {"search_space": {"x": ["a", "b"]}},
+            "search_space['x']: [a, b]: a list is no distribution; write {'choice': [a, b]}",
+        ),
+        (
+            {"search_space": {"x": "lognorma(1)"}},
+            "search_space['x']: no distribution 'lognorma'; did you mean 'lognorm'?",
+        ),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_named(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        hposweep.tune(
+            square, **{"search_space": {"x": "norm()"}, "n_trials": 1, "folder": tmp_path / "sweep", **arguments}
+        )
+    assert message in str(caught.value)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_it_works_in_a_thread(tmp_path: Path) -> None:
+    found = []
+
+    def run() -> None:
+        found.append(hposweep.tune(square, {"x": "norm()"}, n_trials=2, folder=tmp_path / "sweep"))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert [trial.state for trial in found[0].data.trials] == ["COMPLETE"] * 2
+
+
+SCRIPT = """
+    import sys, time
+    sys.modules["hydra"] = sys.modules["omegaconf"] = None
+    import hposweep
+    print("once")
+    def objective(configuration):
+        time.sleep(float(sys.argv[1]))
+        return configuration["x"]
+    sweep = hposweep.tune(objective, {"x": "norm()"}, n_trials=3, n_workers=1, folder="sweep")
+    print(sweep)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(SCRIPT))
+    return path
+
+
+def test_a_script_needs_neither_hydra_nor_a_guard(script: Path) -> None:
+    done = subprocess.run([sys.executable, script, "0"], capture_output=True, text=True, cwd=script.parent, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("once\n<Sweep sweep: 3 trials (3 COMPLETE)")
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_stops_it_and_the_same_call_goes_on(script: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, script, "60"], cwd=script.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    journal = script.parent / "sweep" / "journal.jsonl"
+    while not (journal.exists() and "segment_started" in journal.read_text()):
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode != 0
+    assert "KeyboardInterrupt: stopped; the same call with folder=" in error
+    assert [str(trial.state) for trial in hposweep.load(script.parent / "sweep").data.trials] == ["INTERRUPTED"]
+    done = subprocess.run([sys.executable, script, "0"], capture_output=True, text=True, cwd=script.parent, check=False)
+    assert "3 trials (3 COMPLETE)" in done.stdout, done.stderr

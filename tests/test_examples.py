@@ -1,0 +1,48 @@
+"""The notebook runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+import hposweep
+
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "what_is_hpo.ipynb"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    folder = tmp_path_factory.mktemp("notebook")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    # `!python` in a cell is to be this one.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "KERAS_BACKEND": "tensorflow"}
+    client = nbclient.NotebookClient(
+        notebook, timeout=400, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute(env=environment)
+    return notebook, folder
+
+
+def test_the_notebook_runs_to_its_end(executed: tuple[Any, Path]) -> None:
+    notebook, folder = executed
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    n_figures = sum("application/vnd.plotly.v1+json" in output.get("data", {}) for output in outputs)
+    assert n_figures == 4
+    sweep = hposweep.load(folder / "outputs" / "what-is-hpo")
+    assert [str(trial.state) for trial in sweep.data.trials] == ["COMPLETE"] * 12
+    assert sweep.best is not None and sweep.best.value is not None and sweep.best.value < 0.25
+
+
+def test_the_notebook_is_stored_as_it_was_run() -> None:
+    stored = nbformat.read(NOTEBOOK, as_version=4)
+    cells = [cell for cell in stored.cells if cell.cell_type == "code" and "import" not in cell.source.split("\n")[0]]
+    without = [cell.source.split("\n")[0] for cell in cells if not cell.outputs and "def " not in cell.source]
+    assert without == []
