@@ -32,6 +32,7 @@ def test_the_plugin_is_light(python) -> None:  # type: ignore[no-untyped-def]
         ["--info", "plugins"],
         ["best", "--help"],
         ["retrain", "--help"],
+        ["export", "--help"],
         ["--multirun", "hydra.sweeper.dry_run=true"],
         ["--multirun", "hydra.sweeper.n_trials=0"],
     ],

@@ -1,0 +1,38 @@
+"""`python -m hposweep export [outputs/<sweep>] --to optuna|tensorboard TARGET`: the sweep for other tools to show."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
+from hposweep.errors import ConfigError, nearest
+
+TOOLS = ("optuna", "tensorboard")  # each the name of its package, too, and of the extra that brings it
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command."""
+    parser = OneLineParser("hposweep export", description=__doc__)
+    add_sweep_argument(parser)
+    parser.add_argument(
+        "--to",
+        nargs=2,
+        required=True,
+        metavar=("TOOL", "TARGET"),
+        help="optuna and a storage (sqlite:///study.db, or study.db), or tensorboard and a new folder",
+    )
+    arguments = parser.parse_args(words)
+    tool, target = arguments.to
+    if tool not in TOOLS:
+        raise ConfigError(f"--to: no '{tool}'{nearest(tool, list(TOOLS))}Available: {', '.join(TOOLS)}")
+    sweep = chosen_sweep(arguments.sweep)
+    try:
+        export = importlib.import_module(f"hposweep.results.{tool}_export")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != tool:
+            raise
+        raise ConfigError(f"--to {tool}: takes one more package: pip install 'hposweep[{tool}]'") from None
+    print(export.write(sweep, target))
+    return 0
