@@ -9,7 +9,7 @@ export UV_SYSTEM_CERTS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep test lint lock clean
+.PHONY: help setup sweep test lint docs lock clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,11 @@ lint: $(READY)  ## Check style, format, types and the direction of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# Dead links between pages, and missing pictures, are errors. Links to other sites need a network: ARGS="-b linkcheck".
+docs: $(READY)  ## Build the documentation into docs/_build/html; ARGS="..." passes Sphinx arguments
+	@$(BIN)/python docs/make_config_reference.py
+	@$(BIN)/python -m sphinx -q -W --keep-going -n -d docs/_build/doctrees $(ARGS) docs docs/_build/$(if $(ARGS),other,html)
 
 setup: $(READY)  ## Create .venv with everything in requirements/lock.txt
 
@@ -46,4 +51,4 @@ lock: $(READY)  ## Resolve the newest versions that pyproject.toml allows into r
 	@$(BIN)/$(UV_LOCK) --constraints requirements/lock.txt requirements/uv.in --output-file requirements/uv.txt
 
 clean:  ## Remove .venv and caches; outputs/ stays
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache docs/_build

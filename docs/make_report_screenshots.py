@@ -1,4 +1,4 @@
-"""Draws docs/report-{light,dark}-{1440,390}.png: the report of a real sweep, on a laptop and on a phone.
+"""Draws docs/report-{light,dark}-{1440,390,top}.png: the report of a real sweep, on a laptop and on a phone.
 
 python docs/make_report_screenshots.py [FOLDER]
 
@@ -28,6 +28,7 @@ SWEEP = [
 SWEEP += ["scheduler=asha", "hydra.sweeper.scheduler.eta=2", "trainer.max_epochs=8", "data.train_fraction=0.2"]
 SWEEP += ["hydra.sweeper.n_trials=160"]
 N_COLOURS = 128
+HEIGHT_OF_TOP = 1075  # the summary and the best value
 # A short table, one row of it opened.
 SHORT_TABLE = """
 const filter = document.getElementById("filter");
@@ -50,6 +51,9 @@ def main() -> None:
                 for width in (1440, 390):
                     picture = screenshot(browser, folder / "report.html", scheme, width)
                     picture.save(DOCS / f"report-{scheme}-{width}.png", optimize=True)
+                    if width == 1440:
+                        top = picture.crop((0, 0, width, HEIGHT_OF_TOP))
+                        top.save(DOCS / f"report-{scheme}-top.png", optimize=True)
         finally:
             browser.quit()
 

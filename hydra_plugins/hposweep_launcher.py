@@ -16,11 +16,11 @@ class HposweepLauncherConf:
     """The launcher's keys, `hydra.launcher.*`."""
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepLauncher"
-    n_workers: int | None = None
+    n_workers: int | None = None  # worker processes; null: the machine's cores divided by threads
     # Our own app has these keys; an app without them gets the defaults.
-    threads: Any = "${oc.select:trainer.threads,1}"
-    preload: Any = "${oc.select:objective.preload,[]}"
-    max_worker_memory_mb: float = 4000.0
+    threads: Any = "${oc.select:trainer.threads,1}"  # on which one job computes
+    preload: Any = "${oc.select:objective.preload,[]}"  # modules that are imported once, before the workers start
+    max_worker_memory_mb: float = 4000.0  # a worker that is larger after a job is replaced by a new one
 
 
 class HposweepLauncher(Launcher):

@@ -39,12 +39,12 @@ class HposweepSweeperConf:
     max_retries: int = 2
     trial_timeout: float | None = None
     time_budget: float | None = None
-    max_batch_size: int | None = None
+    max_batch_size: int | None = None  # trials that another launcher gets at once; null: all (Hydra's basic: 1)
     progress: str = "auto"
-    params: Any = field(default_factory=_open_node)
-    search_space: Any = field(default_factory=_open_node)
-    searcher: Any = None
-    scheduler: Any = None
+    params: Any = field(default_factory=_open_node)  # Hydra's own node for what is searched; goes before search_space
+    search_space: Any = field(default_factory=_open_node)  # hyperparameters under the config keys that they override
+    searcher: Any = None  # who proposes configurations, chosen by hydra/sweeper/searcher=NAME; random
+    scheduler: Any = None  # who decides how long a trial trains, chosen by hydra/sweeper/scheduler=NAME; fifo
     seed_key: str | None = None
     budget_key: str | None = None
     target_epoch: int | None = None  # set for each job of a scheduler that trains to an epoch: hposweep.target_epoch()

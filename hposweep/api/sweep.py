@@ -40,9 +40,11 @@ def load(folder: Path | str) -> Sweep:
 class Sweep:
     """A sweep as its folder tells it.
 
-    sweep = hposweep.load("outputs/sweep-20260102-030405")
-    sweep.trials.sort_values("validation_error").head()
-    sweep.plot_learning_curves()
+        sweep = hposweep.load("outputs/sweep-20260102-030405")
+        sweep.trials.sort_values("validation_error").head()
+        sweep.plot_learning_curves()
+
+    Data frames and plots take `pip install 'hposweep[notebook]'`.
     """
 
     folder: Path

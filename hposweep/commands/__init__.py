@@ -1,3 +1,3 @@
 """What is done with a sweep's folder: `python -m hposweep <command> outputs/<sweep>`. One file each, thin."""
 
-COMMANDS = ("best", "completion", "export", "report", "reproduce", "resume", "retrain")
+COMMANDS = ("best", "compare", "completion", "export", "report", "reproduce", "resume", "retrain")

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.report_extra import needed_by
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
-from hposweep.errors import ConfigError
 from hposweep.hydra_glue import provenance
-from hposweep.results import report_process
 from hposweep.results.sweep_data import read_record
 from hposweep.trial import Trial, TrialState
 
@@ -25,16 +24,10 @@ def main(words: Sequence[str]) -> int:
     add_sweep_argument(parser)
     folder: Path = chosen_sweep(parser.parse_args(words).sweep)
     has_command = "command" in read_record(folder)  # not where hposweep.tune ran it, or a simulation
-    try:
-        # The packages of an extra, which nothing else of the program needs.
+    with needed_by("the report"):
         from hposweep.results import report
 
         path = report.write(folder, run_again(provenance.read(folder)) if has_command else None)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in report_process.PACKAGES:
-            raise
-        raise ConfigError(f"the report needs '{package}': pip install 'hposweep[report]'") from None
     print(f"Report: {path}")
     return 0
 

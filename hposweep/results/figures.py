@@ -1,4 +1,4 @@
-"""The plots of a sweep, as figures of plotly.
+"""The plots of a sweep, and of several side by side, as figures of plotly.
 
 Every state has a shape of its own beside its colour. Whatever comes from a config or a name goes through `plain`:
 plotly reads tags in texts.
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from hposweep.results.comparison import Against, Comparison, Method, Quartiles
 from hposweep.results.importance import Importances
 from hposweep.results.sweep_data import CUT_OFF, DIED, RunSegment, SweepData, is_number
+from hposweep.results.wording import number_text, time_unit
 from hposweep.search_space import Value, literal
 from hposweep.trial import Trial, TrialState
 
@@ -51,6 +53,19 @@ DARK = {
 # From good to bad; told apart without colours by their lightness.
 SCALE = [[0.0, "#0b3c6f"], [0.35, "#2f7fb8"], [0.7, "#8aa9bd"], [1.0, "#c9b79c"]]
 DARK_SCALE = ["#9fd0ff", "#4f9be0", "#5a6f86", "#6f6450"]
+# Of the methods in a comparison: colour, colour of the band of quartiles, and both on a dark ground.
+METHOD_COLOURS = [
+    (GOOD, "rgba(11,98,168,0.16)", DARK[GOOD], "rgba(108,182,255,0.22)"),
+    (WINNER, "rgba(179,89,0,0.16)", DARK[WINNER], "rgba(255,180,84,0.22)"),
+    ("#1e7a4c", "rgba(30,122,76,0.16)", "#6fd39f", "rgba(111,211,159,0.22)"),
+    ("#7a3a9a", "rgba(122,58,154,0.16)", "#d3a1ee", "rgba(211,161,238,0.22)"),
+    (BAD, "rgba(176,18,59,0.16)", DARK[BAD], "rgba(255,143,168,0.22)"),
+    ("#4b5563", "rgba(75,85,99,0.16)", "#c3ccd6", "rgba(195,204,214,0.22)"),
+]
+# Told apart without colours; as many as have no divisor in common, so that no two of many methods look the same.
+METHOD_DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
+METHOD_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x"]
+DARK |= {light: dark for colours in METHOD_COLOURS for light, dark in zip(colours[:2], colours[2:], strict=True)}
 DARK |= {str(light): dark for (_, light), dark in zip(SCALE, DARK_SCALE, strict=True)}
 
 
@@ -94,11 +109,6 @@ def plain(text: object, n_most: int = MOST_CHARACTERS) -> str:
     return html.escape(line).replace("%{", "%\u200b{")
 
 
-def number_text(value: float) -> str:
-    """A number for people."""
-    return f"{value:.4g}"
-
-
 def incumbent(sweep: SweepData, against: str) -> Plot:
     """The complete trials and the best value so far, against "trials" or "time"."""
     scale, unit = time_unit(sweep.wall_s)
@@ -139,6 +149,68 @@ def incumbent(sweep: SweepData, against: str) -> Plot:
         figure.add_trace(_winner_mark([positions[last]], [points[last].value], [points[last].trial]))
     notes = _fit_y(figure, [point.value for point in points])
     return Plot(figure, [*_of_all(len(kept), len(points), "complete trials"), *notes])
+
+
+def incumbents(comparison: Comparison, against: Against) -> Plot | None:
+    """A line a method, with the band of its quartiles; None where no method has a median."""
+    steps = [method.steps(against) for method in comparison.methods]
+    medians = [found.median for of_method in steps for _, found in of_method if found.median is not None]
+    if not medians:
+        return None
+    end = max(of_method[-1][0] for of_method in steps)
+    scale, unit = comparison.time_unit if against == "seconds" else (1.0, "")
+    titles = {"epochs": "epochs used", "trials": "trials that have started", "seconds": f"running time, {unit}"}
+    figure = _figure(xaxis_title=titles[against], yaxis_title=plain(comparison.metric), height=420)
+    for i, (method, of_method) in enumerate(zip(comparison.methods, steps, strict=True)):
+        line = [(used / scale, found.median) for used, found in of_method if found.median is not None]
+        if not line:
+            continue
+        if len(method.sweeps) > 1:
+            figure.add_traces(_band(of_method, scale, i))
+        figure.add_trace(_method_line(line, method, i))
+    label, _, equal = next(point for point in comparison.points if point[1] == against)
+    figure.add_vline(x=equal / scale, line={"color": RULE, "width": 1.2, "dash": "dash"}, layer="below")
+    figure.update_xaxes(range=[0, end * 1.03 / scale])
+    notes = [f"Dashed vertical line: {label}, where incumbents are compared."]
+    if any(len(method.sweeps) > 1 for method in comparison.methods):
+        notes.append("Lines are medians over the sweeps of a method, bands reach from the first to the third quartile.")
+    return Plot(figure, [*notes, *_fit_y(figure, medians)])
+
+
+def _band(steps: Sequence[tuple[float, Quartiles]], scale: float, i: int) -> list[go.Scatter]:
+    """Two lines that are not drawn, and what lies between them where both quartiles are known."""
+    known = [(used / scale, q.first, q.third) for used, q in steps if q.first is not None and q.third is not None]
+    if not known:
+        return []
+    return [
+        go.Scatter(
+            x=_floats(point[0] for point in known),
+            y=_floats(point[side] for point in known),
+            mode="lines",
+            line={"shape": "hv", "width": 0},
+            fill=fill,
+            fillcolor=METHOD_COLOURS[i % len(METHOD_COLOURS)][1],
+            legendgroup=str(i),
+            showlegend=False,
+            hoverinfo="skip",
+        )
+        for side, fill in ((1, None), (2, "tonexty"))
+    ]
+
+
+def _method_line(points: Sequence[tuple[float, float]], method: Method, i: int) -> go.Scatter:
+    colour = METHOD_COLOURS[i % len(METHOD_COLOURS)][0]
+    name = plain(method.name, 60)
+    return go.Scatter(
+        x=_floats(used for used, _ in points),
+        y=_floats(value for _, value in points),
+        mode="lines+markers",
+        line={"shape": "hv", "color": colour, "width": 2.5, "dash": METHOD_DASHES[i % len(METHOD_DASHES)]},
+        marker={"symbol": METHOD_SYMBOLS[i % len(METHOD_SYMBOLS)], "color": colour, "size": 7},
+        legendgroup=str(i),
+        name=name,
+        hovertemplate=f"{name}<br>at %{{x:.4g}}: %{{y:.4g}}<extra></extra>",
+    )
 
 
 def learning_curves(sweep: SweepData) -> Plot | None:
@@ -375,15 +447,6 @@ def time_line(sweep: SweepData) -> Plot | None:
     return Plot(figure, notes)
 
 
-def time_unit(seconds: float) -> tuple[float, str]:
-    """Seconds in the unit that suits such a time, and the unit's name."""
-    if seconds < 180:
-        return 1.0, "seconds"
-    if seconds < 3 * 3600:
-        return 60.0, "minutes"
-    return 3600.0, "hours"
-
-
 @dataclass(frozen=True)
 class _Axis:
     """Where the values of a hyperparameter stand: numbers at themselves, anything else at the number of its option."""
@@ -579,7 +642,10 @@ def _fit_y(figure: go.Figure, values: Sequence[float]) -> list[str]:
     margin = 0.07 * (high - low)
     figure.update_yaxes(range=[low - margin, high + margin])
     n_outside = sum(math.isfinite(value) and not low - margin <= value <= high + margin for value in values)
-    return [f"{n_outside} values lie outside of the picture; a double click on it shows them."] if n_outside else []
+    if not n_outside:
+        return []
+    values_lie, them = ("1 value lies", "it") if n_outside == 1 else (f"{n_outside} values lie", "them")
+    return [f"{values_lie} outside of the picture; a double click on it shows {them}."]
 
 
 def _upper_edge(figure: go.Figure, values: Sequence[float]) -> float:

@@ -1,33 +1,27 @@
 """`report.html`: what a sweep has shown, in one file that asks for nothing from anywhere.
 
-Made from the folder alone, so it can be made anew at any time. Texts of configs and errors reach the page by Jinja2's
-autoescape, by its `tojson` for scripts, and by `figures.plain` for plots; a content security policy names the two
-scripts of the page by their hashes, so that no other one would run.
+Made from the folder alone, so it can be made anew at any time.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
-import hashlib
 import math
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
-from plotly.offline import get_plotlyjs
 
-from hposweep.results import figures, tables
-from hposweep.results.figures import DARK, LOOKS, Plot, number_text
+from hposweep.results import figures, page, tables
+from hposweep.results.figures import LOOKS, Plot
 from hposweep.results.importance import NotShown, importances
+from hposweep.results.page import Section
 from hposweep.results.report_process import FILE_NAME
 from hposweep.results.sweep_data import SweepData, is_number, read
+from hposweep.results.wording import number_text, plural, time_text, time_unit
 from hposweep.search_space import Value, literal
 from hposweep.trial import Trial, TrialState
 
@@ -45,17 +39,6 @@ class RunAgain:
     start: Sequence[str]
     override: Callable[[str, Value], str]  # key and value in the words of Hydra's command line
     seed_key: str | None  # the config key that gets the trial's seed
-
-
-@dataclass(frozen=True)
-class Section:
-    """A plot of the page, or the reason why it is not there."""
-
-    id: str
-    title: str
-    notes: Sequence[str]
-    has_plot: bool
-    description: str  # of the plot, for who can't see it
 
 
 @dataclass(frozen=True)
@@ -79,31 +62,23 @@ def write(sweep_dir: Path, run_again: RunAgain | None) -> Path:
         ConfigError: if the folder holds no sweep.
         ModuleNotFoundError: if a package of the extra `report` is missing.
     """
-    page = render(sweep_dir, read(sweep_dir), run_again)
     path = sweep_dir / FILE_NAME
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8", errors="replace")
-    temporary.replace(path)
+    page.write(path, render(sweep_dir, read(sweep_dir), run_again))
     return path
 
 
 def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str:
     """The page."""
     plots, sections = _plots(sweep)
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    # What JSON has no word for would be a bug of ours, and break the page.
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    plotly_js, page_js = get_plotlyjs(), _asset("page.js")
     groups = failure_groups(sweep)
-    return environment.from_string(_asset("page.html")).render(
+    return page.render(
+        "report.html",
+        f"{sweep.name}: report of a sweep",
+        plots,
+        scripts=["trials.js"],
+        data={"table": table(sweep, run_again)},
         sweep=sweep,
         history=sweep.history,
-        css=_asset("page.css"),
-        page_js=page_js,
-        script_hashes=[_hash(page_js), _hash(plotly_js)],
-        plotly_js=base64.b64encode(gzip.compress(plotly_js.encode(), mtime=0)).decode(),
         status=_status(sweep),
         facts=_facts(sweep),
         summary=summary(sweep_dir, sweep),
@@ -117,14 +92,6 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
         n_more_groups=max(0, len(groups) - MOST_FAILURE_GROUPS),
         record=sweep.record,
         config=yaml.safe_dump(sweep.record.get("config", {}), sort_keys=False, allow_unicode=True),
-        data={
-            "figures": {
-                id: {"data": plot.figure.to_dict()["data"], "layout": plot.figure.to_dict()["layout"]}
-                for id, plot in plots.items()
-            },
-            "dark": DARK,
-            "table": table(sweep, run_again),
-        },
     )
 
 
@@ -145,11 +112,10 @@ def summary(sweep_dir: Path, sweep: SweepData) -> list[str]:
             sentences.append(f"Its {_final_metric(sweep)}: {text}.")
         sentences += _like_the_winner(sweep, winner)
     counts = ", ".join(f"{n} {state}" for state, n in tables.count_states(history).items())
-    scale, unit = figures.time_unit(sweep.wall_s)
     n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
     epochs = f"{n_epochs:,} epochs in all, " if n_epochs else ""
-    n_trials = _plural(len(history.trials), "trial")
-    time = f"{sweep.wall_s / scale:.3g} {unit} of running time"
+    n_trials = plural(len(history.trials), "trial")
+    time = f"{time_text(sweep.wall_s)} of running time"
     sentences.append(f"{n_trials}: {counts or 'none'}; {epochs}{time}.")
     warning = tables.warning_of_no_learning(sweep_dir, history)
     if warning:
@@ -295,7 +261,7 @@ def _facts(sweep: SweepData) -> list[tuple[str, str, str]]:
     n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
     if n_epochs:
         facts.append(("epochs", f"{n_epochs:,}", "of all trials"))
-    scale, unit = figures.time_unit(sweep.wall_s)
+    scale, unit = time_unit(sweep.wall_s)
     facts.append(("running time", f"{sweep.wall_s / scale:.3g}", unit))
     return facts
 
@@ -375,15 +341,3 @@ def _text(value: Value) -> str:
 
 def _cut(text: str, n_most: int) -> str:
     return text if len(text) <= n_most else f"{text[:n_most]}… ({len(text):,} characters)"
-
-
-def _plural(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
-
-
-def _asset(name: str) -> str:
-    return resources.files("hposweep.results").joinpath("report_page", name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -6,26 +6,23 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from hposweep.journal import History
 from hposweep.results import tables
+from hposweep.results.terminal import table_of, terminal, texts
 from hposweep.search_space import Configuration, SearchSpace, literal
 from hposweep.trial import Trial, TrialState
 
 N_BEST = 5
-WIDTH_WITHOUT_TERMINAL = 120
 
 
 def print_search_space(search_space: SearchSpace) -> None:
     """Each hyperparameter with its distribution and its support."""
-    table = _table("hyperparameter", "distribution", "values")
+    table = table_of("hyperparameter", "distribution", "values")
     for key, prior in search_space.hyperparameters.items():
-        table.add_row(*_texts(key, prior, prior.support()))
-    _console().print(table)
+        table.add_row(*texts(key, prior, prior.support()))
+    terminal().print(table)
 
 
 def print_dry_run(
@@ -38,10 +35,10 @@ def print_dry_run(
 ) -> None:
     """What the sweep would do; `at_most` where not every trial gets all of its epochs."""
     print_search_space(search_space)
-    table = _table("trial", *search_space)
+    table = table_of("trial", *search_space)
     for number, configuration in enumerate(configurations):
-        table.add_row(*_texts(number, *(_shown(configuration[key]) for key in search_space)))
-    console = _console()
+        table.add_row(*texts(number, *(_shown(configuration[key]) for key in search_space)))
+    console = terminal()
     console.print(table)
     mostly = "at most " if at_most else ""
     budget = "" if epochs is None else f" of {mostly}{epochs} epochs, {mostly}{n_trials * epochs} epochs in all"
@@ -50,11 +47,11 @@ def print_dry_run(
 
 def print_end(sweep_dir: Path, history: History, final_metric: str | None, command: Sequence[str]) -> None:
     """The best trials, the winner, the folder, and the command that runs the winner again."""
-    console = _console()
+    console = terminal()
     complete = [trial for trial in history.trials.values() if trial.state is TrialState.COMPLETE]
     ranked = sorted(complete, key=lambda trial: (history.direction.loss(trial.value or 0.0), trial.number))
     if ranked:
-        table = _table("trial", history.metric, *ranked[0].configuration)
+        table = table_of("trial", history.metric, *ranked[0].configuration)
         for trial in ranked[:N_BEST]:
             table.add_row(*_row(trial))
         console.print(table)
@@ -80,11 +77,11 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
 def print_how_to_resume(sweep_dir: Path) -> None:
     """The command that takes the sweep up again."""
     command = ["python", "-m", "hposweep", "resume", str(relative(sweep_dir))]
-    _console().print(Text(f"Not finished. It goes on with: {shlex.join(command)}"), soft_wrap=True)
+    terminal().print(Text(f"Not finished. It goes on with: {shlex.join(command)}"), soft_wrap=True)
 
 
 def _row(trial: Trial) -> list[Text]:
-    return _texts(trial.number, f"{trial.value:.4f}", *(_shown(value) for value in trial.configuration.values()))
+    return texts(trial.number, f"{trial.value:.4f}", *(_shown(value) for value in trial.configuration.values()))
 
 
 def _shown(value: object) -> str:
@@ -94,20 +91,3 @@ def _shown(value: object) -> str:
 def relative(path: Path) -> Path:
     """The path as people type it from here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _texts(*cells: object) -> list[Text]:
-    # As Text: rich would read square brackets in a value as its own markup.
-    return [Text(str(cell)) for cell in cells]
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE)
-    for column in columns:
-        table.add_column(Text(column), overflow="fold")
-    return table
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)

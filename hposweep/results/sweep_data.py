@@ -68,6 +68,7 @@ class CompleteTrial:
     trial: int
     value: float
     n_started: int  # trials by then, this one included
+    n_epochs: int | None  # that all trials together had trained by then, at the ends of their segments; None: unknown
     seconds: float  # of the sweep's running time
     incumbent_value: float  # from then on
 
@@ -104,8 +105,18 @@ class SweepData:
 
     def n_epochs(self, trial: Trial) -> int:
         """Epochs that the trial has trained, as far as it is known."""
-        curve = self.curves.get(trial.number)
-        return int(curve.epochs[-1]) if curve is not None and len(curve.epochs) else trial.epoch or 0
+        return _n_epochs(trial, self.curves) or 0
+
+    @functools.cached_property
+    def epochs_used(self) -> int | None:
+        """Epochs that all trials together have trained; None where the objective reports none."""
+        total = 0
+        for trial in self.trials:
+            n_epochs = _n_epochs(trial, self.curves)
+            if n_epochs is None:
+                return None
+            total += n_epochs
+        return total or None
 
     def is_log(self, key: str) -> bool:
         """Whether the prior of the hyperparameter is spread over its logarithm, so that values are all above 0."""
@@ -147,14 +158,15 @@ def read(sweep_dir: Path) -> SweepData:
     history = replay(events)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
+    curves = _curves(sweep_dir, history, events)
     targets = sorted({e.target_epoch for e in events if isinstance(e, SegmentStarted) and e.target_epoch is not None})
     return SweepData(
         name=sweep_dir.resolve().name,
         history=history,
         record=read_record(sweep_dir),
-        curves=_curves(sweep_dir, history, events),
+        curves=curves,
         segments=run_segments(events, seconds),
-        complete=_complete(events, seconds, history),
+        complete=_complete(events, seconds, history, curves),
         rungs=targets if len(targets) > 1 else [],
         wall_s=seconds[-1] if seconds else 0.0,
         n_validation=sizes.get("n_validation"),
@@ -221,19 +233,40 @@ def run_segments(events: Sequence[Event], seconds: Sequence[float]) -> list[RunS
     return found
 
 
-def _complete(events: Iterable[Event], seconds: Iterable[float], history: History) -> list[CompleteTrial]:
+def _complete(
+    events: Iterable[Event], seconds: Iterable[float], history: History, curves: Mapping[int, Curve]
+) -> list[CompleteTrial]:
     found: list[CompleteTrial] = []
     n_started, best = 0, math.inf
     value_of_best = math.nan
+    trained: dict[int, int | None] = {}  # epochs, by trial
+    n_epochs: int | None = 0
     for event, now_s in zip(events, seconds, strict=True):
         n_started += isinstance(event, TrialProposed)
-        if not isinstance(event, SegmentEnded) or event.state is not TrialState.COMPLETE or event.value is None:
+        if not isinstance(event, SegmentEnded):
+            continue
+        before, now = trained.get(event.trial, 0), _n_epochs_by(event, history.trials[event.trial], curves)
+        trained[event.trial] = now
+        n_epochs = None if n_epochs is None or before is None or now is None else n_epochs + now - before
+        if event.state is not TrialState.COMPLETE or event.value is None:
             continue
         loss = history.direction.loss(event.value)
         if loss < best:
             best, value_of_best = loss, event.value
-        found.append(CompleteTrial(event.trial, event.value, n_started, now_s, value_of_best))
+        found.append(CompleteTrial(event.trial, event.value, n_started, n_epochs, now_s, value_of_best))
     return found
+
+
+def _n_epochs_by(event: SegmentEnded, trial: Trial, curves: Mapping[int, Curve]) -> int | None:
+    """Epochs that the trial had trained by this end of a segment; None where nobody knows."""
+    is_last = event.state is trial.state and event.state is not TrialState.PAUSED
+    # What failed or was cut off is recorded where its segment began, and the learning curve goes further.
+    return _n_epochs(trial, curves) if is_last else event.epoch
+
+
+def _n_epochs(trial: Trial, curves: Mapping[int, Curve]) -> int | None:
+    curve = curves.get(trial.number)
+    return int(curve.epochs[-1]) if curve is not None and len(curve.epochs) else trial.epoch
 
 
 def _curves(sweep_dir: Path, history: History, events: Iterable[Event]) -> dict[int, Curve]:

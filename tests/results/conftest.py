@@ -1,14 +1,17 @@
-"""A sweep by hand that holds whatever a sweep can hold, for what shows sweeps elsewhere."""
+"""A sweep by hand that holds whatever a sweep can hold, for what shows sweeps elsewhere; a browser for pages."""
 
 import dataclasses
 import datetime
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
 from hposweep import learning_curve
 from hposweep.journal import Event, Journal, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
@@ -105,3 +108,20 @@ def make(folder: Path, direction: Direction) -> Path:
 def odd_sweep(tmp_path: Path) -> Callable[[Direction], Path]:
     """Makes the folder of a sweep with each state, and with values of each kind."""
     return lambda direction: make(tmp_path / "sweep it's", direction)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """Chromium without a window, that logs what pages complain of and ask for."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs Debian's packages chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    profile = tmp_path_factory.mktemp("profile")
+    for word in ("--headless=new", "--no-sandbox", "--enable-unsafe-swiftshader", f"--user-data-dir={profile}"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    found = webdriver.Chrome(options=options, service=Service(driver))
+    yield found
+    found.quit()

@@ -117,3 +117,29 @@ def test_a_value_that_has_no_logarithm_gets_no_logarithmic_axis(tmp_path: Path) 
     (tmp_path / "sweep.yaml").write_text("search_space:\n  x: loguniform(1e-4, 1)\n")
     events = [*EVENTS, at(3611, TrialProposed(3, {"x": 0.0}, 1))]
     assert not sweep_data.read(write(tmp_path, events)).is_log("x")
+
+
+def test_epochs_by_an_end_are_those_of_all_trials_at_the_ends_of_their_segments(tmp_path: Path) -> None:
+    # Trial 0 is promoted from epoch 3 to 9, trial 1 is interrupted once, and trial 2 fails in its third epoch.
+    events = [at(0, start())]
+    events += [at(0, TrialProposed(number, {"x": number}, 1)) for number in range(3)]
+    events += [at(0, SegmentStarted(number, 0, 3, 1)) for number in range(3)]
+    events += [at(1, ended(0, TrialState.PAUSED, 0.5)), at(2, ended(1, TrialState.INTERRUPTED, 0.5, epoch=0))]
+    events += [at(3, ended(2, TrialState.FAILED, None, epoch=0)), at(3, SegmentStarted(1, 0, 3, 1))]
+    events += [at(4, ended(1, TrialState.COMPLETE, 0.4)), at(5, SegmentStarted(0, 3, 9, 1))]
+    events += [at(6, ended(0, TrialState.COMPLETE, 0.3, epoch=9))]
+    for number, n_epochs in ((1, 3), (2, 2)):
+        (tmp_path / "trials" / str(number)).mkdir(parents=True)
+        for epoch in range(1, n_epochs + 1):
+            row = {"epoch": epoch, "error": 0.5}
+            learning_curve.append_row(tmp_path / "trials" / str(number) / learning_curve.FILE_NAME, row)
+    sweep = sweep_data.read(write(tmp_path, events))
+    assert [(point.trial, point.n_epochs) for point in sweep.complete] == [(1, 3 + 2 + 3), (0, 3 + 2 + 3 + 6)]
+    assert sweep.epochs_used == 14
+
+
+def test_epochs_that_no_trial_reports_are_unknown(tmp_path: Path) -> None:
+    none = dataclasses.replace(ended(0, TrialState.COMPLETE, 0.3), epoch=None)
+    sweep = sweep_data.read(write(tmp_path, [*EVENTS[:7], at(4, none), *EVENTS[8:]]))
+    assert [point.n_epochs for point in sweep.complete] == [None] * 3
+    assert sweep.epochs_used is None

@@ -1,7 +1,3 @@
-"use strict";
-const page = JSON.parse(document.getElementById("data").textContent);
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
 /* The table: a view of sorted, filtered row numbers, of which some are in the document. */
 
 const ROWS_ON_A_PAGE = 50;
@@ -12,12 +8,6 @@ const numbers = columns.map((column) =>
   column.kind === "number" ? column.values.map((text) => (text === "" ? NaN : Number(text))) : null);
 const view = { sorted_by: 0, descending: false, rows: [...Array(n_rows).keys()], first: 0, opened: new Set() };
 let haystacks = null;
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 function shown(column, row) {
   const text = columns[column].values[row];
@@ -166,53 +156,3 @@ document.getElementById("pager").addEventListener("click", (event) => {
 });
 show_head();
 arrange();
-
-/* The plots. Plotly's own code is packed, which makes the page half as large. */
-
-function coloured(node) {
-  if (typeof node === "string") return node.length < 40 && dark.matches ? (page.dark[node] ?? node) : node;
-  if (Array.isArray(node)) return node.map(coloured);
-  if (node && typeof node === "object") return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, coloured(value)]));
-  return node;
-}
-
-function template() {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-  const axis = { gridcolor: colour("line"), linecolor: colour("line"), tickcolor: colour("line"), automargin: true };
-  return { layout: {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
-    font: { family: style.getPropertyValue("--text").trim(), size: 13, color: colour("ink") },
-    hoverlabel: { bgcolor: colour("card"), bordercolor: colour("calm"), font: { color: colour("ink") } },
-    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("calm"), activecolor: colour("accent") },
-  } };
-}
-
-function draw(id) {
-  const figure = coloured(page.figures[id]);
-  figure.layout.template = template();
-  // A finger scrolls the page and doesn't zoom.
-  if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false;
-  const place = document.getElementById(id);
-  place.style.minHeight = `${figure.layout.height}px`;
-  return Plotly.react(place, figure.data, figure.layout, {
-    responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-  });
-}
-
-async function start_plots() {
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  document.head.append(element("script", { textContent: await new Response(stream).text() }));
-  const draw_all = async () => {
-    for (const id of Object.keys(page.figures)) {
-      await draw(id);
-      await new Promise((resolve) => setTimeout(resolve));
-    }
-  };
-  await draw_all();
-  dark.addEventListener("change", draw_all);
-  document.documentElement.dataset.ready = "plots";
-}
-
-start_plots();

@@ -1,0 +1,47 @@
+"""`python -m hposweep compare A B ...`: the incumbents of several sweeps at equal epochs and at equal time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.report_extra import needed_by
+from hposweep.commands.sweep_argument import chosen_sweep
+from hposweep.errors import ConfigError
+from hposweep.results.comparison import Comparison, compare
+from hposweep.results.comparison_table import print_comparison
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the command."""
+    parser = OneLineParser("hposweep compare", description=__doc__)
+    parser.add_argument(
+        "sweeps",
+        type=Path,
+        nargs="+",
+        metavar="sweep",
+        help="folder of a sweep, two or more; those that differ in nothing but the seed are one method",
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, too")
+    arguments = parser.parse_args(words)
+    folders = [chosen_sweep(folder) for folder in arguments.sweeps]
+    if len(folders) < 2:
+        raise ConfigError(f"sweep: it takes two folders or more, got {folders[0]} alone")
+    comparison = compare(folders)
+    # First the page: where it can't be made, the one line that says so is all there is.
+    if arguments.html is not None:
+        _write_page(comparison, arguments.html)
+    print_comparison(comparison)
+    if arguments.html is not None:
+        print(f"Page: {arguments.html}")
+    return 0
+
+
+def _write_page(comparison: Comparison, path: Path) -> None:
+    with needed_by("--html"):
+        from hposweep.results import comparison_page
+    try:
+        comparison_page.write(comparison, path)
+    except OSError as error:
+        raise ConfigError(f"--html: {path} can't be written ({error.strerror})") from None

@@ -1,0 +1,29 @@
+"""Tables on a terminal, or in a file that stands for one."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_WITHOUT_TERMINAL = 120
+
+
+def texts(*cells: object) -> list[Text]:
+    """The cells of a row, as Text: rich would read square brackets in a value as its own markup."""
+    return [Text(str(cell)) for cell in cells]
+
+
+def table_of(*columns: str) -> Table:
+    """An empty table."""
+    table = Table(box=box.SIMPLE)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    return table
+
+
+def terminal() -> Console:
+    """The standard output."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)

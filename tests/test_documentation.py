@@ -1,0 +1,135 @@
+"""The pages of docs/ build without a warning, their commands and code run, and they say what there is."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from hposweep.commands import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "guides").glob("*.md"))]
+BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+FILE_NAME = re.compile(r"(?:# @package .*\n)?# ([\w./]+\.(?:py|yaml))\n")
+NOT_RUN = "not run: "
+EXITS_WITH = "exits with "
+
+
+class Block(NamedTuple):
+    """A piece of a page between two fences: commands, Python, a file, or what the piece before has printed."""
+
+    language: str
+    text: str
+    mark: str  # the comment above it
+
+    @property
+    def file_name(self) -> str | None:
+        """Where it is to be written, as its first comment says."""
+        named = FILE_NAME.match(self.text)
+        return named[1] if named else None
+
+
+def blocks(page: Path) -> list[Block]:
+    found = BLOCK.finditer(page.read_text(encoding="utf-8"))
+    return [Block(each["language"], each["text"], each["mark"] or "") for each in found]
+
+
+def run(block: Block, folder: Path) -> str:
+    """Runs a block of commands or of Python; what it has printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    words = ["bash", "-e", "-c"] if block.language == "bash" else [sys.executable, "-c"]
+    done = subprocess.run(
+        [*words, block.text],
+        cwd=folder,
+        env={**os.environ, "PATH": path, "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    expected = int(block.mark.removeprefix(EXITS_WITH)) if block.mark.startswith(EXITS_WITH) else 0
+    assert done.returncode == expected, f"{block.text}\n{done.stdout}"
+    return done.stdout
+
+
+def without_numbers(text: str) -> list[str]:
+    """The lines of an output, but for what differs from run to run: numbers and the width of columns."""
+    return [" ".join(re.sub(r"\d[\d.,:e+-]*", "0", line).split()) for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    printed = ""
+    for block in blocks(page):
+        if block.mark.startswith(NOT_RUN):
+            continue
+        if block.language == "text":
+            assert set(without_numbers(block.text)) <= set(without_numbers(printed)), printed
+        elif block.file_name is not None:
+            path = tmp_path / block.file_name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text, encoding="utf-8")
+        else:
+            assert block.language in ("bash", "python"), f"{block.text}\nis neither run nor written to a file"
+            printed = run(block, tmp_path)
+
+
+def test_blocks_that_are_not_run_are_few_and_say_why() -> None:
+    marks = [block.mark for page in PAGES for block in blocks(page) if block.mark]
+    assert all(re.fullmatch(rf"{NOT_RUN}.{{10,}}|{EXITS_WITH}\d+", mark) for mark in marks)
+    assert sum(mark.startswith(NOT_RUN) for mark in marks) <= 5
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-d", tmp_path / "doctrees"]
+    done = subprocess.run([*build, DOCS, tmp_path / "html"], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    built = (tmp_path / "html" / "reference" / "python.html").read_text(encoding="utf-8")
+    assert 'id="hposweep.tune"' in built
+
+
+def test_the_reference_of_config_keys_is_current_and_says_something_of_each_key() -> None:
+    script = runpy.run_path(str(DOCS / "make_config_reference.py"))
+    sections = script["sections"]()
+    assert [key.name for section in sections for key in section.keys if not key.text] == []
+    current = (DOCS / "reference" / "config.md").read_text(encoding="utf-8")
+    assert current == script["page"](sections), "run python docs/make_config_reference.py"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_is_in_the_reference_with_its_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = (DOCS / "reference" / "command_line.md").read_text(encoding="utf-8")
+    (section,) = re.findall(rf"\n## {command}\n(.*?)(?=\n## )", reference, re.DOTALL)
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(f"hposweep.commands.{command}").main(["--help"])
+    options = set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", capsys.readouterr().out)) - {"--help"}
+    assert [option for option in options if option not in section] == []
+
+
+def test_the_figures_of_the_comparison_are_those_that_were_measured() -> None:
+    page = (DOCS / "comparison.md").read_text(encoding="utf-8")
+    overhead, throughput, report = (
+        json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("overhead", "throughput", "report")
+    )
+    milliseconds = [row["ms"] for row in overhead["overhead"]]
+    assert f"| {min(milliseconds):.1f} to {max(milliseconds):.1f} ms |" in page
+    assert f"take {overhead['idle']['ratio']:.2f} times as long" in page
+    for row in throughput["throughput"]:
+        book = max(row["book_alone"], row["book_twice"])
+        cells = f"{row['batch_size']} | {book:.2f} | {row['ours_2']:.2f} | {row['times_book']:.3g} |"
+        assert cells in page, f"{row['model']}: {cells}"
+    assert f"takes {report[-1]['seconds']:.0f} s and is a page of {report[-1]['page_mb']:.0f} MB" in page
