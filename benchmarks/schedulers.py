@@ -7,7 +7,8 @@ of 64 trials, and successive halving, Hyperband, ASHA and median stopping, eta 3
 as many trials as the epochs of that random search allow. The incumbent is the best value that the sweep has seen so
 far, at whatever rung. Epochs are counted with one worker, wall time with eight. A median of 30 seeds is uncertain by a
 third, hence 300. `--peers` adds Optuna's SuccessiveHalvingPruner and HyperbandPruner and Syne Tune's ASHA (pip install
-optuna syne-tune) on the same tables, which take long and get 30; `--real` runs one real sweep of 64 trials of each method, with training, into that folder.
+optuna syne-tune) on the same tables, which take long and get 30; `--real` runs one real sweep of 64 trials of each
+method, with training, into that folder.
 
 The target is the median of random search's last incumbents plus 0.003, a standard error of 10,000 validation examples.
 Writes schedulers.json, where what is not measured anew stays, and docs/schedulers-<table>.svg.
