@@ -1,6 +1,6 @@
 """What schedulers gain: the incumbent's validation error against epochs used and against wall time.
 
-    python benchmarks/schedulers.py [--tables mlp ...] [--seeds 300] [--peers] [--real FOLDER]
+    python benchmarks/schedulers.py [--tables mlp ...] [--seeds 300] [--precise] [--peers] [--real FOLDER]
 
 Simulated sweeps over the tables in benchmarks/curves (record_curves.py), each method on draws of its own: random search
 of 64 trials, and successive halving, Hyperband, ASHA and median stopping, eta 3, once with 64 trials and once with
@@ -45,6 +45,8 @@ N_TRIALS = 64
 MANY_TRIALS = 1600  # more than the epochs allow
 N_WORKERS = 8  # where wall time counts
 PEER_SEEDS = 30
+PRECISE_SEEDS = 1500
+PRECISE_TRIALS = 250  # of ASHA's; three quarters of its sweeps are at the target before that
 TOLERANCE = 0.003
 REAL_EPOCHS = 27
 OURS: dict[str, Callable[[int], Scheduler]] = {
@@ -82,6 +84,7 @@ def main() -> None:
     names = sorted(path.stem for path in (HERE / "curves").glob("*.npz"))
     parser.add_argument("--tables", nargs="*", choices=names, default=names)
     parser.add_argument("--seeds", type=int, default=300)
+    parser.add_argument("--precise", action="store_true", help="ASHA's share of random search's epochs on 1500 seeds")
     parser.add_argument("--peers", action="store_true", help="Optuna's and Syne Tune's, too")
     parser.add_argument("--real", type=Path, help="folder of one real sweep of each method")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
@@ -94,6 +97,9 @@ def main() -> None:
         report["tables"][name] = {"n_seeds": arguments.seeds, **figures(courses)}
         show(name, report["tables"][name])
         plot(name, courses, HERE.parent / "docs" / f"schedulers-{name}.svg")
+    if arguments.precise:
+        report["precise"] = precise(CurveTable.load(HERE / "curves" / "mlp.npz"), report["tables"]["mlp"]["target"])
+        print(report["precise"])
     if arguments.real is not None:
         report["real"] = real_runs(arguments.real)
         show_real(report["real"])
@@ -122,6 +128,18 @@ def simulated(table: CurveTable, n_seeds: int, peers: bool) -> dict[str, Courses
         )
         found[method] = Courses([run(table, N_TRIALS, 1, seed) for seed in seeds], by_epochs, by_seconds)
     return found
+
+
+def precise(table: CurveTable, target: float) -> dict:
+    """Epochs to the target of random search and of ASHA on so many seeds that the medians hardly move."""
+    rows = {}
+    for position, method in enumerate(("random search", "ASHA")):
+        seeds = range((position + 1) * 100_000, (position + 1) * 100_000 + PRECISE_SEEDS)
+        n_trials = N_TRIALS if method == "random search" else PRECISE_TRIALS
+        courses = [run_ours(OURS[method], table, n_trials, 1, seed) for seed in seeds]
+        rows[method] = quartiles([reaches(each, target, 0) for each in courses])
+    share = rows["ASHA"][1] / rows["random search"][1]
+    return {"n_seeds": PRECISE_SEEDS, "target": target, "epochs_to_target": rows, "asha_of_random": share}
 
 
 def run_ours(build: Callable[[int], Scheduler], table: CurveTable, n_trials: int, n_workers: int, seed: int) -> Course:
