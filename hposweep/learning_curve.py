@@ -11,6 +11,8 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from hposweep import whole_file
+
 FILE_NAME = "learning_curve.csv"
 
 Row = Mapping[str, float]
@@ -23,6 +25,11 @@ def append_row(path: Path, row: Row) -> None:
         if new:
             file.write(_line(list(row)))
         file.write(_line([repr(value) for value in row.values()]))
+
+
+def of_trial(sweep_dir: Path, folder: str) -> list[dict[str, float]]:
+    """The rows that a trial has left in its folder, which is relative to the sweep's; none while it has no folder."""
+    return read(sweep_dir / folder / FILE_NAME) if folder else []
 
 
 def read(path: Path) -> list[dict[str, float]]:
@@ -43,11 +50,7 @@ def cut_back(path: Path, epoch: int) -> None:
         path.unlink(missing_ok=True)
         return
     head = _line(list(rows[0]))
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(
-        head + "".join(_line([repr(value) for value in row.values()]) for row in rows), encoding="utf-8"
-    )
-    temporary.replace(path)
+    whole_file.write(path, head + "".join(_line([repr(value) for value in row.values()]) for row in rows))
 
 
 def _line(cells: list[str]) -> str:

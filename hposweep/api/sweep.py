@@ -12,8 +12,9 @@ from hposweep import learning_curve
 from hposweep.errors import ConfigError
 from hposweep.results import sweep_data
 from hposweep.results.sweep_data import SweepData
-from hposweep.results.tables import best_partial, count_states
-from hposweep.trial import Trial, TrialState
+from hposweep.results.tables import best_partial, ranked, states_text
+from hposweep.results.wording import number_text
+from hposweep.trial import Trial
 
 if TYPE_CHECKING:
     import pandas
@@ -110,9 +111,7 @@ class Sweep:
         for trial in self.data.trials:
             if trial.number not in self.data.curves:
                 continue
-            reported = (
-                learning_curve.read(self.folder / trial.folder / learning_curve.FILE_NAME) if trial.folder else []
-            )
+            reported = learning_curve.of_trial(self.folder, trial.folder)
             if reported:
                 rows += [{**row, "trial": trial.number, "epoch": int(row["epoch"])} for row in reported]
             else:
@@ -166,7 +165,7 @@ class Sweep:
             "<tr>" + "".join(f"<td>{html.escape(_text(cell))}</td>" for cell in cells) + "</tr>"
             for cells in (
                 (trial.number, trial.state, trial.value, *(trial.configuration.get(key, "") for key in keys))
-                for trial in self._ranked()[:N_BEST]
+                for trial in ranked(self.data.history)[:N_BEST]
             )
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
@@ -174,23 +173,16 @@ class Sweep:
 
     def _summary(self) -> str:
         history = self.data.history
-        counts = ", ".join(f"{n} {state}" for state, n in count_states(history).items())
         best, name = self.best, "best"
         if best is None:
             best, name = best_partial(history), "none complete; the best so far"
         found = "" if best is None else f"; {name}: trial {best.number}, {history.metric} {_text(best.value)}"
         unfinished = "" if self.data.is_finished() else ", not finished"
-        return f"Sweep {self.data.name}: {len(history.trials)} trials ({counts or 'none'}){unfinished}{found}"
-
-    def _ranked(self) -> list[Trial]:
-        complete = [
-            trial for trial in self.data.trials if trial.state is TrialState.COMPLETE and trial.value is not None
-        ]
-        return sorted(complete, key=lambda trial: (self.data.history.direction.loss(trial.value or 0.0), trial.number))
+        return f"Sweep {self.data.name}: {len(history.trials)} trials ({states_text(history)}){unfinished}{found}"
 
 
 def _text(cell: object) -> str:
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    return number_text(cell) if isinstance(cell, float) else str(cell)
 
 
 def _pandas() -> Any:

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import yaml
 
-from hposweep import conversation, environment, job
+from hposweep import conversation, environment, job, whole_file
 from hposweep.api.sweep import Sweep
 from hposweep.conversation import RunningJob
 from hposweep.errors import ConfigError, SweepError
+from hposweep.free_folder import made_free_folder
 from hposweep.journal import Journal, read_events
 from hposweep.processes.pool import PoolFutures, WorkerPool, n_cores
 from hposweep.processes.stop_signals import StopSignals
@@ -191,16 +192,13 @@ def _search_space(priors: Mapping[str, object]) -> SearchSpace:
 
 def _made(folder: Path | str | None) -> Path:
     """The sweep's folder, made."""
-    if folder is None:
-        stem = datetime.datetime.now().astimezone().strftime("sweep-%Y%m%d-%H%M%S")
-        path, number = Path("outputs") / stem, 1
-        while path.exists():
-            number += 1
-            path = Path("outputs") / f"{stem}-{number}"
-    else:
-        path = Path(folder)
+    wanted = Path("outputs") / datetime.datetime.now().astimezone().strftime("sweep-%Y%m%d-%H%M%S")
+    path = wanted if folder is None else Path(folder)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        if folder is None:
+            path = made_free_folder(wanted)
+        else:
+            path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"folder: {path} can't be made ({error.strerror})") from None
     return path.resolve()
@@ -236,21 +234,13 @@ def _take_up(tuner: Tuner, space: SearchSpace, sweep_dir: Path) -> None:
             )
     record = {**wanted, "n_trials": tuner.n_trials, "scheduler": type(tuner.scheduler).__name__}
     text = yaml.safe_dump({**record, **environment.record()}, sort_keys=False, allow_unicode=True)
-    temporary = sweep_dir / f"{RECORD_FILE}.tmp"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(sweep_dir / RECORD_FILE)
+    whole_file.write(sweep_dir / RECORD_FILE, text)
 
 
 def _run(tuner: Tuner, pool: WorkerPool, stop_signals: StopSignals, sweep_dir: Path) -> str:
     """Runs the sweep and leaves its tables, also where it ends early; returns the reason for its end."""
-    keeper = tables.CheckpointKeeper(sweep_dir, tuner.history)
-    rewriter = tables.Rewriter(sweep_dir, tuner.history, final_metric=None)
-
-    def observe() -> None:
-        keeper()
-        rewriter()
-
-    tuner.observer = observe
+    keeper = tables.FolderKeeper(sweep_dir, tuner.history, final_metric=None, keeps_checkpoints=False)
+    tuner.observer = keeper
     # Signals reach the main thread alone; in any other one Ctrl-C is the business of who started it.
     is_main_thread = threading.current_thread() is threading.main_thread()
     shown = progress.shown("auto", tuner.history, tuner.n_trials, lambda trial: sweep_dir / _subdir(trial))
@@ -262,6 +252,5 @@ def _run(tuner: Tuner, pool: WorkerPool, stop_signals: StopSignals, sweep_dir: P
     finally:
         pool.stop()
         tables.write(sweep_dir, tuner.history, final_metric=None)
-    if reason == COMPLETE:
-        keeper.end()
+    keeper.end(is_complete=reason == COMPLETE)
     return reason

@@ -23,11 +23,12 @@ def main(words: Sequence[str]) -> int:
     parser = OneLineParser("hposweep report", description=__doc__)
     add_sweep_argument(parser)
     folder: Path = chosen_sweep(parser.parse_args(words).sweep)
-    has_command = "command" in read_record(folder)  # not where hposweep.tune ran it, or a simulation
+    record = read_record(folder)
+    has_command = "command" in record  # not where hposweep.tune ran it, or a simulation
     with needed_by("the report"):
         from hposweep.results import report
 
-        path = report.write(folder, run_again(provenance.read(folder)) if has_command else None)
+        path = report.write(folder, run_again(record) if has_command else None)
     print(f"Report: {path}")
     return 0
 

@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from hposweep.commands.free_folder import free_folder
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError
+from hposweep.free_folder import free_folder
 from hposweep.hydra_glue import provenance
 from hposweep.results.differences import Difference, differences
 

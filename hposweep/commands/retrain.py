@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from hposweep import job_folder
-from hposweep.commands.free_folder import free_folder
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
 from hposweep.errors import ConfigError
+from hposweep.free_folder import free_folder
 from hposweep.hydra_glue import provenance
 from hposweep.hydra_glue.overrides import render_value
 from hposweep.results.intervals import wilson_interval

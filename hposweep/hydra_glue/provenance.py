@@ -11,13 +11,14 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from hposweep import environment
+from hposweep import environment, whole_file
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
+from hposweep.results.sweep_data import RECORD_FILE
 from hposweep.search_space import SearchSpace
 from hposweep.trial import Trial, TrialState
 
-FILE_NAME = "sweep.yaml"
+FILE_NAME = RECORD_FILE
 CONSOLE_SCRIPT = "hposweep"
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
 # Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
@@ -43,9 +44,7 @@ def record_of(config: DictConfig, search_space: SearchSpace) -> dict[str, Any]:
 
 def write(sweep_dir: Path, record: dict[str, Any]) -> None:
     """Writes the file, whole or not at all."""
-    temporary = sweep_dir / f"{FILE_NAME}.tmp"
-    temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(record)), encoding="utf-8")
-    temporary.replace(sweep_dir / FILE_NAME)
+    whole_file.write(sweep_dir / FILE_NAME, OmegaConf.to_yaml(OmegaConf.create(record)))
 
 
 def program() -> str:

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hposweep.errors import ConfigError
+from hposweep.free_folder import made_free_folder
 
 KEY = "hydra.sweep.dir"
 SUBDIR_KEY = "hydra.sweep.subdir"
@@ -27,7 +28,7 @@ def claim(config: DictConfig) -> Path:
     text = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"])  # type: ignore[call-overload, index]
     wanted = Path(str(config.hydra.sweep.dir))
     try:
-        folder = _new_folder(wanted) if "${now:" in text else wanted
+        folder = made_free_folder(wanted) if "${now:" in text else wanted
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
@@ -36,17 +37,6 @@ def claim(config: DictConfig) -> Path:
     if folder != wanted:
         name_folder(config, folder)
     return folder.resolve()
-
-
-def _new_folder(wanted: Path) -> Path:
-    folder, number = wanted, 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-            folder = wanted.with_name(f"{wanted.name}-{number}")
 
 
 def name_folder(config: DictConfig, folder: Path) -> None:

@@ -188,15 +188,10 @@ class HydraSweep:
     ) -> str:
         """Runs the sweep, its progress shown and its files kept in order, and returns the reason for its end."""
         options = self._options
-        keeper = None if self._keeps_checkpoints() else tables.CheckpointKeeper(sweep_dir, tuner.history)
-        rewriter = tables.Rewriter(sweep_dir, tuner.history, options["final_metric"])
-
-        def observe() -> None:
-            if keeper is not None:
-                keeper()
-            rewriter()
-
-        tuner.observer = observe
+        keeper = tables.FolderKeeper(
+            sweep_dir, tuner.history, options["final_metric"], keeps_checkpoints=self._keeps_checkpoints()
+        )
+        tuner.observer = keeper
         with signals:
             try:
                 with progress.shown(
@@ -209,10 +204,7 @@ class HydraSweep:
                 reason = INTERRUPTED
             finally:
                 self._stop(launcher)
-        if keeper is not None:
-            keeper()
-            if reason == COMPLETE:
-                keeper.end()
+        keeper.end(is_complete=reason == COMPLETE)
         return reason
 
     def _check_options(self) -> Direction:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from hposweep.errors import ConfigError
+from hposweep.results.intervals import overlap
 from hposweep.results.methods import (
     Difference,
     differences,
@@ -269,7 +270,7 @@ def _within_the_interval(
     own = intervals[best]
     if own is None or not others:
         return []
-    alike = [i for i in others if _overlap(own, intervals[i])]
+    alike = [i for i in others if overlap(own, intervals[i])]
     interval = f"the 95 % interval of {comparison.n_validation:,} validation examples, {own[0]:.4f} to {own[1]:.4f}"
     if not alike:
         return [f"By {interval}, no other method is as good."]
@@ -286,7 +287,7 @@ def _within_the_seeds(
         comparison.methods[i].name
         for i in others
         if len(comparison.methods[i].sweeps) > 1
-        and _overlap(_losses(found[best], comparison.direction), _losses(found[i], comparison.direction))
+        and overlap(_losses(found[best], comparison.direction), _losses(found[i], comparison.direction))
     ]
     return [f"Over seeds its quartiles overlap with those of {', '.join(alike)}."] if alike else []
 
@@ -295,10 +296,6 @@ def _losses(found: Quartiles, direction: Direction) -> tuple[float, float]:
     """The better quartile and the worse one as losses; none is the worst in either direction."""
     one, other = (math.inf if each is None else direction.loss(each) for each in (found.first, found.third))
     return min(one, other), max(one, other)
-
-
-def _overlap(one: tuple[float, float], other: tuple[float, float] | None) -> bool:
-    return other is not None and one[0] <= other[1] and other[0] <= one[1]
 
 
 def _read(folders: Sequence[Path]) -> list[SweepData]:

@@ -78,10 +78,7 @@ def _of_trials(
 
 
 def _of_curves(trial: Trial, first: Path, again: Trial, second: Path) -> Iterator[Difference]:
-    curves = [
-        learning_curve.read(folder / each.folder / learning_curve.FILE_NAME) if each.folder else []
-        for folder, each in ((first, trial), (second, again))
-    ]
+    curves = [learning_curve.of_trial(folder, each.folder) for folder, each in ((first, trial), (second, again))]
     if len(curves[0]) != len(curves[1]):
         yield Difference(f"trial {trial.number}: {len(curves[0])} -> {len(curves[1])} epochs", matters=True)
     for row, row_again in zip(*curves, strict=False):

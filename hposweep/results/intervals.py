@@ -18,3 +18,8 @@ def wilson_interval(error: float, n_examples: int) -> tuple[float, float]:
     variance = error * (1 - error) / n_examples + z2 / (4 * n_examples**2)
     half_width = QUANTILE_OF_95_PERCENT / (1 + z2 / n_examples) * math.sqrt(variance)
     return max(0.0, center - half_width), min(1.0, center + half_width)
+
+
+def overlap(one: tuple[float, float], other: tuple[float, float] | None) -> bool:
+    """Whether both have a point in common; with None, an interval that nobody knows, nothing has."""
+    return other is not None and one[0] <= other[1] and other[0] <= one[1]

@@ -21,6 +21,7 @@ from hposweep.results import sweep_data, trial_dates
 from hposweep.results.domains import Domain, Options, Range, domains
 from hposweep.results.sweep_data import SweepData
 from hposweep.results.trial_dates import TrialDates
+from hposweep.results.wording import plural
 from hposweep.search_space import Value
 from hposweep.trial import Trial, TrialState
 
@@ -70,7 +71,7 @@ def write(sweep_dir: Path, target: str) -> str:
     except (SQLAlchemyError, StorageInternalError) as error:
         raise ConfigError(f"{shown}: can't be written ({_reason(error)})") from None
     return (
-        f"Study {sweep.name!r} with {len(trials):,} trial{'' if len(trials) == 1 else 's'}. "
+        f"Study {sweep.name!r} with {plural(len(trials), 'trial')}. "
         f"To look at it: optuna-dashboard {shlex.quote(shown)}"
     )
 

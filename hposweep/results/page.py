@@ -18,6 +18,7 @@ from typing import Any
 import jinja2
 from plotly.offline import get_plotlyjs
 
+from hposweep import whole_file
 from hposweep.results.figures import DARK, Plot
 
 
@@ -73,9 +74,7 @@ def render(
 
 def write(path: Path, page: str) -> None:
     """Writes the file, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8", errors="replace")
-    temporary.replace(path)
+    whole_file.write(path, page, errors="replace")
 
 
 def _part(name: str) -> str:

@@ -18,6 +18,7 @@ import yaml
 from hposweep.results import figures, page, tables
 from hposweep.results.figures import LOOKS, Plot
 from hposweep.results.importance import NotShown, importances
+from hposweep.results.intervals import overlap
 from hposweep.results.page import Section
 from hposweep.results.report_process import FILE_NAME
 from hposweep.results.sweep_data import SweepData, is_number, read
@@ -111,12 +112,11 @@ def summary(sweep_dir: Path, sweep: SweepData) -> list[str]:
             text = "unknown, its job failed" if final is None else _with_interval(sweep, final, is_final=True)
             sentences.append(f"Its {_final_metric(sweep)}: {text}.")
         sentences += _like_the_winner(sweep, winner)
-    counts = ", ".join(f"{n} {state}" for state, n in tables.count_states(history).items())
     n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
     epochs = f"{n_epochs:,} epochs in all, " if n_epochs else ""
     n_trials = plural(len(history.trials), "trial")
     time = f"{time_text(sweep.wall_s)} of running time"
-    sentences.append(f"{n_trials}: {counts or 'none'}; {epochs}{time}.")
+    sentences.append(f"{n_trials}: {tables.states_text(history)}; {epochs}{time}.")
     warning = tables.warning_of_no_learning(sweep_dir, history)
     if warning:
         sentences.append(f"Warning: {warning}")
@@ -134,7 +134,7 @@ def like_the_winner(sweep: SweepData) -> list[Trial] | None:
         other = sweep.interval(trial.value, sweep.n_validation)
         if trial is winner or trial.state is not TrialState.COMPLETE or other is None:
             continue
-        if other[0] <= own[1] and own[0] <= other[1]:
+        if overlap(own, other):
             found.append(trial)
     return found
 

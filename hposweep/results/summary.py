@@ -12,7 +12,7 @@ from hposweep.journal import History
 from hposweep.results import tables
 from hposweep.results.terminal import table_of, terminal, texts
 from hposweep.search_space import Configuration, SearchSpace, literal
-from hposweep.trial import Trial, TrialState
+from hposweep.trial import Trial
 
 N_BEST = 5
 
@@ -48,15 +48,13 @@ def print_dry_run(
 def print_end(sweep_dir: Path, history: History, final_metric: str | None, command: Sequence[str]) -> None:
     """The best trials, the winner, the folder, and the command that runs the winner again."""
     console = terminal()
-    complete = [trial for trial in history.trials.values() if trial.state is TrialState.COMPLETE]
-    ranked = sorted(complete, key=lambda trial: (history.direction.loss(trial.value or 0.0), trial.number))
+    ranked = tables.ranked(history)
     if ranked:
         table = table_of("trial", history.metric, *ranked[0].configuration)
         for trial in ranked[:N_BEST]:
             table.add_row(*_row(trial))
         console.print(table)
-    counts = ", ".join(f"{n} {state}" for state, n in tables.count_states(history).items())
-    console.print(Text(f"{len(history.trials)} trials: {counts or 'none'}"))
+    console.print(Text(f"{len(history.trials)} trials: {tables.states_text(history)}"))
     winner = history.incumbent
     if winner is not None:
         final = history.final

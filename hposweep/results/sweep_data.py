@@ -276,7 +276,7 @@ def _curves(sweep_dir: Path, history: History, events: Iterable[Event]) -> dict[
             rungs.setdefault(event.trial, {})[event.epoch] = event.value
     curves = {}
     for number, trial in history.trials.items():
-        rows = learning_curve.read(sweep_dir / trial.folder / learning_curve.FILE_NAME) if trial.folder else []
+        rows = learning_curve.of_trial(sweep_dir, trial.folder)
         points = {int(row["epoch"]): row[history.metric] for row in rows if history.metric in row}
         points = points or rungs.get(number, {})
         if points:

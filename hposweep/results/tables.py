@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hposweep import job_folder, learning_curve
+from hposweep import job_folder, learning_curve, whole_file
 from hposweep.journal import History
 from hposweep.search_space import Value
 from hposweep.trial import Trial, TrialState, best
@@ -26,9 +26,9 @@ SECONDS_BETWEEN_TABLES = 10.0
 
 def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
     """Writes both files anew."""
-    _replace(sweep_dir / TRIALS_FILE, trials_csv(sweep_dir, history))
+    whole_file.write(sweep_dir / TRIALS_FILE, trials_csv(sweep_dir, history))
     results = optimization_results(sweep_dir, history, final_metric)
-    _replace(sweep_dir / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False, allow_unicode=True))
+    whole_file.write(sweep_dir / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False, allow_unicode=True))
 
 
 class Rewriter:
@@ -61,7 +61,7 @@ def trials_csv(sweep_dir: Path, history: History) -> str:
     head = ["trial", "state", history.metric, "epochs", "seed", *keys]
     writer.writerow([*head, "attempts", "started_at", "duration_s", "failure"])
     for trial in trials:
-        curve = learning_curve.read(sweep_dir / trial.folder / learning_curve.FILE_NAME) if trial.folder else []
+        curve = learning_curve.of_trial(sweep_dir, trial.folder)
         writer.writerow(
             [
                 trial.number,
@@ -124,6 +124,17 @@ def count_states(history: History) -> dict[str, int]:
     return {state: n for state, n in counts.items() if n}
 
 
+def states_text(history: History) -> str:
+    """The same in words, such as `3 COMPLETE, 1 FAILED`."""
+    return ", ".join(f"{n} {state}" for state, n in count_states(history).items()) or "none"
+
+
+def ranked(history: History) -> list[Trial]:
+    """The complete trials, the best first, the smaller number where two are equal."""
+    complete = [trial for trial in history.trials.values() if trial.state is TrialState.COMPLETE]
+    return sorted(complete, key=lambda trial: (history.direction.loss(trial.value or 0.0), trial.number))
+
+
 def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
     """A sentence if the best trial answers no better than always with the most frequent class; else nothing.
 
@@ -172,6 +183,31 @@ class CheckpointKeeper:
                 _remove_checkpoint(self._sweep_dir, trial)
 
 
+class FolderKeeper:
+    """Keeps a sweep's folder in order while it runs: what the tuner calls as its observer.
+
+    Args:
+        keeps_checkpoints: whether all of them stay.
+    """
+
+    def __init__(self, sweep_dir: Path, history: History, final_metric: str | None, *, keeps_checkpoints: bool) -> None:
+        self._checkpoints = None if keeps_checkpoints else CheckpointKeeper(sweep_dir, history)
+        self._rewriter = Rewriter(sweep_dir, history, final_metric)
+
+    def __call__(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints()
+        self._rewriter()
+
+    def end(self, *, is_complete: bool) -> None:
+        """This run of the sweep is over; `is_complete` where no trial will go on."""
+        if self._checkpoints is None:
+            return
+        self._checkpoints()
+        if is_complete:
+            self._checkpoints.end()
+
+
 def _remove_checkpoint(sweep_dir: Path, trial: Trial) -> None:
     if trial.folder:
         (sweep_dir / trial.folder / job_folder.CHECKPOINT).unlink(missing_ok=True)
@@ -185,9 +221,3 @@ def _cell(value: Value) -> str:
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else str(value)
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

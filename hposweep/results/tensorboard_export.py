@@ -32,6 +32,7 @@ from hposweep.results import sweep_data, trial_dates
 from hposweep.results.domains import Domain, Options, Range, domains
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.results.trial_dates import TrialDates
+from hposweep.results.wording import plural
 from hposweep.search_space import Value
 from hposweep.trial import Trial, TrialState
 
@@ -77,7 +78,7 @@ def write(sweep_dir: Path, target: str) -> str:
         raise ConfigError(f"{target}: can't be written ({error.strerror})") from None
     n_trials = len(sweep.trials)
     return (
-        f"{n_trials:,} run{'' if n_trials == 1 else 's'} of TensorBoard's. "
+        f"{plural(n_trials, 'run')} of TensorBoard's. "
         f"To look at {'it' if n_trials == 1 else 'them'}: tensorboard --logdir {shlex.quote(target)}"
     )
 
@@ -120,8 +121,7 @@ def _events(
 def _scalar_events(sweep_dir: Path, sweep: SweepData, trial: Trial, dates: TrialDates) -> list[Event]:
     """An event an epoch, with the columns of the learning curve and the metric."""
     metric, curve = sweep.history.metric, sweep.curves.get(trial.number)
-    path = sweep_dir / trial.folder / learning_curve.FILE_NAME
-    rows = learning_curve.read(path) if trial.folder else []
+    rows = learning_curve.of_trial(sweep_dir, trial.folder)
     points: dict[int, dict[str, float]] = {}
     moments: dict[int, float] = {}
     now = dates.started.timestamp()
