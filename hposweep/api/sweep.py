@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hposweep import learning_curve
 from hposweep.errors import ConfigError
+from hposweep.extras import needed_by
 from hposweep.results import sweep_data
 from hposweep.results.sweep_data import SweepData
 from hposweep.results.tables import best_partial, ranked, states_text
@@ -186,18 +187,14 @@ def _text(cell: object) -> str:
 
 
 def _pandas() -> Any:
-    try:
+    with needed_by("a data frame", "notebook"):
         import pandas
-    except ModuleNotFoundError:
-        raise ConfigError("data frames take one more package: pip install 'hposweep[notebook]'") from None
     return pandas
 
 
 def _figures() -> Any:
-    try:
+    with needed_by("a plot", "notebook"):
         from hposweep.results import figures
-    except ModuleNotFoundError:
-        raise ConfigError("plots take a few more packages: pip install 'hposweep[notebook]'") from None
     return figures
 
 

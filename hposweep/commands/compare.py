@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hposweep.commands.one_line_parser import OneLineParser
-from hposweep.commands.report_extra import needed_by
 from hposweep.commands.sweep_argument import chosen_sweep
 from hposweep.errors import ConfigError
+from hposweep.extras import needed_by
 from hposweep.results.comparison import Comparison, compare
 from hposweep.results.comparison_table import print_comparison
 
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _write_page(comparison: Comparison, path: Path) -> None:
-    with needed_by("--html"):
+    with needed_by("--html", "report"):
         from hposweep.results import comparison_page
     try:
         comparison_page.write(comparison, path)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError, nearest
+from hposweep.extras import needed_by
 
-TOOLS = ("optuna", "tensorboard")  # each the name of its package, too, and of the extra that brings it
+TOOLS = ("optuna", "tensorboard")  # each the name of the extra that brings it, too
 
 
 def main(words: Sequence[str]) -> int:
@@ -28,11 +29,7 @@ def main(words: Sequence[str]) -> int:
     if tool not in TOOLS:
         raise ConfigError(f"--to: no '{tool}'{nearest(tool, list(TOOLS))}Available: {', '.join(TOOLS)}")
     sweep = chosen_sweep(arguments.sweep)
-    try:
+    with needed_by(f"--to {tool}", extra=tool):
         export = importlib.import_module(f"hposweep.results.{tool}_export")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != tool:
-            raise
-        raise ConfigError(f"--to {tool}: takes one more package: pip install 'hposweep[{tool}]'") from None
     print(export.write(sweep, target))
     return 0

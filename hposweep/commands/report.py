@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hposweep.commands.one_line_parser import OneLineParser
-from hposweep.commands.report_extra import needed_by
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
+from hposweep.extras import needed_by
 from hposweep.hydra_glue import provenance
 from hposweep.results.sweep_data import read_record
 from hposweep.trial import Trial, TrialState
@@ -25,7 +25,7 @@ def main(words: Sequence[str]) -> int:
     folder: Path = chosen_sweep(parser.parse_args(words).sweep)
     record = read_record(folder)
     has_command = "command" in record  # not where hposweep.tune ran it, or a simulation
-    with needed_by("the report"):
+    with needed_by("the report", "report"):
         from hposweep.results import report
 
         path = report.write(folder, run_again(record) if has_command else None)

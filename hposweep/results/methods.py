@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hposweep.results.sweep_data import SweepData
+from hposweep.results.sweep_data import SweepData, config_node
 
 # What is kept of Hydra's own config, and what of that is left out: where the draws begin, how a sweep is shown, when it
 # is stopped, and what comes after its last trial. n_workers stays in: it decides the wall time.
@@ -176,12 +176,12 @@ def _facts(sweep: SweepData) -> Facts:
     if "config" not in record:  # of hposweep.tune, or nothing at all
         return Facts(leaves | {key: _text(record[key]) for key in ("n_trials", "scheduler") if key in record}, {})
     config = record["config"]
-    seed_key = _node(config, "hydra", "sweeper", "seed_key")
+    seed_key = config_node(record, "hydra", "sweeper", "seed_key")
     for key, text in _leaves(config):
         if not _is_under(key, ["hydra"]) or (_is_under(key, OF_HYDRA) and not _is_under(key, NOT_OF_THE_METHOD)):
             leaves[key] = text
     leaves.pop(str(seed_key), None)
-    choices = _node(config, "hydra", "runtime", "choices") or {}
+    choices = config_node(record, "hydra", "runtime", "choices") or {}
     return Facts(leaves, {group: _text(option) for group, option in choices.items()})
 
 
@@ -192,12 +192,6 @@ def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield from _leaves(value, key)
         else:
             yield key, _text(value)
-
-
-def _node(tree: Any, *names: str) -> Any:
-    for name in names:
-        tree = tree.get(name) if isinstance(tree, Mapping) else None
-    return tree
 
 
 def _is_under(key: str, nodes: Iterable[str]) -> bool:

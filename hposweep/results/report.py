@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from hposweep.results.importance import NotShown, importances
 from hposweep.results.intervals import overlap
 from hposweep.results.page import Section
 from hposweep.results.report_process import FILE_NAME
-from hposweep.results.sweep_data import SweepData, is_number, read
+from hposweep.results.sweep_data import SweepData, config_node, is_number, read
 from hposweep.results.wording import number_text, plural, time_text, time_unit
 from hposweep.search_space import Value, literal
 from hposweep.trial import Trial, TrialState
@@ -319,10 +319,7 @@ def _winner_command(sweep: SweepData, run_again: RunAgain | None) -> str:
 
 def _final_metric(sweep: SweepData) -> str:
     """The name of the value of the job that follows the last trial, as the record holds it."""
-    node: Any = sweep.record.get("config", {})
-    for name in ("hydra", "sweeper", "final_metric"):
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return str(node or "final value")
+    return str(config_node(sweep.record, "hydra", "sweeper", "final_metric") or "final value")
 
 
 def _column(name: str, kind: str, values: Sequence[str]) -> dict[str, Any]:

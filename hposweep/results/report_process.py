@@ -8,17 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hposweep.extras import PACKAGES
 from hposweep.results.summary import relative
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "report.html"
-PACKAGES = ("plotly", "jinja2", "sklearn")  # of the extra
 
 
 def make(sweep_dir: Path) -> None:
     """Makes `report.html` in the sweep's folder, and says where it is; where it can't be made, the sweep goes on."""
-    if any(importlib.util.find_spec(name) is None for name in PACKAGES):
+    if any(importlib.util.find_spec(name) is None for name in PACKAGES["report"]):
         print("No report.html: it takes a few more packages, pip install 'hposweep[report]'")
         return
     command = [sys.executable, "-m", "hposweep", "report", str(sweep_dir.resolve())]

@@ -183,6 +183,14 @@ def read_record(sweep_dir: Path) -> dict[str, Any]:
     return record
 
 
+def config_node(record: Mapping[str, Any], *names: str) -> Any:
+    """What stands at this key in the config of a sweep's record; None where nothing does."""
+    node: Any = record.get("config")
+    for name in names:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
+
+
 def running_seconds(events: Sequence[Event]) -> list[float]:
     """For each event the seconds of running time before it: none passes between a stop and the next resume."""
     moments: list[float] = []

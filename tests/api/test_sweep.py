@@ -129,8 +129,8 @@ def test_a_simulated_sweep_has_importances_and_curves_at_its_rungs(tmp_path: Pat
 @pytest.mark.parametrize(
     ("module", "ask", "message"),
     [
-        ("pandas", lambda sweep: sweep.trials, "data frames take one more package"),
-        ("plotly.graph_objects", lambda sweep: sweep.plot_incumbent(), "plots take a few more packages"),
+        ("pandas", lambda sweep: sweep.trials, "a data frame needs 'pandas'"),
+        ("plotly.graph_objects", lambda sweep: sweep.plot_incumbent(), "a plot needs 'plotly'"),
     ],
     ids=["pandas", "plotly"],
 )

@@ -78,7 +78,7 @@ def test_a_missing_package_is_named_with_its_extra(python, swept: Path, tool: st
     )
     done = python(code)
     assert done.exit_code == 1
-    assert done.error_lines == [f"export: --to {tool}: takes one more package: pip install 'hposweep[{tool}]'"]
+    assert done.error_lines == [f"export: --to {tool} needs '{tool}': pip install 'hposweep[{tool}]'"]
 
 
 @pytest.mark.parametrize("other", ["optuna", "tensorboard"])

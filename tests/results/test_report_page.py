@@ -19,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from hposweep import extras
 from hposweep.commands.report import run_again
 from hposweep.hydra_glue import provenance
 from hposweep.journal import FILE_NAME as JOURNAL
@@ -266,7 +267,7 @@ def test_a_sweep_that_stops_before_its_end_has_a_report_too(app: Any) -> None:
 def test_without_the_extra_the_sweep_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(report_process, "PACKAGES", ("plotly", "no_such_package"))
+    monkeypatch.setitem(extras.PACKAGES, "report", ("plotly", "no_such_package"))
     report_process.make(made(tmp_path))
     assert capsys.readouterr().out == ("No report.html: it takes a few more packages, pip install 'hposweep[report]'\n")
     assert not (tmp_path / "report.html").exists()
