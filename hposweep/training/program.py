@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 
 from hposweep.errors import ConfigError
 from hposweep.training.data import ArrayData
@@ -144,6 +145,8 @@ def _matmul_gradient(operation: tf.Operation, gradient: tf.Tensor) -> tuple[tf.T
     of_left = tf.matmul(gradient, right, transpose_b=True)
     n_rows = left.shape[0]
     if n_rows in ROWS_AS_SUM:
+        # Or XLA takes the flattening of images into that loop, which then works out pixels' positions all along.
+        left, gradient = optimization_barrier(left, gradient)
         products = [a * b for a, b in zip(tf.unstack(left[:, :, None]), tf.unstack(gradient[:, None, :]), strict=True)]
         of_right = tf.add_n([tf.add_n(products[i : i + 4]) for i in range(0, n_rows, 4)])
     else:
