@@ -75,6 +75,8 @@ def test_errors_are_one_line(shell, words: str, message: str) -> None:  # type: 
         ("re", ["report ", "reproduce ", "resume ", "retrain "]),
         ("best out", ["outputs/"]),
         ("best outputs/", ["outputs/a sweep/", "outputs/b/"]),
+        ("retrain outputs/b --s", ["--seeds "]),
+        ("resume --n", ["--n-trials ", "--n-workers "]),
         ("model=", ["model=lenet", "model=mlp", "model=softmax"]),
         ("--multirun model=mlp optimizer=ada", ["optimizer=adam", "optimizer=adamw"]),
         ("--multirun best", []),  # a command is a first word

@@ -1,4 +1,4 @@
-"""`eval "$(hposweep completion bash)"`: completes commands, their folders, and Hydra's overrides in this shell."""
+"""`eval "$(hposweep completion bash)"`: completes commands, their options and folders, and Hydra's overrides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ eval "$(hposweep -sc install=bash)"
 _hposweep() {
     local IFS=$'\\n' word="${COMP_WORDS[COMP_CWORD]}" commands=$'COMMANDS'
     if ((COMP_CWORD > 1)) && compgen -W "$commands" -- "${COMP_WORDS[1]}" | grep -qxF -- "${COMP_WORDS[1]}"; then
-        COMPREPLY=($(compgen -d -S / -- "$word"))
+        if [[ $word == -* ]]; then
+            local options="$(hposweep "${COMP_WORDS[1]}" --help | grep -o -- '--[a-z][a-z-]*' | sort -u)"
+            COMPREPLY=($(compgen -S ' ' -W "$options" -- "$word"))
+        else
+            COMPREPLY=($(compgen -d -S / -- "$word"))
+        fi
         return
     fi
     IFS=$' \\t\\n' hydra_bash_completion
