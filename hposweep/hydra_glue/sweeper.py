@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra.utils
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hposweep.errors import ConfigError, nearest
-from hposweep.hydra_glue import full_errors, provenance, resume, sweep_folder
+from hposweep.errors import ConfigError
+from hposweep.hydra_glue import full_errors, provenance, resume, sweep_folder, sweeper_options
 from hposweep.hydra_glue.batches import BatchWorkers
-from hposweep.hydra_glue.composition import TARGET_EPOCH_KEY, CachingConfigLoader
+from hposweep.hydra_glue.composition import CachingConfigLoader
 from hposweep.hydra_glue.job import as_job
-from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides, render
+from hposweep.hydra_glue.job_overrides import JobOverrides
+from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides
 from hposweep.journal import FinalEnded, Journal, read_events
 from hposweep.processes.stop_signals import StopSignals
 from hposweep.results import progress, report_process, summary, tables
 from hposweep.schedulers import Scheduler
-from hposweep.search_space import Choice, Configuration, Constant, trial_seed
-from hposweep.trial import Direction, NextSegment, Segment, SegmentResult, Trial
+from hposweep.search_space import Choice
+from hposweep.trial import NextSegment, Segment, SegmentResult, Trial
 from hposweep.tuner import COMPLETE, INTERRUPTED, POLL_S, TIME_BUDGET_OVER, Tuner, Workers
 
 log = logging.getLogger(__name__)
 
-LARGEST_SEED = 2**32 - 1
 N_SHOWN_IN_DRY_RUN = 5
 
 EXIT_STOPPED_EARLY = 3
@@ -74,18 +72,18 @@ class HydraSweep:
 
     def _run(self, arguments: list[str]) -> int:
         options = self._options
-        direction = self._check_options()
+        direction = sweeper_options.check(options, self._config)
         parsed = self._read_overrides(arguments)
-        searcher = self._build("searcher", search_space=parsed.search_space, seed=options["seed"])
-        seed_of = self._seed_rule(parsed)
+        searcher = sweeper_options.build(options, "searcher", search_space=parsed.search_space, seed=options["seed"])
         first = searcher.propose(0, ())
         if first is None:
             raise ConfigError("hydra.sweeper.searcher: proposes no configuration for this search space")
-        composed = self._check_composition(parsed, Trial(0, first, seed_of(0, first)))
-        scheduler = self._build_scheduler(parsed, composed)
+        overrides = JobOverrides(options, parsed, self._config)
+        composed = self._check_composition(overrides, Trial(0, first, overrides.seed_of(0, first)))
+        scheduler = sweeper_options.build_scheduler(options, parsed.search_space, composed)
         if options["dry_run"]:
             configurations = [searcher.propose(number, ()) for number in range(self._n_shown())]
-            budget = self._budget_key(composed)
+            budget = sweeper_options.budget_key(options, composed)
             epochs = None if budget is None else int(OmegaConf.select(composed, budget))
             at_most = scheduler.next_segment(can_start_new=True) != NextSegment(None, None)
             summary.print_dry_run(parsed.search_space, configurations, options["n_trials"], epochs, at_most=at_most)
@@ -102,19 +100,15 @@ class HydraSweep:
             )
         sweep_dir = sweep_folder.claim(self._config)
         signals = StopSignals()
-
-        def overrides_of(segment: Segment, trial: Trial) -> list[str]:
-            return self._overrides(parsed, trial, segment.target_epoch)
-
         tuner = Tuner(
             searcher=searcher,
             scheduler=scheduler,
             journal=Journal.open(sweep_dir),
-            workers=self._workers(launcher, overrides_of, signals),
+            workers=self._workers(launcher, overrides.of_segment, signals),
             stop_request=signals,
             n_trials=options["n_trials"],
             seed=options["seed"],
-            trial_seed=seed_of,
+            trial_seed=overrides.seed_of,
             metric=options["metric"],
             direction=direction,
             max_failure_rate=options["max_failure_rate"],
@@ -127,7 +121,7 @@ class HydraSweep:
             return 0
         summary.print_search_space(parsed.search_space)
         self._warn(launcher, scheduler)
-        reason = self._run_tuner(tuner, launcher, parsed, signals, sweep_dir)
+        reason = self._run_tuner(tuner, launcher, overrides, signals, sweep_dir)
         tables.write(sweep_dir, tuner.history, options["final_metric"])
         winner = tuner.history.incumbent
         command = [] if winner is None else provenance.trial_command(provenance.read(sweep_dir), winner)
@@ -184,7 +178,7 @@ class HydraSweep:
             )
 
     def _run_tuner(
-        self, tuner: Tuner, launcher: Launcher, parsed: ParsedOverrides, signals: StopSignals, sweep_dir: Path
+        self, tuner: Tuner, launcher: Launcher, overrides: JobOverrides, signals: StopSignals, sweep_dir: Path
     ) -> str:
         """Runs the sweep, its progress shown and its files kept in order, and returns the reason for its end."""
         options = self._options
@@ -199,7 +193,7 @@ class HydraSweep:
                 ):
                     reason = tuner.run()
                 if reason == COMPLETE:
-                    self._run_final_job(tuner, launcher, parsed, signals)
+                    self._run_final_job(tuner, launcher, overrides, signals)
             except KeyboardInterrupt:
                 reason = INTERRUPTED
             finally:
@@ -207,146 +201,12 @@ class HydraSweep:
         keeper.end(is_complete=reason == COMPLETE)
         return reason
 
-    def _check_options(self) -> Direction:
-        """Checks what types can't: raises a ConfigError that names the key."""
-        options = self._options
-        if options["n_trials"] < 1:
-            raise ConfigError(f"hydra.sweeper.n_trials: must be at least 1, got {options['n_trials']}")
-        if not 0 <= options["seed"] <= LARGEST_SEED:
-            raise ConfigError(f"hydra.sweeper.seed: must be from 0 to {LARGEST_SEED}, got {options['seed']}")
-        rate = options["max_failure_rate"]
-        if not 0 <= rate <= 1:
-            raise ConfigError(f"hydra.sweeper.max_failure_rate: must be from 0 to 1, got {rate}")
-        size = options["max_batch_size"]
-        if size is not None and size < 1:
-            raise ConfigError(f"hydra.sweeper.max_batch_size: must be at least 1, or null for no limit, got {size}")
-        if options["max_retries"] < 0:
-            raise ConfigError(f"hydra.sweeper.max_retries: must be at least 0, got {options['max_retries']}")
-        for key in ("trial_timeout", "time_budget"):
-            if options[key] is not None and not options[key] > 0:
-                raise ConfigError(
-                    f"hydra.sweeper.{key}: must be above 0 seconds, or null for no limit, got {options[key]}"
-                )
-        if options["progress"] not in progress.MODES:
-            allowed = ", ".join(progress.MODES)
-            raise ConfigError(f"hydra.sweeper.progress: must be one of {allowed}, got {options['progress']!r}")
-        if options["target_epoch"] is not None:
-            raise ConfigError("hydra.sweeper.target_epoch: is set for each job by the scheduler, and not by you")
-        direction = options["direction"]
-        if OmegaConf.is_list(direction) or isinstance(direction, list):
-            raise ConfigError(
-                "hydra.sweeper.direction: one direction, minimize or maximize; a list (several objectives) is not "
-                f"supported, got {list(direction)}"
-            )
-        if direction not in list(Direction):
-            raise ConfigError(f"hydra.sweeper.direction: must be minimize or maximize, got {direction!r}")
-        choices = self._config.hydra.runtime.choices
-        for role in ("searcher", "scheduler"):
-            long_form = choices.get(f"hydra/sweeper/{role}")
-            if self._has_short_names() and long_form is not None:
-                raise ConfigError(f"hydra/sweeper/{role}: here it is {role}={long_form}")
-        return Direction(direction)
-
     def _read_overrides(self, arguments: list[str]) -> ParsedOverrides:
         reader = OverrideReader(self._hydra_context.config_loader)
-        options = self._options
-        return reader.read(options["search_space"], options["params"], arguments, self._has_short_names())
+        options, short_names = self._options, sweeper_options.has_short_names(self._config)
+        return reader.read(options["search_space"], options["params"], arguments, short_names)
 
-    def _has_short_names(self) -> bool:
-        """Whether this is an app, like ours, whose own groups choose searcher and scheduler."""
-        choices = self._config.hydra.runtime.choices
-        return all(role in choices for role in ("searcher", "scheduler", "search_space"))
-
-    def _build(self, role: str, **arguments: Any) -> Any:
-        """The searcher or scheduler of the config, given what it needs of the sweep."""
-        node = self._options[role]
-        key = f"hydra.sweeper.{role}"
-        if node is None or "_target_" not in node:
-            raise ConfigError(f"{key}: names no _target_; choose one with {role}=NAME")
-        container = OmegaConf.to_container(node, resolve=True)
-        assert isinstance(container, dict)
-        values = {str(name): value for name, value in container.items() if name not in arguments}
-        target = hydra.utils.get_class(values.pop("_target_"))
-        try:
-            return target(**arguments, **values)
-        except ConfigError as error:
-            raise ConfigError(f"{key}.{error}") from None
-        except TypeError as error:
-            allowed = [name for name in inspect.signature(target).parameters if name not in arguments]
-            unknown = next((name for name in values if name not in allowed), None)
-            if unknown is None:
-                raise
-            hint = f"{nearest(unknown, allowed)}Allowed: {', '.join(allowed) or 'none'}"
-            raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}{hint}") from error
-
-    def _build_scheduler(self, parsed: ParsedOverrides, composed: DictConfig) -> Scheduler:
-        """The scheduler of the config; its r_max is the full budget of a trial where nothing else is said.
-
-        Raises:
-            ConfigError: if nobody says how many epochs a complete trial has, or r_max is more than that.
-        """
-        node, key = self._options["scheduler"], self._budget_key(composed)
-        full = None if key is None else int(OmegaConf.select(composed, key))
-        if node is None or "r_max" not in node:
-            scheduler: Scheduler = self._build("scheduler")
-            return scheduler
-        priors = parsed.search_space.hyperparameters
-        searched = [
-            name
-            for name, prior in priors.items()
-            if name.lstrip("+") in (key, self._options["budget_key"]) and not isinstance(prior, Constant)
-        ]
-        if searched:
-            raise ConfigError(
-                f"{searched[0]}: can't be searched, since the scheduler decides how long a trial trains; "
-                "scheduler=fifo lets it be searched"
-            )
-        r_max = node["r_max"]
-        if r_max is None and full is None:
-            raise ConfigError(
-                "hydra.sweeper.scheduler.r_max: must be given, the epochs of a complete trial; it is taken from the "
-                "config where hydra.sweeper.budget_key names the key that holds them"
-            )
-        if key is not None and full is not None and isinstance(r_max, int) and r_max > full:
-            raise ConfigError(f"hydra.sweeper.scheduler.r_max: must be at most {key} ({full}), got {r_max}")
-        built: Scheduler = self._build("scheduler", **({"r_max": full} if r_max is None else {}))
-        return built
-
-    def _budget_key(self, composed: DictConfig) -> str | None:
-        """The config key that holds the full budget of a trial: the one that receives its target or, where that is
-        null, `max_epochs` beside it."""
-        key = self._options["budget_key"]
-        if key is None:
-            return None
-        candidates = (key, f"{key.rpartition('.')[0]}.max_epochs".lstrip("."))
-        return next((each for each in candidates if OmegaConf.select(composed, each) is not None), None)
-
-    def _seed_rule(self, parsed: ParsedOverrides) -> Callable[[int, Configuration], int]:
-        """The seed of a trial's training: its own, unless the user fixes or searches the key that receives it."""
-        key, sweep_seed = self._options["seed_key"], self._options["seed"]
-        fixed = {override.split("=", 1)[0]: override for override in parsed.fixed}
-        if key is not None and key in fixed:
-            seed = int(OmegaConf.select(self._config, key))
-            return lambda number, configuration: seed
-
-        def seed_of(number: int, configuration: Configuration) -> int:
-            return int(configuration[key]) if key in configuration else trial_seed(sweep_seed, number)
-
-        return seed_of
-
-    def _overrides(self, parsed: ParsedOverrides, trial: Trial, target_epoch: int | None) -> list[str]:
-        """All overrides of a trial's job."""
-        overrides = [*parsed.fixed, *render(trial.configuration)]
-        seed_key, budget_key = self._options["seed_key"], self._options["budget_key"]
-        taken = {override.split("=", 1)[0] for override in overrides}
-        if seed_key is not None and seed_key not in taken:
-            overrides.append(f"{seed_key}={trial.seed}")
-        if target_epoch is not None:
-            overrides += [f"{budget_key}={target_epoch}"] if budget_key is not None else []
-            overrides.append(f"{TARGET_EPOCH_KEY}={target_epoch}")
-        return overrides
-
-    def _check_composition(self, parsed: ParsedOverrides, first: Trial) -> DictConfig:
+    def _check_composition(self, overrides: JobOverrides, first: Trial) -> DictConfig:
         """Composes the first trial, and one for each option of a searched config group, before anything is written.
 
         Returns:
@@ -357,12 +217,12 @@ class HydraSweep:
             ConfigError: what the app itself finds wrong.
         """
         loader = self._hydra_context.config_loader
-        composed = loader.load_sweep_config(self._config, self._overrides(parsed, first, None))
-        for key, prior in parsed.search_space.hyperparameters.items():
+        composed = loader.load_sweep_config(self._config, overrides.of_trial(first, None))
+        for key, prior in overrides.parsed.search_space.hyperparameters.items():
             if isinstance(prior, Choice) and loader.get_group_options(key.split("@")[0].lstrip("+")):
                 for option in prior.options:
                     other = Trial(0, {**first.configuration, key: option}, first.seed)
-                    loader.load_sweep_config(self._config, self._overrides(parsed, other, None))
+                    loader.load_sweep_config(self._config, overrides.of_trial(other, None))
         sweep_folder.check_subdir(self._config, self._options["n_trials"])
         # An app may know more of what its config must hold: ours does.
         check = getattr(self._task_function, "check_config", None)
@@ -410,20 +270,14 @@ class HydraSweep:
         self,
         tuner: Tuner,
         launcher: Launcher,
-        parsed: ParsedOverrides,
+        overrides: JobOverrides,
         signals: StopSignals,
     ) -> None:
         """One more job on the winner, once."""
-        final_overrides, winner = self._options["final_overrides"], tuner.history.incumbent
-        if final_overrides is None or winner is None or resume.is_final_done(tuner.history):
+        winner = tuner.history.incumbent
+        if self._options["final_overrides"] is None or winner is None or resume.is_final_done(tuner.history):
             return
-
-        def overrides_of(segment: Segment, trial: Trial) -> list[str]:
-            # The winner's .hydra stays that of its training.
-            overrides = self._overrides(parsed, trial, segment.target_epoch)
-            return [*overrides, *final_overrides, "hydra.output_subdir=null"]
-
-        workers = self._workers(launcher, overrides_of, signals)
+        workers = self._workers(launcher, overrides.of_final_job, signals)
         future = workers.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), winner, None)
         while not workers.wait([future], POLL_S):
             if signals.is_made:

@@ -1,0 +1,140 @@
+"""`hydra.sweeper.*`: what types can't check of it, and the searcher and the scheduler that it names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import hydra.utils
+from omegaconf import DictConfig, OmegaConf
+
+from hposweep.errors import ConfigError, nearest
+from hposweep.results import progress
+from hposweep.schedulers import Scheduler
+from hposweep.search_space import Constant, SearchSpace
+from hposweep.trial import Direction
+
+LARGEST_SEED = 2**32 - 1
+
+Options = Mapping[str, Any]
+
+
+def check(options: Options, config: DictConfig) -> Direction:
+    """The direction of the sweep.
+
+    Raises:
+        ConfigError: if an option is out of its range; the message names its key.
+    """
+    if options["n_trials"] < 1:
+        raise ConfigError(f"hydra.sweeper.n_trials: must be at least 1, got {options['n_trials']}")
+    if not 0 <= options["seed"] <= LARGEST_SEED:
+        raise ConfigError(f"hydra.sweeper.seed: must be from 0 to {LARGEST_SEED}, got {options['seed']}")
+    rate = options["max_failure_rate"]
+    if not 0 <= rate <= 1:
+        raise ConfigError(f"hydra.sweeper.max_failure_rate: must be from 0 to 1, got {rate}")
+    size = options["max_batch_size"]
+    if size is not None and size < 1:
+        raise ConfigError(f"hydra.sweeper.max_batch_size: must be at least 1, or null for no limit, got {size}")
+    if options["max_retries"] < 0:
+        raise ConfigError(f"hydra.sweeper.max_retries: must be at least 0, got {options['max_retries']}")
+    for key in ("trial_timeout", "time_budget"):
+        if options[key] is not None and not options[key] > 0:
+            raise ConfigError(f"hydra.sweeper.{key}: must be above 0 seconds, or null for no limit, got {options[key]}")
+    if options["progress"] not in progress.MODES:
+        allowed = ", ".join(progress.MODES)
+        raise ConfigError(f"hydra.sweeper.progress: must be one of {allowed}, got {options['progress']!r}")
+    if options["target_epoch"] is not None:
+        raise ConfigError("hydra.sweeper.target_epoch: is set for each job by the scheduler, and not by you")
+    direction = options["direction"]
+    if OmegaConf.is_list(direction) or isinstance(direction, list):
+        raise ConfigError(
+            "hydra.sweeper.direction: one direction, minimize or maximize; a list (several objectives) is not "
+            f"supported, got {list(direction)}"
+        )
+    if direction not in list(Direction):
+        raise ConfigError(f"hydra.sweeper.direction: must be minimize or maximize, got {direction!r}")
+    for role in ("searcher", "scheduler"):
+        long_form = config.hydra.runtime.choices.get(f"hydra/sweeper/{role}")
+        if has_short_names(config) and long_form is not None:
+            raise ConfigError(f"hydra/sweeper/{role}: here it is {role}={long_form}")
+    return Direction(direction)
+
+
+def has_short_names(config: DictConfig) -> bool:
+    """Whether this is an app, like ours, whose own groups choose searcher and scheduler."""
+    choices = config.hydra.runtime.choices
+    return all(role in choices for role in ("searcher", "scheduler", "search_space"))
+
+
+def build(options: Options, role: str, **arguments: Any) -> Any:
+    """The searcher or scheduler of the config, given what it needs of the sweep.
+
+    Raises:
+        ConfigError: if the config names none, or an option that it doesn't have.
+    """
+    node = options[role]
+    key = f"hydra.sweeper.{role}"
+    if node is None or "_target_" not in node:
+        raise ConfigError(f"{key}: names no _target_; choose one with {role}=NAME")
+    container = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(container, dict)
+    values = {str(name): value for name, value in container.items() if name not in arguments}
+    target = hydra.utils.get_class(values.pop("_target_"))
+    try:
+        return target(**arguments, **values)
+    except ConfigError as error:
+        raise ConfigError(f"{key}.{error}") from None
+    except TypeError as error:
+        allowed = [name for name in inspect.signature(target).parameters if name not in arguments]
+        unknown = next((name for name in values if name not in allowed), None)
+        if unknown is None:
+            raise
+        hint = f"{nearest(unknown, allowed)}Allowed: {', '.join(allowed) or 'none'}"
+        raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}{hint}") from error
+
+
+def build_scheduler(options: Options, search_space: SearchSpace, composed: DictConfig) -> Scheduler:
+    """The scheduler of the config; its r_max is the full budget of a trial where nothing else is said.
+
+    Args:
+        composed: a trial's config.
+
+    Raises:
+        ConfigError: if nobody says how many epochs a complete trial has, or r_max is more than that.
+    """
+    node, key = options["scheduler"], budget_key(options, composed)
+    full = None if key is None else int(OmegaConf.select(composed, key))
+    if node is None or "r_max" not in node:
+        scheduler: Scheduler = build(options, "scheduler")
+        return scheduler
+    searched = [
+        name
+        for name, prior in search_space.hyperparameters.items()
+        if name.lstrip("+") in (key, options["budget_key"]) and not isinstance(prior, Constant)
+    ]
+    if searched:
+        raise ConfigError(
+            f"{searched[0]}: can't be searched, since the scheduler decides how long a trial trains; "
+            "scheduler=fifo lets it be searched"
+        )
+    r_max = node["r_max"]
+    if r_max is None and full is None:
+        raise ConfigError(
+            "hydra.sweeper.scheduler.r_max: must be given, the epochs of a complete trial; it is taken from the "
+            "config where hydra.sweeper.budget_key names the key that holds them"
+        )
+    if key is not None and full is not None and isinstance(r_max, int) and r_max > full:
+        raise ConfigError(f"hydra.sweeper.scheduler.r_max: must be at most {key} ({full}), got {r_max}")
+    built: Scheduler = build(options, "scheduler", **({"r_max": full} if r_max is None else {}))
+    return built
+
+
+def budget_key(options: Options, composed: DictConfig) -> str | None:
+    """The config key that holds the full budget of a trial: the one that receives its target or, where that is null,
+    `max_epochs` beside it."""
+    key = options["budget_key"]
+    if key is None:
+        return None
+    candidates = (key, f"{key.rpartition('.')[0]}.max_epochs".lstrip("."))
+    return next((each for each in candidates if OmegaConf.select(composed, each) is not None), None)
