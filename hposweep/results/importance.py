@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.trial import Trial, TrialState
@@ -59,7 +58,7 @@ def importances(sweep: SweepData, seed: int = 0) -> Importances | NotShown:
     if len(set(losses)) < 2:
         return NotShown("all finished trials have the same value")
     columns = np.column_stack([_column(finished, key) for key in keys])
-    drops, explained = _drops(columns, rankdata(losses) / len(losses), seed)
+    drops, explained = _drops(columns, losses, seed)
     order = np.argsort(-drops.mean(axis=1), kind="stable")
     return Importances(
         keys=[keys[i] for i in order],
@@ -70,13 +69,15 @@ def importances(sweep: SweepData, seed: int = 0) -> Importances | NotShown:
     )
 
 
-def _drops(columns: np.ndarray, ranks: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+def _drops(columns: np.ndarray, losses: Sequence[float], seed: int) -> tuple[np.ndarray, float]:
     """What R² loses, shape (n hyperparameters, folds * repeats), and the R² that it loses it from."""
-    # Half a second, which only a sweep of many trials pays.
+    # A second and a half, which only a sweep of many trials pays.
+    from scipy.stats import rankdata
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import KFold
 
+    ranks = rankdata(losses) / len(losses)
     drops, scores = [], []
     for train, test in KFold(N_FOLDS, shuffle=True, random_state=seed).split(columns):
         forest = RandomForestRegressor(N_TREES, min_samples_leaf=2, random_state=seed)
