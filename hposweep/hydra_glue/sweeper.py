@@ -21,7 +21,7 @@ from hposweep.hydra_glue.composition import CachingConfigLoader
 from hposweep.hydra_glue.job import as_job
 from hposweep.hydra_glue.job_overrides import JobOverrides
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides
-from hposweep.journal import FinalEnded, Journal, read_events
+from hposweep.journal import FinalEnded, History, Journal, read_events
 from hposweep.processes.stop_signals import StopSignals
 from hposweep.results import progress, report_process, summary, tables
 from hposweep.schedulers import Scheduler
@@ -122,11 +122,7 @@ class HydraSweep:
         summary.print_search_space(parsed.search_space)
         self._warn(launcher, scheduler)
         reason = self._run_tuner(tuner, launcher, overrides, signals, sweep_dir)
-        tables.write(sweep_dir, tuner.history, options["final_metric"])
-        winner = tuner.history.incumbent
-        command = [] if winner is None else provenance.trial_command(provenance.read(sweep_dir), winner)
-        summary.print_end(sweep_dir, tuner.history, options["final_metric"], command)
-        report_process.make(sweep_dir)
+        self._leave_results(tuner.history, sweep_dir)
         if reason in (INTERRUPTED, TIME_BUDGET_OVER):
             summary.print_how_to_resume(sweep_dir)
             return signals.exit_code
@@ -205,6 +201,16 @@ class HydraSweep:
         reader = OverrideReader(self._hydra_context.config_loader)
         options, short_names = self._options, sweeper_options.has_short_names(self._config)
         return reader.read(options["search_space"], options["params"], arguments, short_names)
+
+    def _leave_results(self, history: History, sweep_dir: Path) -> None:
+        """Writes tables and report, and says what came out."""
+        final_metric = self._options["final_metric"]
+        tables.write(sweep_dir, history, final_metric)
+        command = []
+        if history.incumbent is not None:
+            command = provenance.trial_command(provenance.read(sweep_dir), history.incumbent)
+        summary.print_end(sweep_dir, history, final_metric, command)
+        report_process.make(sweep_dir)
 
     def _check_composition(self, overrides: JobOverrides, first: Trial) -> DictConfig:
         """Composes the first trial, and one for each option of a searched config group, before anything is written.
