@@ -155,6 +155,18 @@ def test_a_log_prior_has_a_log_axis(tmp_path: Path) -> None:
     assert list(name.layout.xaxis.ticktext) == ["adam", "sgd"]
 
 
+def test_a_record_without_a_config_is_a_record(tmp_path: Path) -> None:
+    made(tmp_path)
+    denial = "The folder holds no sweep.yaml."
+    assert denial in report.render(tmp_path, sweep_data.read(tmp_path), run_again=None)
+    # A sweep of a plain Python function has no config.
+    (tmp_path / "sweep.yaml").write_text("search_space: {rate: 'uniform(0, 1)'}\nversions: {numpy: '2.0'}\n")
+    page = report.render(tmp_path, sweep_data.read(tmp_path), run_again=None)
+    assert denial not in page
+    assert "Full config" not in page
+    assert "<dd>2.0</dd>" in page
+
+
 def test_values_that_are_no_numbers_or_huge_break_no_axis(tmp_path: Path) -> None:
     values = [*np.linspace(0.2, 0.3, 10), 1e30, 1e300, float("nan"), float("inf"), -float("inf")]
     rows = [
