@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import sys
 import traceback
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class JobExitError(Exception):
-    """The job called `sys.exit`: a failure of its trial, and of nothing else."""
+    """The job raised what would end the process: a failure of its trial, and of nothing else."""
 
 
 def run_in(folder: Path, objective: Callable[[], Any], knows_target: bool) -> Any:
@@ -33,7 +34,7 @@ def run_in(folder: Path, objective: Callable[[], Any], knows_target: bool) -> An
         What the objective returns, or the value with which it was ended at its target epoch.
 
     Raises:
-        JobExitError: for `sys.exit`, which would end the process.
+        JobExitError: for `sys.exit` and whatever else would end the process.
     """
     (folder / job_folder.FAILURE).unlink(missing_ok=True)
     start_clock(folder)
@@ -49,6 +50,11 @@ def run_in(folder: Path, objective: Callable[[], Any], knows_target: bool) -> An
         except SystemExit as error:
             _leave_note(folder)
             raise JobExitError(f"sys.exit({error.code!r})") from error
+        except BaseException as error:
+            if multiprocessing.parent_process() is None:
+                raise  # Ctrl-C
+            _leave_note(folder)
+            raise JobExitError(f"{type(error).__name__}: {error}") from error
 
 
 def _leave_note(folder: Path) -> None:

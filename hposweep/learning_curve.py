@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hposweep import whole_file
+from hposweep.errors import ConfigError
 
 FILE_NAME = "learning_curve.csv"
 
@@ -33,14 +34,21 @@ def of_trial(sweep_dir: Path, folder: str) -> list[dict[str, float]]:
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """The rows of the file, `epoch` as an integer; no rows where there is no file. A torn last line is left out."""
+    """The rows of the file, `epoch` as an integer; no rows where there is no file. A torn last line is left out.
+
+    Raises:
+        ConfigError: if somebody has damaged it.
+    """
     if not path.exists():
         return []
     *lines, _torn = path.read_text(encoding="utf-8").split("\n")
-    return [
-        {name: int(text) if name == "epoch" else float(text) for name, text in row.items()}
-        for row in csv.DictReader(lines)
-    ]
+    try:
+        return [
+            {name: int(text) if name == "epoch" else float(text) for name, text in row.items()}
+            for row in csv.DictReader(lines)
+        ]
+    except (TypeError, ValueError):  # a cell too many or too few, or one that holds no number
+        raise ConfigError(f"{path}: damaged; each row needs a number in every column") from None
 
 
 def cut_back(path: Path, epoch: int) -> None:

@@ -5,6 +5,7 @@ Files and what the job knows of itself are all that it takes; no connection to t
 
 from __future__ import annotations
 
+import operator
 import time
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def report(epoch: int, value: float, **metrics: float) -> None:
         metrics: whatever else is to stand in the curve; the same names in every epoch.
 
     Raises:
-        ValueError: outside of a job, or if the epoch is below 1.
+        ValueError: outside of a job, if the epoch is below 1 or no whole number, or for other metrics than before.
     """
     job = conversation.running_job()
     report_to(job.folder, epoch, value, job.metric, **metrics)
@@ -83,20 +84,28 @@ def checkpoint_dir() -> Path:
 
 def report_to(folder: Path, epoch: int, value: float, metric: str, **metrics: float) -> None:
     """`report` for the folder and the metric that are given; `seconds` since the last report are added."""
+    try:
+        epoch = operator.index(epoch)
+    except TypeError:
+        raise ValueError(f"epoch must be a whole number, got {epoch!r}") from None
     if epoch < 1:
         raise ValueError(f"epoch counts from 1, got {epoch}")
     path = folder / learning_curve.FILE_NAME
-    last = learning_curve.read(path)[-1:]
-    if last and last[0]["epoch"] >= epoch:
+    rows = learning_curve.read(path)
+    before = [each for each in rows if each["epoch"] < epoch][-1:]
+    row = {"epoch": epoch, **{name: float(number) for name, number in metrics.items()}, metric: float(value)}
+    if before and set(before[0]) != {*row, "seconds"}:
+        names, other = (sorted({*each} - {"epoch", "seconds"}) for each in (row, before[0]))
+        raise ValueError(f"epoch {epoch} reports {', '.join(names)}; the one before it {', '.join(other)}")
+    if rows and rows[-1]["epoch"] >= epoch:
         learning_curve.cut_back(path, epoch - 1)
     said = conversation.of_job_in(folder)
     if said is not None and said.first_epoch is None:
         said.first_epoch = epoch
     now = time.monotonic()
-    seconds = now - _reported_at.get(path, now)
+    row["seconds"] = now - _reported_at.get(path, now)
     _reported_at[path] = now
-    row = {"epoch": epoch, **{name: float(number) for name, number in metrics.items()}, metric: float(value)}
-    learning_curve.append_row(path, {**row, "seconds": seconds})
+    learning_curve.append_row(path, {name: row[name] for name in before[0]} if before else row)
 
 
 def start_clock(folder: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -43,6 +44,25 @@ def test_what_a_cut_off_run_left_is_replaced(tmp_path: Path) -> None:
         report_to(tmp_path, epoch, value, "error")
     rows = learning_curve.read(tmp_path / "learning_curve.csv")
     assert [(row["epoch"], row["error"]) for row in rows] == [(1, 0.5), (2, 0.45)]
+
+
+def test_an_epoch_is_a_whole_number_of_any_kind(tmp_path: Path) -> None:
+    for epoch in np.arange(1, 3):
+        report_to(tmp_path, epoch, np.float32(0.5), "error")
+    assert [row["epoch"] for row in learning_curve.read(tmp_path / learning_curve.FILE_NAME)] == [1, 2]
+    with pytest.raises(ValueError, match=r"epoch must be a whole number, got 1\.5"):
+        report_to(tmp_path, 1.5, 0.5, "error")  # type: ignore[arg-type]
+
+
+def test_each_epoch_reports_the_same_metrics_in_any_order(tmp_path: Path) -> None:
+    report_to(tmp_path, 1, 0.5, "error", a=1, b=2)
+    report_to(tmp_path, 2, 0.4, "error", b=4, a=3)
+    with pytest.raises(ValueError, match="epoch 3 reports a, error; the one before it a, b, error"):
+        report_to(tmp_path, 3, 0.3, "error", a=5)
+    rows = learning_curve.read(tmp_path / learning_curve.FILE_NAME)
+    assert [(row["a"], row["b"]) for row in rows] == [(1, 2), (3, 4)]
+    report_to(tmp_path, 1, 0.5, "error", c=1)  # another program's run, from the start
+    assert [row["c"] for row in learning_curve.read(tmp_path / learning_curve.FILE_NAME)] == [1]
 
 
 def test_epochs_count_from_1(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]
     except (ProcessExpired, BrokenProcessPool) as error:
         reason = _death(getattr(error, "exitcode", None))
         return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), True
-    except Exception as error:  # composing the config, or what can't be pickled
+    except BaseException as error:  # the worker's: composing the config, or what can't be pickled
         result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
         return JobAnswer(result, 0.0, error=error), False
     return answer, False

@@ -41,7 +41,7 @@ class JobAnswer:
     result: SegmentResult
     memory_mb: float
     payload: bytes = b""
-    error: Exception | None = None  # what kept the job from running: its config can't be composed, say
+    error: BaseException | None = None  # what kept the job from running: its config can't be composed, say
 
 
 _state: WorkerState | None = None

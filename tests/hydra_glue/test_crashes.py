@@ -28,6 +28,7 @@ def main(cfg):
         if cfg.text == "exit": os._exit(4)
         if cfg.text == "exit 0": os._exit(0)
         if cfg.text == "sys.exit": sys.exit(4)
+        if cfg.text == "interrupt": raise KeyboardInterrupt
         if cfg.text == "hang":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(1000)
@@ -43,6 +44,7 @@ LUCK = [
     pytest.param("exit", "FAILED", "3", "the worker process exited with code 4", id="exits"),
     pytest.param("exit 0", "FAILED", "3", "the worker process exited with code 0", id="exits as if all were well"),
     pytest.param("sys.exit", "FAILED", "1", "SystemExit: 4", id="sys.exit"),
+    pytest.param("interrupt", "FAILED", "1", "KeyboardInterrupt", id="raises KeyboardInterrupt"),
     pytest.param("hang", "TIMED_OUT", "1", "ran longer than trial_timeout allows", id="hangs"),
 ]
 
