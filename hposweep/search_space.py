@@ -25,6 +25,8 @@ Configuration = dict[str, Value]
 SMALLEST_QUANTILE = 2.0**-54
 LARGEST_QUANTILE = 1.0 - 2.0**-53
 LONGEST_TEXT = 10_000
+LARGEST_SEED = 2**32 - 1
+LARGEST_WHOLE_FLOAT = 2**53
 
 
 class Hyperparameter(Protocol):
@@ -243,28 +245,51 @@ def as_hyperparameter(prior: object) -> Hyperparameter:
         'loguniform(0.0001, 1)'
 
     Raises:
-        ConfigError: as `parse_hyperparameter`; also for a list, which here is more likely meant as a choice.
+        ConfigError: as `parse_hyperparameter`; also for a list, which here is more likely meant as a choice, and for
+            values that no YAML file holds.
     """
-    if isinstance(prior, Constant | Choice | Distribution):
+    if isinstance(prior, Constant):
+        return Constant(_plain(prior.value))
+    if isinstance(prior, Choice):
+        return Choice(tuple(_plain(option) for option in prior.options))
+    if isinstance(prior, Distribution):
         return prior
     if isinstance(prior, list | tuple):
         raise ConfigError(f"{literal(prior)}: a list is no distribution; write {{'choice': {literal(prior)}}}")
     family = getattr(prior, "dist", None)
     if family is None:
-        return parse_hyperparameter(prior)
+        return parse_hyperparameter(_plain(prior))
     arguments = [_plain(value) for value in prior.args]  # type: ignore[attr-defined]
     keywords = {key: _plain(value) for key, value in prior.kwds.items()}  # type: ignore[attr-defined]
     return scipy_distribution(family.name, arguments, keywords)
 
 
 def _plain(value: Any) -> Value:
-    """Python's own number for NumPy's."""
-    return value.item() if isinstance(value, np.generic) else value
+    """The value as YAML holds it: Python's own number for NumPy's, and lists for tuples.
+
+    Raises:
+        ConfigError: if it is something else.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {_plain(name): _plain(item) for name, item in value.items()}
+    raise ConfigError(f"{value!r}: a value is a number, text, True, False, None, or a list or dict of them")
 
 
 def is_spelt_out(node: object) -> bool:
     """Whether a mapping is one hyperparameter (it has a reserved word), and not a level of nested keys."""
     return isinstance(node, Mapping) and ("distribution" in node or "choice" in node)
+
+
+SPELT_OUT = {
+    "choice": "a choice is spelt out as {choice: [a, b]}",
+    "int": "whole numbers are written as text, int(loguniform(32, 1024))",
+}
 
 
 @functools.cache
@@ -281,6 +306,8 @@ def scipy_distribution(name: str, arguments: Sequence[Value], keywords: Mapping[
     from scipy import stats
 
     if name not in distribution_names():
+        if name in ("choice", "int"):
+            raise ConfigError(f"'{name}' is no distribution of scipy.stats; {SPELT_OUT[name]}")
         known = ["choice", "int", *distribution_names()]
         raise ConfigError(
             f"no distribution '{name}'{nearest(name, known)}"
@@ -294,12 +321,16 @@ def scipy_distribution(name: str, arguments: Sequence[Value], keywords: Mapping[
             raise ConfigError(f"{text}: arguments of a distribution are numbers, got {literal(value)}; {usage}")
     try:
         frozen = family(*arguments, **keywords)
-    except (TypeError, ValueError):  # SciPy raises either for a wrong number or name of arguments
+        lower, upper = (float(end) for end in frozen.support())
+        with np.errstate(all="ignore"):
+            quartiles = np.asarray(frozen.ppf([0.25, 0.5, 0.75]), dtype=float)
+    except (TypeError, ValueError, OverflowError):  # a wrong number or name of arguments, or numbers beyond SciPy's
         raise ConfigError(f"{text}: wrong arguments; {usage}") from None
-    lower, upper = (float(end) for end in frozen.support())
     # NaN where the arguments are impossible; a discrete distribution may have a single value.
     if not (lower < upper or (lower == upper and _is_discrete(frozen))):
         raise ConfigError(_why_impossible(name, frozen, text, usage))
+    if not np.isfinite(quartiles).all():
+        raise ConfigError(f"{text}: half of its draws or more would not be finite; {usage}")
     return Distribution(text, frozen, _is_discrete(frozen), lower, upper)
 
 
@@ -321,6 +352,8 @@ def integers(low: int, high: int, *, log: bool, text: str) -> Distribution:
     from scipy import stats
 
     _check_bounds(low, high, log=log, text=text)
+    if max(abs(low), abs(high)) > LARGEST_WHOLE_FLOAT:
+        raise ConfigError(f"{text}: whole numbers are drawn up to 2**53")
     frozen = stats.loguniform(low, high + 1) if log else stats.uniform(low, high + 1 - low)
     return Distribution(text, frozen, True, low, high)
 
@@ -384,6 +417,8 @@ def _parse_call(call: ast.expr, text: str) -> Hyperparameter:
     for keyword in call.keywords:
         if keyword.arg is None:
             raise ConfigError(f"{_short(text)}: ** is not allowed; write each argument out")
+        if keyword.arg in keywords:
+            raise ConfigError(f"{_short(text)}: {keyword.arg} stands twice")
         keywords[keyword.arg] = _literal_argument(keyword.value, text)
     if name == "choice":
         if keywords:
@@ -402,7 +437,7 @@ def _literal_argument(node: ast.expr, text: str) -> Value:
             return -number if isinstance(sign, ast.USub) else number
         case ast.List(elts=items) | ast.Tuple(elts=items):
             return [_literal_argument(item, text) for item in items]
-        case ast.Dict(keys=names, values=items) if None not in names:
+        case ast.Dict(keys=names, values=items) if all(isinstance(name, ast.Constant | ast.Name) for name in names):
             return {
                 _literal_argument(name, text): _literal_argument(item, text)  # type: ignore[arg-type]
                 for name, item in zip(names, items, strict=True)

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import datetime
 import inspect
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from hposweep import conversation, environment, job, whole_file
@@ -28,7 +30,7 @@ from hposweep.results import progress, tables
 from hposweep.results.sweep_data import RECORD_FILE, read_record
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
-from hposweep.search_space import Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
+from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import COMPLETE, INTERRUPTED, TARGET_UNHEEDED, TIME_BUDGET_OVER, Tuner
@@ -89,14 +91,24 @@ def tune(
         SweepError: if the sweep stopped early, since too many trials failed.
         KeyboardInterrupt: after Ctrl-C, once the sweep has stopped.
     """
+    if not callable(objective):
+        raise ConfigError(f"objective: must be a function, got {objective!r}")
     space = _search_space(search_space)
     if direction not in list(Direction):
         raise ConfigError(f"direction: must be minimize or maximize, got {direction!r}")
-    for name, number in (("n_trials", n_trials), ("n_workers", 1 if n_workers is None else n_workers)):
-        if number < 1:
-            raise ConfigError(f"{name}: must be at least 1, got {number}")
+    n_trials = _whole("n_trials", n_trials, 1)
+    n_workers = n_cores() if n_workers is None else _whole("n_workers", n_workers, 1)
+    seed = _whole("seed", seed, 0, LARGEST_SEED)
+    time_budget_s = _seconds("time_budget_s", time_budget_s)
+    trial_timeout_s = _seconds("trial_timeout_s", trial_timeout_s)
+    if scheduler is not None and not hasattr(scheduler, "next_segment"):
+        raise ConfigError(f"scheduler: must be one such as AshaScheduler(r_max=27), got {scheduler!r}")
+    try:
+        tables.check_metric_name(metric)
+    except ConfigError as error:
+        raise ConfigError(f"metric: {error}") from None
     sweep_dir = _made(folder)
-    pool = WorkerPool(FunctionJobs(objective, sweep_dir, metric), n_workers or n_cores(), (), {}, MAX_WORKER_MEMORY_MB)
+    pool = WorkerPool(FunctionJobs(objective, sweep_dir, metric), n_workers, (), {}, MAX_WORKER_MEMORY_MB)
     stop_signals = StopSignals()
     journal = Journal.open(sweep_dir)
     tuner = Tuner(
@@ -180,9 +192,28 @@ def _takes_seed(objective: Objective) -> bool:
     return "seed" in inspect.signature(objective).parameters
 
 
+def _whole(name: str, number: object, least: int, most: float = math.inf) -> int:
+    if isinstance(number, int | np.integer) and not isinstance(number, bool) and least <= number <= most:
+        return int(number)
+    allowed = f"at least {least}" if math.isinf(most) else f"from {least} to {most}"
+    raise ConfigError(f"{name}: must be a whole number, {allowed}, got {number!r}")
+
+
+def _seconds(name: str, seconds: object) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, int | float | np.integer | np.floating) and not isinstance(seconds, bool) and seconds > 0:
+        return float(seconds)
+    raise ConfigError(f"{name}: must be above 0 seconds, or None for no limit, got {seconds!r}")
+
+
 def _search_space(priors: Mapping[str, object]) -> SearchSpace:
+    if not isinstance(priors, Mapping):
+        raise ConfigError(f"search_space: must be a dict from names to distributions, got {priors!r}")
     found: dict[str, Hyperparameter] = {}
     for key, prior in priors.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"search_space[{key!r}]: a name must be text")
         try:
             found[key] = as_hyperparameter(prior)
         except ConfigError as error:
@@ -193,6 +224,8 @@ def _search_space(priors: Mapping[str, object]) -> SearchSpace:
 def _made(folder: Path | str | None) -> Path:
     """The sweep's folder, made."""
     wanted = Path("outputs") / datetime.datetime.now().astimezone().strftime("sweep-%Y%m%d-%H%M%S")
+    if folder == "":
+        raise ConfigError("folder: must not be empty; None makes a new one in outputs/")
     path = wanted if folder is None else Path(folder)
     try:
         if folder is None:
@@ -219,6 +252,10 @@ def _take_up(tuner: Tuner, space: SearchSpace, sweep_dir: Path) -> None:
     events = list(read_events(sweep_dir))
     if events:
         recorded = read_record(sweep_dir)
+        if "command" in recorded:
+            raise ConfigError(
+                f"folder: {sweep_dir} holds a sweep of a Hydra app ({recorded['command']}). Name another folder"
+            )
         unequal = [key for key, value in wanted.items() if recorded.get(key) != value]
         if unequal:
             key = unequal[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -179,11 +181,47 @@ def test_an_objective_that_does_not_know_its_target_epoch_is_told_apart(tmp_path
         hposweep.tune(square, {"x": "norm()"}, n_trials=9, scheduler=AshaScheduler(r_max=9), folder=tmp_path / "sweep")
 
 
+def test_numbers_and_options_may_be_numpys(tmp_path: Path) -> None:
+    sweep = hposweep.tune(
+        lambda configuration: configuration["x"] * configuration["y"],
+        {"x": {"choice": list(np.logspace(-2, 0, 3))}, "y": np.float64(3), "z": {"choice": [(1, 2)]}},
+        n_trials=np.int64(2),  # type: ignore[arg-type]
+        n_workers=1,
+        folder=tmp_path / "sweep",
+    )
+    assert [str(trial.state) for trial in sweep.data.trials] == ["COMPLETE"] * 2
+    assert sweep.best is not None
+    assert {type(value) for value in sweep.best.configuration.values()} == {float, list}
+
+
+def test_the_folder_of_an_apps_sweep_is_refused(tmp_path: Path, small_sweep: Path) -> None:
+    folder = shutil.copytree(small_sweep, tmp_path / "sweep")
+    with pytest.raises(ConfigError, match=r"holds a sweep of a Hydra app \(python -m hposweep\)\. Name another folder"):
+        hposweep.tune(square, {"x": "norm()"}, n_trials=1, folder=folder)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_trials": 0}, "n_trials: must be at least 1, got 0"),
-        ({"n_workers": 0}, "n_workers: must be at least 1, got 0"),
+        ({"n_trials": 0}, "n_trials: must be a whole number, at least 1, got 0"),
+        ({"n_trials": float("nan")}, "n_trials: must be a whole number, at least 1, got nan"),
+        ({"n_trials": "3"}, "n_trials: must be a whole number, at least 1, got '3'"),
+        ({"n_workers": 0}, "n_workers: must be a whole number, at least 1, got 0"),
+        ({"n_workers": 1.5}, "n_workers: must be a whole number, at least 1, got 1.5"),
+        ({"seed": -1}, "seed: must be a whole number, from 0 to 4294967295, got -1"),
+        ({"time_budget_s": 0}, "time_budget_s: must be above 0 seconds, or None for no limit, got 0"),
+        ({"trial_timeout_s": float("nan")}, "trial_timeout_s: must be above 0 seconds, or None for no limit, got nan"),
+        ({"scheduler": "asha"}, "scheduler: must be one such as AshaScheduler(r_max=27), got 'asha'"),
+        ({"metric": "state"}, "metric: 'state' heads another column of the tables; take another name"),
+        ({"metric": ""}, "metric: must be a name in one line, got ''"),
+        ({"folder": ""}, "folder: must not be empty; None makes a new one in outputs/"),
+        ({"objective": None}, "objective: must be a function, got None"),
+        ({"search_space": ["x"]}, "search_space: must be a dict from names to distributions, got ['x']"),
+        ({"search_space": {1: "norm()"}}, "search_space[1]: a name must be text"),
+        (
+            {"search_space": {"x": {"choice": [object]}}},
+            "search_space['x']: <class 'object'>: a value is a number, text, True, False, None, or a list",
+        ),
         ({"direction": "up"}, "direction: must be minimize or maximize, got 'up'"),
         (
             {"search_space": {"x": ["a", "b"]}},
@@ -198,7 +236,13 @@ def test_an_objective_that_does_not_know_its_target_epoch_is_told_apart(tmp_path
 def test_an_argument_that_does_not_fit_is_named(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         hposweep.tune(
-            square, **{"search_space": {"x": "norm()"}, "n_trials": 1, "folder": tmp_path / "sweep", **arguments}
+            **{
+                "objective": square,
+                "search_space": {"x": "norm()"},
+                "n_trials": 1,
+                "folder": tmp_path / "sweep",
+                **arguments,
+            }
         )
     assert message in str(caught.value)
     assert not (tmp_path / "sweep").exists()
