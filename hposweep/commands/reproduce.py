@@ -29,6 +29,10 @@ def main(words: Sequence[str]) -> int:
         "where bits can't be equal (default: %(default)s)",
     )
     arguments = parser.parse_args(words)
+    if not arguments.tolerance >= 0:
+        raise ConfigError(f"--tolerance: must be at least 0, got {arguments.tolerance}")
+    if arguments.into is not None and arguments.into.exists():
+        raise ConfigError(f"--into: {arguments.into} is there already; name a new folder")
     recorded = chosen_sweep(arguments.sweep)
     again = arguments.into or free_folder(recorded.with_name(f"{recorded.name}-again"))
     record = provenance.read(recorded)
