@@ -132,6 +132,10 @@ def from_line(line: str) -> Event:
         ValueError, KeyError, TypeError: if the line is damaged, or of a later version.
     """
     fields: dict[str, Any] = json.loads(line)
+    if not isinstance(fields, dict):
+        raise TypeError("an event is a mapping")
+    if fields.get("time"):
+        datetime.datetime.fromisoformat(fields["time"])
     kind = EVENTS[fields.pop("event")]
     if fields.get("value") is not None:
         fields["value"] = float(fields["value"])

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep import environment, whole_file
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
-from hposweep.results.sweep_data import RECORD_FILE
+from hposweep.results.sweep_data import RECORD_FILE, check_record
 from hposweep.search_space import SearchSpace
 from hposweep.trial import Trial, TrialState
 
@@ -74,12 +75,15 @@ def read(sweep_dir: Path) -> dict[str, Any]:
     """The record of a Hydra app's sweep.
 
     Raises:
-        ConfigError: if the folder has none, or that of a sweep by `hposweep.tune`.
+        ConfigError: if the folder has none, a damaged one, or that of a sweep by `hposweep.tune`.
     """
     path = sweep_dir / FILE_NAME
     if not path.is_file():
         raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
-    record: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(path), resolve=False)  # type: ignore[assignment]
+    try:
+        record = check_record(OmegaConf.to_container(OmegaConf.load(path), resolve=False), path)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError):  # OmegaConf's for a file that holds a single value
+        record = check_record(None, path)
     if "command" not in record:
         raise ConfigError(
             f"{path}: a sweep of hposweep.tune, which no command line runs again; "

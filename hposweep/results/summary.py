@@ -11,6 +11,7 @@ from rich.text import Text
 from hposweep.journal import History
 from hposweep.results import tables
 from hposweep.results.terminal import table_of, terminal, texts
+from hposweep.results.wording import plural
 from hposweep.search_space import Configuration, SearchSpace, literal
 from hposweep.trial import Trial
 
@@ -42,7 +43,7 @@ def print_dry_run(
     console.print(table)
     mostly = "at most " if at_most else ""
     budget = "" if epochs is None else f" of {mostly}{epochs} epochs, {mostly}{n_trials * epochs} epochs in all"
-    console.print(Text(f"{n_trials} trials{budget}. Dry run: nothing was run, no folder was made."))
+    console.print(Text(f"{plural(n_trials, 'trial')}{budget}. Dry run: nothing was run, no folder was made."))
 
 
 def print_end(sweep_dir: Path, history: History, final_metric: str | None, command: Sequence[str]) -> None:
@@ -54,7 +55,7 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
         for trial in ranked[:N_BEST]:
             table.add_row(*_row(trial))
         console.print(table)
-    console.print(Text(f"{len(history.trials)} trials: {tables.states_text(history)}"))
+    console.print(Text(f"{plural(len(history.trials), 'trial')}: {tables.states_text(history)}"))
     winner = history.incumbent
     if winner is not None:
         final = history.final

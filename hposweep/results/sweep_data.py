@@ -17,6 +17,7 @@ import numpy as np
 import yaml
 
 from hposweep import job_folder, learning_curve
+from hposweep.errors import ConfigError
 from hposweep.journal import (
     Event,
     History,
@@ -179,8 +180,25 @@ def read_record(sweep_dir: Path) -> dict[str, Any]:
     path = sweep_dir / RECORD_FILE
     if not path.is_file():
         return {}
-    record: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return record
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        record = None
+    return check_record(record, path)
+
+
+def check_record(record: object, path: Path) -> dict[str, Any]:
+    """What a `sweep.yaml` holds.
+
+    Raises:
+        ConfigError: if somebody has damaged it.
+    """
+    if isinstance(record, dict):
+        # That of a Hydra app, which can be run again, has more than that of a function.
+        keys = ("search_space", "config", "overrides") if "command" in record else ("search_space",)
+        if all(isinstance(record.get(key), dict) for key in keys):
+            return record
+    raise ConfigError(f"{path}: damaged; it must hold what the sweep was started with")
 
 
 def config_node(record: Mapping[str, Any], *names: str) -> Any:
@@ -299,5 +317,8 @@ def _data_sizes(sweep_dir: Path, history: History) -> dict[str, int]:
     path = sweep_dir / history.incumbent.folder / job_folder.DATA_SUMMARY
     if not path.is_file():
         return {}
-    sizes: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        sizes: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ConfigError(f"{path}: damaged; it must be JSON") from None
     return sizes

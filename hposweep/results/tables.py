@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from hposweep import job_folder, learning_curve, whole_file
+from hposweep.errors import ConfigError
 from hposweep.journal import History
 from hposweep.search_space import Value
 from hposweep.trial import Trial, TrialState, best
@@ -22,6 +23,8 @@ from hposweep.trial import Trial, TrialState, best
 TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
 SECONDS_BETWEEN_TABLES = 10.0
+BEFORE_THE_CONFIGURATION = ("trial", "state", "epochs", "seed")
+AFTER_THE_CONFIGURATION = ("attempts", "started_at", "duration_s", "failure")
 
 
 def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
@@ -52,14 +55,23 @@ class Rewriter:
         self._due_at = ended + max(SECONDS_BETWEEN_TABLES, 20 * (ended - started))
 
 
+def check_metric_name(name: object) -> None:
+    """Raises a ConfigError unless it can head a column of `trials.csv` and of `learning_curve.csv`."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ConfigError(f"must be a name in one line, got {name!r}")
+    if name in (*BEFORE_THE_CONFIGURATION, *AFTER_THE_CONFIGURATION, "epoch", "seconds"):
+        raise ConfigError(f"'{name}' heads another column of the tables; take another name")
+
+
 def trials_csv(sweep_dir: Path, history: History) -> str:
     """One row a trial: trial, state, the metric, epochs, seed, its hyperparameters, attempts, times, failure."""
     trials = [history.trials[number] for number in sorted(history.trials)]
     keys = list(dict.fromkeys(key for trial in trials for key in trial.configuration))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    head = ["trial", "state", history.metric, "epochs", "seed", *keys]
-    writer.writerow([*head, "attempts", "started_at", "duration_s", "failure"])
+    head = [*BEFORE_THE_CONFIGURATION]
+    head.insert(head.index("state") + 1, history.metric)
+    writer.writerow([*head, *keys, *AFTER_THE_CONFIGURATION])
     for trial in trials:
         curve = learning_curve.of_trial(sweep_dir, trial.folder)
         writer.writerow(

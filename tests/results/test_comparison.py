@@ -61,6 +61,7 @@ def record(scheduler: str, seed: int, /, **sweeper: Any) -> dict[str, Any]:
         "command": "python -m hposweep",
         "seed": seed,
         "search_space": {"optimizer.learning_rate": "loguniform(0.0001, 1)"},
+        "overrides": {"task": [], "hydra": [f"hydra.sweeper.seed={seed}"]},
         "config": {
             "seed": seed,
             "model": {"num_hiddens": 256},

@@ -2,11 +2,13 @@
 
 import dataclasses
 import datetime
+import re
 from pathlib import Path
 
 import pytest
 
 from hposweep import learning_curve
+from hposweep.errors import ConfigError
 from hposweep.journal import (
     Event,
     Journal,
@@ -71,6 +73,28 @@ def test_no_running_time_passes_between_a_kill_and_the_resume(tmp_path: Path) ->
         (1, 6.0, 0.3, 3),
         (2, 10.0, 0.2, 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sweep.yaml", "{a: ["),
+        ("sweep.yaml", ""),
+        ("sweep.yaml", "- 1"),
+        ("sweep.yaml", "command: python -m hposweep\nsearch_space: {}"),
+        ("learning_curve.csv", "epoch,error\n1,half\n"),
+        ("learning_curve.csv", "epoch,error\n1\n"),
+        ("learning_curve.csv", "epoch,error\n1,0.5,0.5\n"),
+        ("data.json", "{"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, text: str) -> None:
+    write(tmp_path, [*EVENTS[:3], EVENTS[7]])
+    path = tmp_path / name if name == "sweep.yaml" else tmp_path / "trials" / "0" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: damaged"):
+        sweep_data.read(tmp_path)
 
 
 def test_segments_lie_in_the_first_lane_that_is_free(tmp_path: Path) -> None:
