@@ -53,6 +53,23 @@ def run() -> None:
             if wants_tracebacks:
                 raise
             raise SystemExit(full_errors.one_line(error, _keys())) from None
+        except (ValueError, OSError) as error:
+            # Some of what Hydra refuses is no exception of its own.
+            if wants_tracebacks or not full_errors.is_composing():
+                raise
+            raise SystemExit(_refusal(error)) from None
+
+
+def _refusal(error: Exception) -> str:
+    for word in sys.argv[1:]:
+        group, _, option = word.partition("=")
+        if option == "null" and (conf_dir() / group).is_dir():
+            return f"{word}: a config group needs one of its options; Available: {', '.join(_options_of(group))}"
+    return str(error)
+
+
+def _options_of(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
 def _keys() -> list[str]:

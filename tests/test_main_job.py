@@ -150,6 +150,11 @@ def test_a_dry_run_prints_and_leaves_nothing(hposweep, tmp_path: Path) -> None: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_counts_the_epochs_of_the_scheduler(hposweep) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("--multirun", "hydra.sweeper.dry_run=true", "scheduler=asha", "hydra.sweeper.scheduler.r_max=3")
+    assert "16 trials of at most 3 epochs, at most 48 epochs in all" in done.out, done.err
+
+
 def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hposweep", "--multirun", "hydra.sweep.dir=swept", "trainer.max_epochs=100"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

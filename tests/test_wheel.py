@@ -37,7 +37,7 @@ def test_a_sweep_runs_from_a_wheel(site: Path, tmp_path: Path, keras_home: Path,
     code = f"import sys; sys.argv = ['hposweep', *{[*words, 'hydra.sweep.dir=swept']}]; {RUN.format(site=str(site))}"
     done = python(f"{code}\n", env={"KERAS_HOME": str(keras_home), "PYTHONPATH": str(site)})
     assert done.exit_code == 0, done.err
-    assert "1 trials: 1 COMPLETE" in done.out
+    assert "1 trial: 1 COMPLETE" in done.out
     config = (tmp_path / "swept" / "sweep.yaml").read_text()
     assert str(site / "hposweep" / "conf") in config
     assert str(ROOT) not in config

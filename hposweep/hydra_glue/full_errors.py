@@ -44,6 +44,11 @@ def composition_is_over() -> None:
         _ours = False
 
 
+def is_composing() -> bool:
+    """Whether errors still are those of a composition that is to be told in one line."""
+    return _ours
+
+
 def one_line(error: Exception, keys: Sequence[str]) -> str:
     """What was wrong, where, and what is allowed, in one line.
 

@@ -81,13 +81,6 @@ class HydraSweep:
         overrides = JobOverrides(options, parsed, self._config)
         composed = self._check_composition(overrides, Trial(0, first, overrides.seed_of(0, first)))
         scheduler = sweeper_options.build_scheduler(options, parsed.search_space, composed)
-        if options["dry_run"]:
-            configurations = [searcher.propose(number, ()) for number in range(self._n_shown())]
-            budget = sweeper_options.budget_key(options, composed)
-            epochs = None if budget is None else int(OmegaConf.select(composed, budget))
-            at_most = scheduler.next_segment(can_start_new=True) != NextSegment(None, None)
-            summary.print_dry_run(parsed.search_space, configurations, options["n_trials"], epochs, at_most=at_most)
-            return 0
         full_errors.composition_is_over()
 
         # Before the folder is made: a launcher that can't be built leaves none behind.
@@ -98,6 +91,12 @@ class HydraSweep:
             raise ConfigError(
                 f"hydra.sweeper.trial_timeout: {type(launcher).__name__} can't kill a job; take hydra/launcher=hposweep"
             )
+        if options["dry_run"]:
+            configurations = [searcher.propose(number, ()) for number in range(self._n_shown())]
+            epochs = sweeper_options.n_epochs(options, composed)
+            at_most = scheduler.next_segment(can_start_new=True) != NextSegment(None, None)
+            summary.print_dry_run(parsed.search_space, configurations, options["n_trials"], epochs, at_most=at_most)
+            return 0
         sweep_dir = sweep_folder.claim(self._config)
         signals = StopSignals()
         tuner = Tuner(

@@ -10,12 +10,10 @@ import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError, nearest
-from hposweep.results import progress
+from hposweep.results import progress, tables
 from hposweep.schedulers import Scheduler
-from hposweep.search_space import Constant, SearchSpace
+from hposweep.search_space import LARGEST_SEED, Constant, SearchSpace
 from hposweep.trial import Direction
-
-LARGEST_SEED = 2**32 - 1
 
 Options = Mapping[str, Any]
 
@@ -54,6 +52,10 @@ def check(options: Options, config: DictConfig) -> Direction:
         )
     if direction not in list(Direction):
         raise ConfigError(f"hydra.sweeper.direction: must be minimize or maximize, got {direction!r}")
+    try:
+        tables.check_metric_name(options["metric"])
+    except ConfigError as error:
+        raise ConfigError(f"hydra.sweeper.metric: {error}") from None
     for role in ("searcher", "scheduler"):
         long_form = config.hydra.runtime.choices.get(f"hydra/sweeper/{role}")
         if has_short_names(config) and long_form is not None:
@@ -130,6 +132,15 @@ def build_scheduler(options: Options, search_space: SearchSpace, composed: DictC
     return built
 
 
+def n_epochs(options: Options, composed: DictConfig) -> int | None:
+    """Epochs of a complete trial; None where nothing says it."""
+    r_max = (options["scheduler"] or {}).get("r_max")
+    if r_max is not None:
+        return int(r_max)
+    key = budget_key(options, composed)
+    return None if key is None else int(OmegaConf.select(composed, key))
+
+
 def budget_key(options: Options, composed: DictConfig) -> str | None:
     """The config key that holds the full budget of a trial: the one that receives its target or, where that is null,
     `max_epochs` beside it."""
@@ -137,4 +148,7 @@ def budget_key(options: Options, composed: DictConfig) -> str | None:
     if key is None:
         return None
     candidates = (key, f"{key.rpartition('.')[0]}.max_epochs".lstrip("."))
-    return next((each for each in candidates if OmegaConf.select(composed, each) is not None), None)
+    found = next((each for each in candidates if OmegaConf.select(composed, each) is not None), None)
+    if found is not None and not isinstance(OmegaConf.select(composed, found), int | float):
+        raise ConfigError(f"hydra.sweeper.budget_key: {found} holds no number of epochs")
+    return found

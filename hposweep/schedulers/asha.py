@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from dataclasses import dataclass, field
 
+from hposweep.errors import ConfigError
 from hposweep.schedulers.hyperband import check_brackets, hyperband_brackets
 from hposweep.schedulers.rungs import Rung, rung_levels
 from hposweep.trial import NextSegment, Segment, Trial, TrialState
@@ -44,12 +45,14 @@ class AshaScheduler:
         stopping: the stopping variant.
 
     Raises:
-        ConfigError: as `rung_levels`, or if there are fewer brackets.
+        ConfigError: as `rung_levels`, if there are fewer brackets, or if `stopping` is neither true nor false.
     """
 
     def __init__(self, r_max: int, r_min: int = 1, eta: int = 3, brackets: int = 1, stopping: bool = False) -> None:
         levels = rung_levels(r_min, r_max, eta)
         check_brackets(brackets, levels)
+        if not isinstance(stopping, bool):
+            raise ConfigError(f"stopping: must be true or false, got {stopping!r}")
         self.r_max, self.eta, self.stopping = r_max, eta, stopping
         shapes = hyperband_brackets(levels, eta)[:brackets]
         self._sizes = [shape.n_trials for shape in shapes]

@@ -72,6 +72,12 @@ BAD_INPUT = [
     ("hydra/sweeper/scheduler=asha", "hydra/sweeper/scheduler: here it is scheduler=asha"),
     ("hydra.sweeper.target_epoch=3", "hydra.sweeper.target_epoch: is set for each job by the scheduler"),
     ("trainer.stage=retrain", "trainer.stage: a sweep trains its trials, and tests its winner by itself; got retrain"),
+    ("hydra.sweeper.metric=state", "hydra.sweeper.metric: 'state' heads another column of the tables"),
+    ("search_space=null", "search_space=null: a config group needs one of its options; Available: "),
+    (
+        "hydra.sweeper.search_space.optimizer.learning_rate='loguniform(1, inf)'",
+        "search_space.optimizer.learning_rate: loguniform(1, inf): half of its draws or more would not",
+    ),
     ("hydra.sweep.subdir=one", "hydra.sweep.subdir: gives all trials the folder 'one'"),
     ("hydra.sweep.dir=/proc/nosuch", "hydra.sweep.dir: /proc/nosuch can't be made"),
 ]
@@ -90,6 +96,11 @@ def test_bad_input_is_one_line_that_names_the_key(hposweep, tmp_path: Path, word
     check_refused(hposweep("--multirun", word), message, tmp_path)
 
 
+def test_a_dry_run_refuses_what_the_launcher_refuses(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = hposweep("--multirun", "hydra.sweeper.dry_run=true", "hydra.launcher.n_workers=0")
+    check_refused(done, "hydra.launcher.n_workers: must be at least 1, got 0", tmp_path)
+
+
 SCHEDULER = "hydra.sweeper.scheduler"
 BAD_SCHEDULES = [
     (f"{SCHEDULER}.r_min=9", f"{SCHEDULER}.r_min: must be at most r_max (8), got 9"),
@@ -100,6 +111,8 @@ BAD_SCHEDULES = [
     (f"{SCHEDULER}.r_max=9", f"{SCHEDULER}.r_max: must be at most trainer.max_epochs (8), got 9"),
     (f"{SCHEDULER}.r_max=many", f"{SCHEDULER}.r_max: must be a whole number of at least 1, got 'many'"),
     (f"{SCHEDULER}.brackets=5", f"{SCHEDULER}.brackets: must be from 1 to 3 (the number of rungs), got 5"),
+    (f"{SCHEDULER}.stopping=perhaps", f"{SCHEDULER}.stopping: must be true or false, got 'perhaps'"),
+    ("hydra.sweeper.budget_key=model", "hydra.sweeper.budget_key: model holds no number of epochs"),
     (f"+{SCHEDULER}.grace_period=1", f"{SCHEDULER}.grace_period: no such option of AshaScheduler"),
     ("trainer.max_epochs=2,3", "trainer.max_epochs: can't be searched, since the scheduler decides how long"),
     ("trainer.target_epoch=2,3", "trainer.target_epoch: can't be searched, since the scheduler decides how long"),
