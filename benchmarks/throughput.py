@@ -38,7 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES:
             if case.model in arguments.models:
-                rounds = before[case.model]["rounds"] if arguments.more else []
+                rounds = before.get(case.model, {}).get("rounds", []) if arguments.more else []
                 before[case.model] = measured(case, Path(folder), arguments.rounds, rounds)
     rows = list(before.values())
     arguments.json.write_text(json.dumps({"machine": machine(), "throughput": rows}, indent=2) + "\n", encoding="utf-8")

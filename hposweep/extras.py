@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from hposweep.errors import ConfigError
 
+OF_THE_REPORT = ("plotly", "jinja2", "sklearn")
 PACKAGES = {
-    "report": ("plotly", "jinja2", "sklearn"),
-    "notebook": ("plotly", "jinja2", "sklearn", "pandas"),
+    "report": OF_THE_REPORT,
+    "notebook": (*OF_THE_REPORT, "pandas"),
     "optuna": ("optuna",),
     "tensorboard": ("tensorboard",),
 }

@@ -106,7 +106,7 @@ def build_scheduler(options: Options, search_space: SearchSpace, composed: DictC
         ConfigError: if nobody says how many epochs a complete trial has, or r_max is more than that.
     """
     node, key = options["scheduler"], budget_key(options, composed)
-    full = None if key is None else int(OmegaConf.select(composed, key))
+    full = _full_budget(composed, key)
     if node is None or "r_max" not in node:
         scheduler: Scheduler = build(options, "scheduler")
         return scheduler
@@ -137,7 +137,10 @@ def n_epochs(options: Options, composed: DictConfig) -> int | None:
     r_max = (options["scheduler"] or {}).get("r_max")
     if r_max is not None:
         return int(r_max)
-    key = budget_key(options, composed)
+    return _full_budget(composed, budget_key(options, composed))
+
+
+def _full_budget(composed: DictConfig, key: str | None) -> int | None:
     return None if key is None else int(OmegaConf.select(composed, key))
 
 
