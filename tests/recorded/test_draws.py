@@ -15,7 +15,9 @@ RECORDED: dict[str, Any] = json.loads((Path(__file__).parent / "draws.json").rea
 def test_a_draw_is_to_the_bit_what_it_was(row: dict[str, Any]) -> None:
     space = SearchSpace({key: parse_hyperparameter(node) for key, node in RECORDED["priors"].items()})
     drawn = space.sample(row["seed"], row["number"])
-    assert {key: repr(value) for key, value in drawn.items()} == {key: repr(value) for key, value in row["draw"].items()}
+    assert {key: repr(value) for key, value in drawn.items()} == {
+        key: repr(value) for key, value in row["draw"].items()
+    }
     assert list(drawn) == list(row["draw"])
     assert trial_seed(row["seed"], row["number"]) == row["trial_seed"]
 
