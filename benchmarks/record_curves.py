@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hposweep import learning_curve
-from hposweep.journal import read_events, replay
+from hposweep.history import replay
 from hposweep.simulation import CurveTable
+from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.journal import read_events
 
 METRIC = "validation_error"
 FOLDER = Path(__file__).parent / "curves"

@@ -24,11 +24,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from hposweep import learning_curve
-from hposweep.journal import SegmentEnded
+from hposweep.history import SegmentEnded
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter
 from hposweep.simulation import simulate, write
+from hposweep.sweep_folder import learning_curve
 
 SIZES = ((1000, 50), (10_000, 50))  # trials, epochs of a complete one
 SEARCH_SPACE = {

@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hposweep.journal import SegmentEnded, SegmentStarted
+from hposweep.history import SegmentEnded, SegmentStarted
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.hyperband import HyperbandScheduler

@@ -33,7 +33,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from hposweep.journal import Event, SegmentEnded, SegmentStarted, read_events
+from hposweep.history import Event, SegmentEnded, SegmentStarted
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
@@ -41,6 +41,7 @@ from hposweep.schedulers.hyperband import HyperbandScheduler
 from hposweep.schedulers.median_stopping import MedianStoppingScheduler
 from hposweep.schedulers.successive_halving import SuccessiveHalvingScheduler
 from hposweep.simulation import CurveTable, simulate
+from hposweep.sweep_folder.journal import read_events
 
 HERE = Path(__file__).parent
 N_TRIALS = 64

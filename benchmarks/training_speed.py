@@ -198,7 +198,7 @@ class Clock:
 
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
-    from hposweep import environment
+    from hposweep.sweep_folder import environment
 
     return {
         **environment.machine(),

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hposweep.hydra_glue import schema
+from hposweep.app import schema
 
 DOCS = Path(__file__).resolve().parent
 CONF = DOCS.parent / "conf"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hposweep.journal import FILE_NAME, read_events, replay
-from hposweep.results.progress import LiveView
+from hposweep.history import replay
+from hposweep.results.terminal.progress import LiveView
+from hposweep.sweep_folder.journal import FILE_NAME, read_events
 
 DOCS = Path(__file__).resolve().parent
 N_TRIALS = 12

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hposweep.report import checkpoint_dir, report, target_epoch
+from hposweep.job.report import checkpoint_dir, report, target_epoch
 
 if TYPE_CHECKING:
     from hposweep.api.sweep import Sweep, load

@@ -15,9 +15,9 @@ def main() -> None:
     # No override of Hydra's is a bare word, so that commands and overrides can't be confused.
     is_command = bool(words) and words[0].replace("-", "_").isidentifier() and not words[0].startswith("-")
     if not is_command:
-        from hposweep import app
+        from hposweep.app import main
 
-        app.run()
+        main.run()
         return
     name = words[0]
     if name not in COMMANDS:

@@ -11,25 +11,25 @@ workers, in the time that the decisions take; two test functions with a fidelity
 from __future__ import annotations
 
 import datetime
-import heapq
 import json
 import math
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
 
-from hposweep.journal import Event, History, Journal
-from hposweep.results import tables
+from hposweep.history import Event, History
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Choice, Configuration, SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers import Searcher
 from hposweep.searchers.random import RandomSearcher
+from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.journal import Journal
 from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial
-from hposweep.tuner import Futures, Tuner
+from hposweep.tuner import Tuner
+from hposweep.workers.virtual import VirtualWorkers
 
 METRIC = "validation_error"
 BEGINNING = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # of virtual time, in journals
@@ -154,50 +154,6 @@ class AugmentedHartmann:
 
     def duration_s(self, configuration: Configuration, start_epoch: int, target_epoch: int) -> float:
         return float(target_epoch - start_epoch)
-
-
-@dataclass
-class VirtualWorkers:
-    """Workers whose segments last as long as their result says, in a time of their own."""
-
-    outcome: Callable[[Segment, Trial], SegmentResult]
-    n_workers: int = 1
-    now: float = 0.0  # virtual seconds
-    busy_s: float = 0.0  # of all workers together
-    _queue: list[tuple[float, int, Future[SegmentResult], SegmentResult]] = field(default_factory=list, init=False)
-    _n_submitted: int = field(default=0, init=False)
-
-    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
-        result, future = self.outcome(segment, trial), Future[SegmentResult]()
-        if timeout_s is not None and result.duration_s > timeout_s:
-            result = SegmentResult(timeout_s, failure="too long", end=SegmentEnd.TIMED_OUT)
-        self._n_submitted += 1
-        heapq.heappush(self._queue, (self.now + result.duration_s, self._n_submitted, future, result))
-        return future
-
-    def wait(self, futures: Futures, timeout_s: float) -> Futures:
-        """Goes on to the next end of a segment at once, however far it is: nothing can happen before."""
-        self.now, _, future, result = heapq.heappop(self._queue)
-        self.busy_s += result.duration_s
-        future.set_result(result)
-        return [future]
-
-    def cancel(self, futures: Futures) -> None:
-        queue, self._queue = self._queue, []
-        for ends_at, number, future, result in queue:
-            cut_off = SegmentResult(0.0, failure="cut off", end=SegmentEnd.CUT_OFF)
-            entry = (self.now, number, future, cut_off) if future in futures else (ends_at, number, future, result)
-            heapq.heappush(self._queue, entry)
-
-    @property
-    def n_busy(self) -> int:
-        """Workers that have a segment now."""
-        return len(self._queue)
-
-    @property
-    def next_end(self) -> float:
-        """When the next segment ends, in virtual seconds."""
-        return self._queue[0][0]
 
 
 class EventList:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import dataclasses
 import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hposweep.journal import (
+from hposweep.history import (
     Event,
     History,
     SegmentDied,
@@ -29,10 +28,10 @@ from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
 from hposweep.searchers import Searcher
 from hposweep.trial import Direction, NextSegment, Segment, SegmentEnd, SegmentResult, Trial, TrialState
+from hposweep.workers.protocol import NoStopRequest, StopRequest, Workers
 
 log = logging.getLogger(__name__)
 
-Futures = Collection["Future[SegmentResult]"]
 
 FAILURE_RATE_COUNTS_FROM = 10  # trials that ended or came to a rung
 ALIKE_FAILURES_THAT_STOP = 3  # where the sweep begins with them
@@ -50,46 +49,11 @@ TARGET_UNHEEDED = (
 WITH_A_LOSS = (TrialState.PAUSED, TrialState.COMPLETE, TrialState.STOPPED)
 
 
-class Workers(Protocol):
-    """What runs segments."""
-
-    n_workers: int
-
-    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
-        """Starts the segment as a job; one that runs longer than `timeout_s` is killed."""
-
-    def wait(self, futures: Futures, timeout_s: float) -> Futures:
-        """Blocks until some of the futures are done, `timeout_s` at most, and returns those that are."""
-
-    def cancel(self, futures: Futures) -> None:
-        """Ends the jobs of these futures; each is done soon, with `SegmentEnd.CUT_OFF`."""
-
-
 class Record(Protocol):
     """What keeps the events: the journal, or a list in memory where nothing needs to outlive the process."""
 
     def append(self, *events: Event) -> None:
         """Keeps events that arrived together; they count when it returns."""
-
-
-class StopRequest(Protocol):
-    """What the user wants, as the tuner sees it whenever it looks."""
-
-    is_made: bool  # stop: running segments may end within the grace time
-    is_urgent: bool  # stop at once
-
-
-@dataclass
-class NoStopRequest:
-    """Nobody wants to stop."""
-
-    is_made: bool = False
-    is_urgent: bool = False
-
-
-def first_completed(futures: Futures, timeout_s: float) -> Futures:
-    """`Workers.wait` for futures that others complete."""
-    return concurrent.futures.wait(futures, timeout_s, return_when=concurrent.futures.FIRST_COMPLETED).done
 
 
 @dataclass

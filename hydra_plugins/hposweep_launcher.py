@@ -24,13 +24,13 @@ class HposweepLauncherConf:
 
 
 class HposweepLauncher(Launcher):
-    """Hands jobs over to `hposweep.hydra_glue.local_launcher`; our sweeper takes them there one by one."""
+    """Hands jobs over to `hposweep.hydra_glue.launchers.local`; our sweeper takes them there one by one."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from hposweep.hydra_glue.local_launcher import LocalLauncher
+        from hposweep.hydra_glue.launchers.local import LocalLauncher
 
         self.local_launcher = LocalLauncher(**self.options)
         self.local_launcher.setup(hydra_context, task_function, config)

@@ -2,8 +2,13 @@
 
 import pytest
 
-PURE = ["hposweep.search_space", "hposweep.trial", "hposweep.journal", "hposweep.tuner", "hposweep.learning_curve"]
-PURE += ["hposweep.searchers.random", "hposweep.schedulers.fifo"]
+PURE = ["hposweep.search_space", "hposweep.trial", "hposweep.history", "hposweep.tuner", "hposweep.simulation"]
+PURE += [
+    "hposweep.searchers.random",
+    "hposweep.schedulers.fifo",
+    "hposweep.sweep_folder.journal",
+    "hposweep.workers.virtual",
+]
 HEAVY = ("tensorflow", "keras", "d2l", "pandas", "matplotlib")
 
 

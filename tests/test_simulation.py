@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from hposweep.journal import SegmentDied, read_events, replay
+from hposweep.history import SegmentDied, replay
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, AugmentedHartmann, CurveTable, simulate
+from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import TrialState
 
 TABLE = CurveTable(

@@ -10,23 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hposweep.journal import (
-    Event,
-    Journal,
-    SegmentDied,
-    SegmentEnded,
-    SegmentStarted,
-    SweepEnded,
-    TrialProposed,
-    read_events,
-    replay,
-)
+from hposweep.history import Event, SegmentDied, SegmentEnded, SegmentStarted, SweepEnded, TrialProposed, replay
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
-from hposweep.simulation import VirtualWorkers
+from hposweep.sweep_folder.journal import Journal, read_events
 from hposweep.trial import Direction, Segment, SegmentEnd, SegmentResult, Trial, TrialState
-from hposweep.tuner import COMPLETE, INTERRUPTED, TIME_BUDGET_OVER, NoStopRequest, Tuner
+from hposweep.tuner import COMPLETE, INTERRUPTED, TIME_BUDGET_OVER, Tuner
+from hposweep.workers.protocol import NoStopRequest
+from hposweep.workers.virtual import VirtualWorkers
 
 SPACE = SearchSpace({"x": parse_hyperparameter("uniform(0, 1)")})
 Outcome = Callable[[Segment, Trial], SegmentResult]

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import functools
 import html
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hposweep import learning_curve
 from hposweep.errors import ConfigError
-from hposweep.extras import needed_by
+from hposweep.history import best_partial, ranked, states_text
+from hposweep.optional_packages import needed_by
 from hposweep.results import sweep_data
+from hposweep.results.number_text import number_text
 from hposweep.results.sweep_data import SweepData
-from hposweep.results.tables import best_partial, ranked, states_text
-from hposweep.results.wording import number_text
+from hposweep.sweep_folder import learning_curve
 from hposweep.trial import Trial
 
 if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
 
-    from hposweep.results.figures import Plot
+    from hposweep.results.figures.style import Plot
 
 N_BEST = 5
 OF_THE_TRIAL = ("state", "epochs", "seed", "attempts", "started_at", "duration_s", "failure")
@@ -126,25 +127,25 @@ class Sweep:
         """The complete trials and the best value so far, against "trials" or "time"."""
         if against not in ("trials", "time"):
             raise ConfigError(f"against: must be trials or time, got {against!r}")
-        return _figure(_figures().incumbent(self.data, against))
+        return _figure(_drawn_by("incumbents").incumbent(self.data, against))
 
     def plot_learning_curves(self) -> plotly.graph_objects.Figure:
         """The metric after each epoch, the winner marked, rungs as dashed lines."""
-        return _figure(_figures().learning_curves(self.data), "no trial has reported an epoch")
+        return _figure(_drawn_by("learning_curves").learning_curves(self.data), "no trial has reported an epoch")
 
     def plot_hyperparameter(self, key: str) -> plotly.graph_objects.Figure:
         """The metric against the values of one hyperparameter."""
         if key not in self.data.keys:
             raise ConfigError(f"key: no hyperparameter {key!r}. Available: {', '.join(self.data.keys)}")
-        return _figure(_figures().hyperparameter(self.data, key))
+        return _figure(_drawn_by("hyperparameters").hyperparameter(self.data, key))
 
     def plot_parallel_coordinates(self) -> plotly.graph_objects.Figure:
         """An axis a hyperparameter, and the metric."""
-        return _figure(_figures().parallel_coordinates(self.data), "it takes two trials that differ")
+        return _figure(_drawn_by("hyperparameters").parallel_coordinates(self.data), "it takes two trials that differ")
 
     def plot_importance(self) -> plotly.graph_objects.Figure:
         """What a random forest, fitted to the trials, loses when a hyperparameter is shuffled, with its uncertainty."""
-        figures = _figures()
+        figures = _drawn_by("hyperparameters")
         from hposweep.results.importance import Importances, importances
 
         found = importances(self.data)
@@ -154,7 +155,7 @@ class Sweep:
 
     def plot_time_line(self) -> plotly.graph_objects.Figure:
         """When which worker ran which segment."""
-        return _figure(_figures().time_line(self.data), "no trial has started")
+        return _figure(_drawn_by("time_line").time_line(self.data), "no trial has started")
 
     def __repr__(self) -> str:
         return f"<{self._summary()}>"
@@ -192,10 +193,9 @@ def _pandas() -> Any:
     return pandas
 
 
-def _figures() -> Any:
+def _drawn_by(module: str) -> Any:
     with needed_by("a plot", "notebook"):
-        from hposweep.results import figures
-    return figures
+        return importlib.import_module(f"hposweep.results.figures.{module}")
 
 
 def _figure(plot: Plot | None, why_none: str = "") -> plotly.graph_objects.Figure:

@@ -17,23 +17,26 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from hposweep import conversation, environment, job, whole_file
 from hposweep.api.sweep import Sweep
-from hposweep.conversation import RunningJob
 from hposweep.errors import ConfigError, SweepError
-from hposweep.free_folder import made_free_folder
-from hposweep.journal import Journal, read_events
-from hposweep.processes.pool import PoolFutures, WorkerPool, n_cores
-from hposweep.processes.stop_signals import StopSignals
-from hposweep.processes.worker import Outcome
-from hposweep.results import progress, tables
-from hposweep.results.sweep_data import RECORD_FILE, read_record
+from hposweep.job import run, running
+from hposweep.job.running import RunningJob
+from hposweep.results.terminal import progress
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
+from hposweep.sweep_folder import environment, tables
+from hposweep.sweep_folder.files import made_unique_folder, write_atomically
+from hposweep.sweep_folder.journal import Journal, read_events
+from hposweep.sweep_folder.keeper import FolderKeeper
+from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, read_record
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import COMPLETE, INTERRUPTED, TARGET_UNHEEDED, TIME_BUDGET_OVER, Tuner
+from hposweep.workers.local.pool import WorkerPool, n_cores
+from hposweep.workers.local.worker import Outcome
+from hposweep.workers.segments import PoolFutures
+from hposweep.workers.stop_signals import StopSignals
 
 MAX_WORKER_MEMORY_MB = 4000.0
 
@@ -159,16 +162,16 @@ class FunctionJobs:
         folder.mkdir(parents=True, exist_ok=True)
         keywords = {"seed": trial.seed} if _takes_seed(self.objective) else {}
         started = time.monotonic()
-        with conversation.running(RunningJob(folder, self.metric, segment.target_epoch)):
+        with running.running(RunningJob(folder, self.metric, segment.target_epoch)):
             try:
-                value = job.run_in(
+                value = run.run_in(
                     folder, lambda: self.objective(dict(trial.configuration), **keywords), knows_target=False
                 )
             except Exception as error:
-                conversation.end(folder)
-                return Outcome(job.failed(folder, error, time.monotonic() - started, subdir))
-        said = conversation.end(folder)
-        return Outcome(job.returned(value, said, time.monotonic() - started, subdir))
+                running.end(folder)
+                return Outcome(run.failed(folder, error, time.monotonic() - started, subdir))
+        said = running.end(folder)
+        return Outcome(run.returned(value, said, time.monotonic() - started, subdir))
 
 
 class FunctionWorkers(PoolFutures):
@@ -229,7 +232,7 @@ def _made(folder: Path | str | None) -> Path:
     path = wanted if folder is None else Path(folder)
     try:
         if folder is None:
-            path = made_free_folder(wanted)
+            path = made_unique_folder(wanted)
         else:
             path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -271,12 +274,12 @@ def _take_up(tuner: Tuner, space: SearchSpace, sweep_dir: Path) -> None:
             )
     record = {**wanted, "n_trials": tuner.n_trials, "scheduler": type(tuner.scheduler).__name__}
     text = yaml.safe_dump({**record, **environment.record()}, sort_keys=False, allow_unicode=True)
-    whole_file.write(sweep_dir / RECORD_FILE, text)
+    write_atomically(sweep_dir / RECORD_FILE, text)
 
 
 def _run(tuner: Tuner, pool: WorkerPool, stop_signals: StopSignals, sweep_dir: Path) -> str:
     """Runs the sweep and leaves its tables, also where it ends early; returns the reason for its end."""
-    keeper = tables.FolderKeeper(sweep_dir, tuner.history, final_metric=None, keeps_checkpoints=False)
+    keeper = FolderKeeper(sweep_dir, tuner.history, final_metric=None, keeps_checkpoints=False)
     tuner.observer = keeper
     # Signals reach the main thread alone; in any other one Ctrl-C is the business of who started it.
     is_main_thread = threading.current_thread() is threading.main_thread()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
-from hposweep.hydra_glue import provenance
+from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.experiment import experiment_of
 
 
@@ -23,12 +23,12 @@ def main(words: Sequence[str]) -> int:
     )
     arguments = parser.parse_args(words)
     sweep = chosen_sweep(arguments.sweep)
-    record = provenance.read(sweep)
+    record = run_again.read(sweep)
     history, trial = winner_of(sweep)
     if not arguments.yaml:
-        print(shlex.join(provenance.trial_command(record, trial)))
+        print(shlex.join(run_again.trial_command(record, trial)))
         return 0
-    overlay = experiment_of(provenance.words_of_program(record), provenance.trial_overrides(record, trial))
+    overlay = experiment_of(run_again.words_of_program(record), run_again.trial_overrides(record, trial))
     print("# @package _global_")
     print(f"# Trial {trial.number} of {sweep.resolve().name}, {history.metric} {trial.value:.6g}.")
     print("#   python -m hposweep experiment=<this file's name>")

@@ -8,9 +8,9 @@ from pathlib import Path
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import chosen_sweep
 from hposweep.errors import ConfigError
-from hposweep.extras import needed_by
-from hposweep.results.comparison import Comparison, compare
-from hposweep.results.comparison_table import print_comparison
+from hposweep.optional_packages import needed_by
+from hposweep.results.comparison.comparison import Comparison, compare
+from hposweep.results.terminal.comparison import print_comparison
 
 
 def main(words: Sequence[str]) -> int:
@@ -40,7 +40,7 @@ def main(words: Sequence[str]) -> int:
 
 def _write_page(comparison: Comparison, path: Path) -> None:
     with needed_by("--html", "report"):
-        from hposweep.results import comparison_page
+        from hposweep.results.html import comparison_page
     try:
         comparison_page.write(comparison, path)
     except OSError as error:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError, nearest
-from hposweep.extras import needed_by
+from hposweep.optional_packages import needed_by
 
 TOOLS = ("optuna", "tensorboard")  # each the name of the extra that brings it, too
 
@@ -30,6 +30,6 @@ def main(words: Sequence[str]) -> int:
         raise ConfigError(f"--to: no '{tool}'{nearest(tool, list(TOOLS))}Available: {', '.join(TOOLS)}")
     sweep = chosen_sweep(arguments.sweep)
     with needed_by(f"--to {tool}", extra=tool):
-        export = importlib.import_module(f"hposweep.results.{tool}_export")
+        export = importlib.import_module(f"hposweep.results.exports.{tool}_export")
     print(export.write(sweep, target))
     return 0

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
-from hposweep.extras import needed_by
-from hposweep.hydra_glue import provenance
-from hposweep.results.sweep_data import read_record
+from hposweep.hydra_glue import run_again
+from hposweep.optional_packages import needed_by
+from hposweep.sweep_folder.sweep_yaml import read_record
 from hposweep.trial import Trial, TrialState
 
 if TYPE_CHECKING:
-    from hposweep.results.report import RunAgain
+    from hposweep.results.html.sweep_page import RunAgain
 
 
 def main(words: Sequence[str]) -> int:
@@ -26,21 +26,21 @@ def main(words: Sequence[str]) -> int:
     record = read_record(folder)
     has_command = "command" in record  # not where hposweep.tune ran it, or a simulation
     with needed_by("the report", "report"):
-        from hposweep.results import report
+        from hposweep.results.html import sweep_page
 
-        path = report.write(folder, run_again(record) if has_command else None)
+        path = sweep_page.write(folder, command_of_trials(record) if has_command else None)
     print(f"Report: {path}")
     return 0
 
 
-def run_again(record: dict[str, Any]) -> RunAgain:
+def command_of_trials(record: dict[str, Any]) -> RunAgain:
     """How a trial of the recorded sweep is run by itself, with the full budget of the sweep."""
     from hposweep.hydra_glue.overrides import render
-    from hposweep.results.report import RunAgain
+    from hposweep.results.html.sweep_page import RunAgain
 
     sweeper = record["config"]["hydra"]["sweeper"]
     r_max = (sweeper["scheduler"] or {}).get("r_max")
-    words = provenance.trial_overrides(record, Trial(0, {}, 0, state=TrialState.COMPLETE, target_epoch=r_max))
+    words = run_again.trial_overrides(record, Trial(0, {}, 0, state=TrialState.COMPLETE, target_epoch=r_max))
     seed_key = sweeper["seed_key"]
     if seed_key is not None and any(word.startswith(f"{seed_key}=") for word in record["overrides"]["task"]):
         seed_key = None  # the user's own, which stands among the words

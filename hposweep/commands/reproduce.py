@@ -9,9 +9,9 @@ from pathlib import Path
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError
-from hposweep.free_folder import free_folder
-from hposweep.hydra_glue import provenance
-from hposweep.results.differences import Difference, differences
+from hposweep.hydra_glue import run_again
+from hposweep.results.comparison.differences import Difference, differences
+from hposweep.sweep_folder.files import unique_folder
 
 EXIT_DIFFERENT = 1
 
@@ -34,15 +34,15 @@ def main(words: Sequence[str]) -> int:
     if arguments.into is not None and arguments.into.exists():
         raise ConfigError(f"--into: {arguments.into} is there already; name a new folder")
     recorded = chosen_sweep(arguments.sweep)
-    again = arguments.into or free_folder(recorded.with_name(f"{recorded.name}-again"))
-    record = provenance.read(recorded)
+    again = arguments.into or unique_folder(recorded.with_name(f"{recorded.name}-again"))
+    record = run_again.read(recorded)
     print(f"Running {recorded} again into {again}", flush=True)
-    command = [*provenance.words_of_program(record), "--multirun", *provenance.starting_overrides(record, again)]
+    command = [*run_again.words_of_program(record), "--multirun", *run_again.starting_overrides(record, again)]
     completed = subprocess.run(command, check=False)  # noqa: S603 (the words of this program's own record)
     exit_code = completed.returncode
-    if not (again / provenance.FILE_NAME).exists():
+    if not (again / run_again.FILE_NAME).exists():
         raise ConfigError(f"{again}: the second sweep did not start (exit code {exit_code})")
-    found = differences(recorded, record, again, provenance.read(again), arguments.tolerance)
+    found = differences(recorded, record, again, run_again.read(again), arguments.tolerance)
     for difference in found:
         print(f"{'DIFFERS' if difference.matters else 'noted'}: {difference.text}")
     if any(difference.matters for difference in found):

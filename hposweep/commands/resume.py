@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
-from hposweep.hydra_glue import provenance
+from hposweep.hydra_glue import run_again
 
 OPTIONS = {
     "--n-trials": ("hydra.sweeper.n_trials", "trials in all; more of them extend the sweep"),
@@ -26,11 +26,11 @@ def main(words: Sequence[str]) -> int:
         parser.add_argument(option, help=text)
     arguments = vars(parser.parse_args(words))
     folder: Path = chosen_sweep(arguments["sweep"])
-    record = provenance.read(folder)
-    overrides = provenance.starting_overrides(record, folder)
+    record = run_again.read(folder)
+    overrides = run_again.starting_overrides(record, folder)
     for option, (key, _) in OPTIONS.items():
         value = arguments[option.removeprefix("--").replace("-", "_")]
         if value is not None:
             overrides.append(f"{key}={value}")
     # In place of this process: signals, output and exit code are the sweep's own.
-    os.execv(sys.executable, [*provenance.words_of_program(record), "--multirun", *overrides])  # noqa: S606
+    os.execv(sys.executable, [*run_again.words_of_program(record), "--multirun", *overrides])  # noqa: S606

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from hposweep import job_folder
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
 from hposweep.errors import ConfigError
-from hposweep.free_folder import free_folder
-from hposweep.hydra_glue import provenance
+from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.overrides import render_value
 from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import trial_seed
+from hposweep.sweep_folder import file_names
+from hposweep.sweep_folder.files import unique_folder
 from hposweep.trial import Trial, TrialState
 
 RESULTS_FILE = "retrained.yaml"
@@ -57,13 +57,13 @@ def main(words: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise ConfigError(f"--{option}: must be at least 1, got {value}")
     sweep = chosen_sweep(arguments.sweep)
-    record = provenance.read(sweep)
+    record = run_again.read(sweep)
     history, trial = winner_of(sweep)
     n_test = _n_test(sweep, trial)
-    into = arguments.into or free_folder(sweep / "retrained")
+    into = arguments.into or unique_folder(sweep / "retrained")
     if into.exists():
         raise ConfigError(f"--into: {into} is there already; name a new folder")
-    command = [*provenance.words_of_program(record), *_overrides(record, trial, arguments.epochs)]
+    command = [*run_again.words_of_program(record), *_overrides(record, trial, arguments.epochs)]
     seeds = [trial.seed, *(trial_seed(trial.seed, number) for number in range(1, arguments.seeds))]
     trained, exit_code = [], 0
     for number, seed in enumerate(seeds, start=1):
@@ -86,7 +86,7 @@ def main(words: Sequence[str]) -> int:
 
 def _n_test(sweep: Path, trial: Trial) -> int:
     """The number of test examples, as the trial's own job counted them."""
-    path = sweep / trial.folder / job_folder.DATA_SUMMARY
+    path = sweep / trial.folder / file_names.DATA_SUMMARY
     if not path.is_file():
         raise ConfigError(f"{path}: not found; only trials of hposweep's own objective can be retrained")
     n_test = int(json.loads(path.read_text(encoding="utf-8"))["n_test"])
@@ -96,7 +96,7 @@ def _n_test(sweep: Path, trial: Trial) -> int:
 
 
 def _overrides(record: dict[str, Any], trial: Trial, epochs: int | None) -> list[str]:
-    overrides = [*provenance.trial_overrides(record, trial), "trainer.stage=retrain"]
+    overrides = [*run_again.trial_overrides(record, trial), "trainer.stage=retrain"]
     if epochs is None and trial.state is TrialState.COMPLETE:
         epochs = trial.epoch
     return overrides + ([] if epochs is None else [f"trainer.max_epochs={epochs}", "trainer.target_epoch=null"])
@@ -105,7 +105,7 @@ def _overrides(record: dict[str, Any], trial: Trial, epochs: int | None) -> list
 def _train(command: Sequence[str], seed_key: str, seed: int, folder: Path) -> Retrained | None:
     """Runs one Hydra job in a process of its own; None, and a line that says so, where it leaves no model."""
     folder.mkdir(parents=True)
-    output = folder / job_folder.OUTPUT
+    output = folder / file_names.OUTPUT
     with open(output, "wb") as file:
         done = subprocess.run(  # noqa: S603 (the words of this program's own record)
             [*command, f"{seed_key}={seed}", f"hydra.run.dir={render_value(str(folder))}"],
@@ -113,7 +113,7 @@ def _train(command: Sequence[str], seed_key: str, seed: int, folder: Path) -> Re
             stderr=subprocess.STDOUT,
             check=False,
         )
-    result = folder / job_folder.TEST_RESULT
+    result = folder / file_names.TEST_RESULT
     if done.returncode != 0 or not result.is_file():
         reason = "it diverged" if done.returncode == 0 else f"exit code {done.returncode}"
         print(f"Seed {seed}: no model ({reason}); see {output}")
@@ -141,7 +141,7 @@ def _print(trained: Sequence[Retrained], results: dict[str, Any]) -> None:
     epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
     print(f"\nTrained on {results['n_train']:,} examples for {epochs}:")
     for each in trained:
-        print(f"  seed {each.seed:<10}  test error {each.test_error:.4f}  {each.folder / job_folder.MODEL}")
+        print(f"  seed {each.seed:<10}  test error {each.test_error:.4f}  {each.folder / file_names.MODEL}")
     low, high = results["interval_95"]
     errors = list(results["test_error"].values())
     if len(trained) > 1:

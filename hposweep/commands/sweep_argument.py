@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from hposweep import journal
 from hposweep.errors import ConfigError
+from hposweep.sweep_folder import journal
 
 OUTPUTS = Path("outputs")
 

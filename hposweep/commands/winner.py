@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from hposweep.errors import ConfigError
-from hposweep.journal import History, read_events, replay
-from hposweep.results.tables import best_partial
+from hposweep.history import History, best_partial, replay
+from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import Trial
 
 

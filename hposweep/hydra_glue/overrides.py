@@ -30,11 +30,10 @@ from hposweep.search_space import (
     Hyperparameter,
     SearchSpace,
     Value,
-    integers,
-    interval,
-    is_spelt_out,
     parse_hyperparameter,
 )
+from hposweep.search_space.parsing import is_spelt_out
+from hposweep.search_space.priors import integers, interval
 
 OWN_GROUPS = ("searcher", "scheduler", "search_space", "experiment")
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hposweep.errors import ConfigError
-from hposweep.journal import History
-from hposweep.results.differences import NO_PART_OF_THE_SWEEP, unequal_leaves
+from hposweep.history import History
+from hposweep.results.comparison.differences import NO_PART_OF_THE_SWEEP, unequal_leaves
 
 log = logging.getLogger(__name__)
 

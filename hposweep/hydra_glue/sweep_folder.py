@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hposweep.errors import ConfigError
-from hposweep.free_folder import made_free_folder
+from hposweep.sweep_folder.files import made_unique_folder
 
 KEY = "hydra.sweep.dir"
 SUBDIR_KEY = "hydra.sweep.subdir"
@@ -28,7 +28,7 @@ def claim(config: DictConfig) -> Path:
     text = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"])  # type: ignore[call-overload, index]
     wanted = Path(str(config.hydra.sweep.dir))
     try:
-        folder = made_free_folder(wanted) if "${now:" in text else wanted
+        folder = made_unique_folder(wanted) if "${now:" in text else wanted
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(

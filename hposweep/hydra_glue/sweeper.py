@@ -15,19 +15,24 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hposweep.errors import ConfigError
-from hposweep.hydra_glue import full_errors, provenance, resume, sweep_folder, sweeper_options
-from hposweep.hydra_glue.batches import BatchWorkers
-from hposweep.hydra_glue.composition import CachingConfigLoader
-from hposweep.hydra_glue.job import as_job
-from hposweep.hydra_glue.job_overrides import JobOverrides
+from hposweep.history import FinalEnded, History
+from hposweep.hydra_glue import resume, run_again, sweep_folder, sweeper_options
+from hposweep.hydra_glue.jobs.composition import CachingConfigLoader
+from hposweep.hydra_glue.jobs.overrides_of_a_job import JobOverrides
+from hposweep.hydra_glue.jobs.task_function import as_job
+from hposweep.hydra_glue.launchers.batches import BatchWorkers
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides
-from hposweep.journal import FinalEnded, History, Journal, read_events
-from hposweep.processes.stop_signals import StopSignals
-from hposweep.results import progress, report_process, summary, tables
+from hposweep.results.html import in_a_process
+from hposweep.results.terminal import progress, summary
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Choice
+from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.journal import Journal, read_events
+from hposweep.sweep_folder.keeper import FolderKeeper
 from hposweep.trial import NextSegment, Segment, SegmentResult, Trial
-from hposweep.tuner import COMPLETE, INTERRUPTED, POLL_S, TIME_BUDGET_OVER, Tuner, Workers
+from hposweep.tuner import COMPLETE, INTERRUPTED, POLL_S, TIME_BUDGET_OVER, Tuner
+from hposweep.workers.protocol import Workers
+from hposweep.workers.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +86,6 @@ class HydraSweep:
         overrides = JobOverrides(options, parsed, self._config)
         composed = self._check_composition(overrides, Trial(0, first, overrides.seed_of(0, first)))
         scheduler = sweeper_options.build_scheduler(options, parsed.search_space, composed)
-        full_errors.composition_is_over()
 
         # Before the folder is made: a launcher that can't be built leaves none behind.
         launcher = Plugins.instance().instantiate_launcher(
@@ -140,10 +144,10 @@ class HydraSweep:
             ConfigError: if another sweep stands in the folder, or its journal is damaged.
         """
         n_trials = self._options["n_trials"]
-        record = provenance.record_of(self._config, parsed.search_space)
+        record = run_again.record_of(self._config, parsed.search_space)
         events = list(read_events(sweep_dir))
         if events:
-            recorded = provenance.read(sweep_dir)
+            recorded = run_again.read(sweep_dir)
             resume.check_same_sweep(recorded, record, str(self._config.hydra.sweep.dir))
             record = {**recorded, **{key: record[key] for key in ("n_trials", "overrides", "config")}}
             tuner.replay(events)
@@ -154,7 +158,7 @@ class HydraSweep:
                 return False
             log.info("resuming: %d of %d trials have ended", tuner.history.n_ended, n_trials)
         OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
-        provenance.write(sweep_dir, record)
+        run_again.write(sweep_dir, record)
         return True
 
     def _warn(self, launcher: Launcher, scheduler: Scheduler) -> None:
@@ -177,7 +181,7 @@ class HydraSweep:
     ) -> str:
         """Runs the sweep, its progress shown and its files kept in order, and returns the reason for its end."""
         options = self._options
-        keeper = tables.FolderKeeper(
+        keeper = FolderKeeper(
             sweep_dir, tuner.history, options["final_metric"], keeps_checkpoints=self._keeps_checkpoints()
         )
         tuner.observer = keeper
@@ -207,9 +211,9 @@ class HydraSweep:
         tables.write(sweep_dir, history, final_metric)
         command = []
         if history.incumbent is not None:
-            command = provenance.trial_command(provenance.read(sweep_dir), history.incumbent)
+            command = run_again.trial_command(run_again.read(sweep_dir), history.incumbent)
         summary.print_end(sweep_dir, history, final_metric, command)
-        report_process.make(sweep_dir)
+        in_a_process.make(sweep_dir)
 
     def _check_composition(self, overrides: JobOverrides, first: Trial) -> DictConfig:
         """Composes the first trial, and one for each option of a searched config group, before anything is written.
@@ -250,7 +254,7 @@ class HydraSweep:
         folders = sweep_folder.JobFolders(self._hydra_context.config_loader, self._config)
         local = getattr(launcher, "local_launcher", None)
         if local is not None:
-            from hposweep.hydra_glue.local_launcher import LocalWorkers
+            from hposweep.hydra_glue.launchers.local import LocalWorkers
 
             return LocalWorkers(local, overrides_of, folders)
         return BatchWorkers(launcher, self._batch_size(launcher), overrides_of, folders, signals)

@@ -10,9 +10,10 @@ import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError, nearest
-from hposweep.results import progress, tables
+from hposweep.results.terminal import progress
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import LARGEST_SEED, Constant, SearchSpace
+from hposweep.sweep_folder import tables
 from hposweep.trial import Direction
 
 Options = Mapping[str, Any]

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from hposweep import job_folder, learning_curve
 from hposweep.errors import ConfigError
-from hposweep.journal import (
+from hposweep.history import (
     Event,
     History,
     SegmentDied,
@@ -26,14 +24,15 @@ from hposweep.journal import (
     SegmentStarted,
     SweepStarted,
     TrialProposed,
-    read_events,
     replay,
 )
 from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import Value
+from hposweep.sweep_folder import file_names, learning_curve
+from hposweep.sweep_folder.journal import read_events
+from hposweep.sweep_folder.sweep_yaml import read_record
 from hposweep.trial import Trial, TrialState
 
-RECORD_FILE = "sweep.yaml"
 DIED = "DIED"  # the end of a segment whose worker died
 CUT_OFF = "CUT_OFF"  # the end of a segment that the journal knows no end of
 LOG_PRIOR = re.compile(r"(int\()?(loguniform|reciprocal)\(|tag\(\s*log\b")
@@ -175,40 +174,6 @@ def read(sweep_dir: Path) -> SweepData:
     )
 
 
-def read_record(sweep_dir: Path) -> dict[str, Any]:
-    """What `sweep.yaml` holds, interpolations as they were written; nothing where there is none."""
-    path = sweep_dir / RECORD_FILE
-    if not path.is_file():
-        return {}
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        record = None
-    return check_record(record, path)
-
-
-def check_record(record: object, path: Path) -> dict[str, Any]:
-    """What a `sweep.yaml` holds.
-
-    Raises:
-        ConfigError: if somebody has damaged it.
-    """
-    if isinstance(record, dict):
-        # That of a Hydra app, which can be run again, has more than that of a function.
-        keys = ("search_space", "config", "overrides") if "command" in record else ("search_space",)
-        if all(isinstance(record.get(key), dict) for key in keys):
-            return record
-    raise ConfigError(f"{path}: damaged; it must hold what the sweep was started with")
-
-
-def config_node(record: Mapping[str, Any], *names: str) -> Any:
-    """What stands at this key in the config of a sweep's record; None where nothing does."""
-    node: Any = record.get("config")
-    for name in names:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
-
-
 def running_seconds(events: Sequence[Event]) -> list[float]:
     """For each event the seconds of running time before it: none passes between a stop and the next resume."""
     moments: list[float] = []
@@ -314,7 +279,7 @@ def _curves(sweep_dir: Path, history: History, events: Iterable[Event]) -> dict[
 def _data_sizes(sweep_dir: Path, history: History) -> dict[str, int]:
     if history.incumbent is None or not history.incumbent.folder:
         return {}
-    path = sweep_dir / history.incumbent.folder / job_folder.DATA_SUMMARY
+    path = sweep_dir / history.incumbent.folder / file_names.DATA_SUMMARY
     if not path.is_file():
         return {}
     try:

@@ -15,8 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from hposweep import job_folder
 from hposweep.errors import ConfigError
+from hposweep.sweep_folder import file_names
 
 if TYPE_CHECKING:
     from hposweep.training.data import ArrayData
@@ -48,7 +48,7 @@ def objective(cfg: DictConfig) -> float:
         data = data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
     folder = Path(HydraConfig.get().runtime.output_dir)
-    write_data_summary(folder / job_folder.DATA_SUMMARY, data)
+    write_data_summary(folder / file_names.DATA_SUMMARY, data)
     trainer = HPOTrainer(target_epoch, folder, options["checkpoint_every"])
     trainer.fit(learner(cfg, data), data)
     match options["stage"]:
@@ -151,10 +151,10 @@ def _leave_model(trainer: HPOTrainer, cfg: DictConfig) -> float:
         log.error("the training diverged: no model is saved")
         return math.nan
     error = trainer.test_error()
-    saved_model.save(trainer.folder / job_folder.MODEL, trainer.program.model, trainer.data)
-    (trainer.folder / job_folder.MODEL_CONFIG).write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    saved_model.save(trainer.folder / file_names.MODEL, trainer.program.model, trainer.data)
+    (trainer.folder / file_names.MODEL_CONFIG).write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
     result = {"test_error": error, "n_train": trainer.data.n_train, "epochs": trainer.epoch}
-    (trainer.folder / job_folder.TEST_RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    (trainer.folder / file_names.TEST_RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
     return error
 
 

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from d2l import tensorflow as d2l
 
-from hposweep import job_folder, learning_curve
-from hposweep.report import report_to, start_clock
+from hposweep.job.report import report_to, start_clock
+from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.training import checkpoint
 from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.data import ArrayData
@@ -133,7 +133,7 @@ class HPOTrainer(d2l.Trainer):
 
     @property
     def checkpoint_path(self) -> Path:
-        return self.folder / job_folder.CHECKPOINT
+        return self.folder / file_names.CHECKPOINT
 
     def _go_on_from_checkpoint(self) -> int:
         """Restores the checkpoint, cuts the curve back to it, and returns its epoch; 0 where there is none to use."""

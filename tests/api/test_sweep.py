@@ -12,10 +12,11 @@ import pytest
 
 import hposweep
 from hposweep.errors import ConfigError
-from hposweep.journal import Journal, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
+from hposweep.history import SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
+from hposweep.sweep_folder.journal import Journal
 from hposweep.trial import Direction, TrialState
 
 TIMES = [f"2026-01-02T03:04:{second:02}.000+00:00" for second in range(60)]
@@ -136,7 +137,7 @@ def test_a_simulated_sweep_has_importances_and_curves_at_its_rungs(tmp_path: Pat
 )
 def test_a_missing_package_is_named(sweep, monkeypatch, module: str, ask: Any, message: str) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.delitem(sys.modules, "hposweep.results.figures", raising=False)
-    monkeypatch.delattr("hposweep.results.figures", raising=False)
+    for loaded in [name for name in sys.modules if name.startswith("hposweep.results.figures.")]:
+        monkeypatch.delitem(sys.modules, loaded)
     with pytest.raises(ConfigError, match=rf"{message}: pip install 'hposweep\[notebook\]'"):
         ask(sweep)

@@ -19,9 +19,10 @@ from scipy import stats
 
 import hposweep
 from hposweep.errors import ConfigError, SweepError
-from hposweep.journal import SegmentStarted, read_events
+from hposweep.history import SegmentStarted
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
+from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import NextSegment
 
 SPACE = {

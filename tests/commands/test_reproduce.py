@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from hposweep.hydra_glue import provenance
-from hposweep.results.differences import differences
+from hposweep.hydra_glue import run_again
+from hposweep.results.comparison.differences import differences
 
 
 def copy(sweep: Path, folder: Path) -> Path:
@@ -14,7 +14,7 @@ def copy(sweep: Path, folder: Path) -> Path:
 
 
 def between(first: Path, second: Path) -> list[str]:
-    found = differences(first, provenance.read(first), second, provenance.read(second), tolerance=0.02)
+    found = differences(first, run_again.read(first), second, run_again.read(second), tolerance=0.02)
     return [f"{'!' if difference.matters else '.'} {difference.text}" for difference in found]
 
 

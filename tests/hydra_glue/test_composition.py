@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from hposweep.hydra_glue.composition import CachingConfigLoader
+from hposweep.hydra_glue.jobs.composition import CachingConfigLoader
 from hposweep.hydra_glue.overrides import render_value
 
 CONFIG = """

@@ -15,7 +15,7 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.utils import setup_globals
 from hydra.types import HydraContext, RunMode
 
-from hposweep.hydra_glue.local_launcher import LocalLauncher
+from hposweep.hydra_glue.launchers.local import LocalLauncher
 from hposweep.trial import SegmentEnd
 
 # A worker alone has less than 200 MB. It returns its process number.

@@ -1,6 +1,6 @@
 """Draws of search spaces, as the first version drew them: recorded once, they must never move by a bit.
 
-    python tests/recorded/record_draws.py > tests/recorded/draws.json
+python tests/recorded/record_draws.py > tests/recorded/draws.json
 """
 
 import json

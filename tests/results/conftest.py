@@ -13,9 +13,10 @@ import yaml
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from hposweep import learning_curve
-from hposweep.journal import Event, Journal, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
+from hposweep.history import Event, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
 from hposweep.search_space import Configuration, as_hyperparameter
+from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.journal import Journal
 from hposweep.trial import Direction, TrialState
 
 LONG = "y" * 12_000

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hposweep.journal import History, SegmentEnded, SegmentStarted, TrialProposed
+from hposweep.history import History, SegmentEnded, SegmentStarted, TrialProposed
 from hposweep.results import sweep_data
 from hposweep.results.importance import Importances, NotShown, importances
 from hposweep.results.sweep_data import SweepData

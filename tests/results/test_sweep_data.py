@@ -7,20 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from hposweep import learning_curve
 from hposweep.errors import ConfigError
-from hposweep.journal import (
-    Event,
-    Journal,
-    SegmentDied,
-    SegmentEnded,
-    SegmentStarted,
-    SweepEnded,
-    SweepStarted,
-    TrialProposed,
-)
+from hposweep.history import Event, SegmentDied, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
 from hposweep.results import sweep_data
 from hposweep.results.sweep_data import CUT_OFF, DIED
+from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.journal import Journal
 from hposweep.trial import Direction, TrialState
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hposweep.journal import SegmentEnded, SegmentStarted
+from hposweep.history import SegmentEnded, SegmentStarted
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.rungs import rung_levels
 from hposweep.search_space import SearchSpace, parse_hyperparameter

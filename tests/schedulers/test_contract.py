@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hposweep.errors import ConfigError
-from hposweep.journal import Event, History, SegmentEnded, SegmentStarted
+from hposweep.history import Event, History, SegmentEnded, SegmentStarted
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
@@ -18,9 +18,10 @@ from hposweep.schedulers.median_stopping import MedianStoppingScheduler
 from hposweep.schedulers.successive_halving import SuccessiveHalvingScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
-from hposweep.simulation import EventList, VirtualWorkers, simulate
+from hposweep.simulation import EventList, simulate
 from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial, TrialState
 from hposweep.tuner import COMPLETE, Tuner
+from hposweep.workers.virtual import VirtualWorkers
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "scheduler"
 R_MAX = 9

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hposweep.journal import SegmentEnded, SegmentStarted
+from hposweep.history import SegmentEnded, SegmentStarted
 from hposweep.schedulers.hyperband import HyperbandScheduler, hyperband_brackets
 from hposweep.schedulers.rungs import rung_levels
 from hposweep.schedulers.successive_halving import SuccessiveHalvingScheduler

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from hposweep import job_folder, learning_curve
+from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.training import checkpoint
 from hposweep.training.trainer import HPOTrainer
 
@@ -110,7 +110,7 @@ def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(  # t
 ) -> None:
     fit(tmp_path / "one", learner("mlp"), data, epochs=3)
     fit(tmp_path / "two", learner("mlp"), data, epochs=2)
-    path = tmp_path / "two" / job_folder.CHECKPOINT
+    path = tmp_path / "two" / file_names.CHECKPOINT
     content = bytearray(path.read_bytes())
     if damage == "truncated":
         path.write_bytes(content[: len(content) // 2])
@@ -119,7 +119,7 @@ def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(  # t
         path.write_bytes(content)
     elif damage == "another identity":
         fit(tmp_path / "other", learner("mlp", seed=8), data, epochs=2)
-        path.write_bytes((tmp_path / "other" / job_folder.CHECKPOINT).read_bytes())
+        path.write_bytes((tmp_path / "other" / file_names.CHECKPOINT).read_bytes())
     else:
         path.unlink()
     fit(tmp_path / "two", learner("mlp"), data, epochs=3)

@@ -1,0 +1,89 @@
+"""Our own Hydra app: trains one configured model, or a sweep of them with --multirun."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from hposweep.app import composition_errors, schema
+from hposweep.app.check_config import check_config, check_sweep
+from hposweep.errors import ConfigError
+
+
+def conf_dir() -> Path:
+    """conf/ inside of the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def trial(cfg: DictConfig) -> float:
+    """Calls the configured objective: one job."""
+    composition_errors.composition_is_over()
+    try:
+        check_config(cfg)
+        value: float = hydra.utils.get_method(cfg.objective._target_)(cfg)
+    except ConfigError as error:
+        if _is_a_single_run():
+            raise SystemExit(f"{error}") from None
+        raise
+    return value
+
+
+def _check_sweep(cfg: DictConfig) -> None:
+    composition_errors.composition_is_over()
+    check_sweep(cfg)
+
+
+# Read by the sweeper when a trial's config is composed, before anything is written.
+trial.check_config = _check_sweep  # type: ignore[attr-defined]
+
+
+def _is_a_single_run() -> bool:
+    return HydraConfig.get().mode == RunMode.RUN
+
+
+def run() -> None:
+    """Runs the app with the command line's arguments; what Hydra refuses in them is one line."""
+    schema.register()
+    with composition_errors.until_composed() as wants_tracebacks:
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(trial)()
+        except composition_errors.COMPOSITION_ERRORS as error:
+            if wants_tracebacks:
+                raise
+            raise SystemExit(composition_errors.one_line(error, _keys())) from None
+        except (ValueError, OSError) as error:
+            # Some of what Hydra refuses is no exception of its own.
+            if wants_tracebacks or not composition_errors.is_composing():
+                raise
+            raise SystemExit(_refusal(error)) from None
+
+
+def _refusal(error: Exception) -> str:
+    for word in sys.argv[1:]:
+        group, _, option = word.partition("=")
+        if option == "null" and (conf_dir() / group).is_dir():
+            return f"{word}: a config group needs one of its options; Available: {', '.join(_options_of(group))}"
+    return str(error)
+
+
+def _options_of(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def _keys() -> list[str]:
+    """The keys of the config as it is with the groups that were chosen, for suggestions."""
+    GlobalHydra.instance().clear()
+    groups = [word for word in sys.argv[1:] if "=" in word and (conf_dir() / word.split("=")[0]).is_dir()]
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        try:
+            config = hydra.compose("config", groups, return_hydra_config=True)
+        except composition_errors.COMPOSITION_ERRORS:
+            config = hydra.compose("config", return_hydra_config=True)
+    return composition_errors.keys_of(config)

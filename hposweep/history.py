@@ -1,0 +1,210 @@
+"""The events of a sweep, and what they amount to."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hposweep.search_space import Configuration
+from hposweep.trial import Direction, Trial, TrialState, best, incumbent
+
+SCHEMA = 1
+
+
+def now() -> str:
+    """The time of day, ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to the sweep."""
+
+    time: str = field(default="", kw_only=True)  # ISO 8601, UTC; given to it when it is recorded
+
+
+@dataclass(frozen=True)
+class SweepStarted(Event):
+    """A controller starts: the first line of the journal, and again at each resume."""
+
+    n_trials: int
+    seed: int
+    metric: str
+    direction: Direction
+    controller: str = field(default_factory=lambda: f"process {os.getpid()} on {platform.node()}")
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class TrialProposed(Event):
+    """The searcher proposed a configuration, for a trial that begins with this target."""
+
+    trial: int
+    configuration: Configuration
+    seed: int
+    target_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class SegmentStarted(Event):
+    """A Hydra job is about to be submitted."""
+
+    trial: int
+    start_epoch: int
+    target_epoch: int | None
+    attempt: int  # from 1
+
+
+@dataclass(frozen=True)
+class SegmentDied(Event):
+    """The worker under the job died; the segment is started again, or ends as failed."""
+
+    trial: int
+    duration_s: float
+    failure: str
+
+
+@dataclass(frozen=True)
+class SegmentEnded(Event):
+    """The job is over; `state` is the trial's from now on, and `epoch` where it stands."""
+
+    trial: int
+    state: TrialState
+    epoch: int | None
+    value: float | None
+    duration_s: float
+    failure: str = ""
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class FinalEnded(Event):
+    """The job on the winner that follows the last trial is over; `value` is None where it failed."""
+
+    trial: int
+    value: float | None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class SweepEnded(Event):
+    """The controller ends by itself."""
+
+    reason: str  # "complete", or why it stopped before
+
+
+@dataclass
+class History:
+    """What the events so far amount to. Each event costs the same, however many trials there are."""
+
+    n_trials: int = 0
+    seed: int = 0
+    metric: str = "value"
+    direction: Direction = Direction.minimize
+    trials: dict[int, Trial] = field(default_factory=dict)
+    final: FinalEnded | None = None
+    under_way: dict[int, Trial] = field(default_factory=dict)  # those of the trials that run, or were cut off
+    incumbent: Trial | None = None
+    n_failed: int = 0
+    ended_trials: list[int] = field(default_factory=list)  # numbers, in the order of the ends
+    judged: dict[int, None] = field(default_factory=dict)  # those that came to a rung or ended, in the order of that
+    ended: str = ""  # the reason with which the last controller ended; empty while one runs, or where it was killed
+
+    @property
+    def n_ended(self) -> int:
+        """Trials that get no more segments."""
+        return len(self.ended_trials)
+
+    @property
+    def n_done(self) -> int:
+        """Trials that have ended, or wait at a rung."""
+        return len(self.trials) - len(self.under_way)
+
+    def apply(self, event: Event) -> None:
+        """Takes one event in: the only way in which the state of a sweep changes."""
+        match event:
+            case SweepStarted():
+                self.n_trials, self.seed = event.n_trials, event.seed
+                self.metric, self.direction = event.metric, event.direction
+                self.ended = ""
+            case TrialProposed():
+                trial = Trial(event.trial, event.configuration, event.seed, target_epoch=event.target_epoch)
+                self._put(dataclasses.replace(trial, started_at=event.time))
+            case SegmentStarted():
+                changes = {"attempts": event.attempt, "target_epoch": event.target_epoch}
+                self._replace(event.trial, state=TrialState.RUNNING, **changes)
+            case SegmentDied():
+                trial = self.trials[event.trial]
+                duration_s = trial.duration_s + event.duration_s
+                self._replace(event.trial, deaths=trial.deaths + 1, duration_s=duration_s)
+            case SegmentEnded():
+                trial = self.trials[event.trial]
+                self._replace(
+                    event.trial,
+                    state=event.state,
+                    epoch=event.epoch,
+                    value=event.value,
+                    duration_s=trial.duration_s + event.duration_s,
+                    failure=event.failure,
+                    folder=event.folder or trial.folder,
+                )
+            case FinalEnded():
+                self.final = event
+            case SweepEnded():
+                self.ended = event.reason
+
+    def _replace(self, number: int, **changes: Any) -> None:
+        self._put(dataclasses.replace(self.trials[number], **changes))
+
+    def _put(self, trial: Trial) -> None:
+        self.trials[trial.number] = trial
+        if trial.state in (TrialState.RUNNING, TrialState.INTERRUPTED):
+            self.under_way[trial.number] = trial
+            return
+        self.under_way.pop(trial.number, None)
+        self.judged.setdefault(trial.number)
+        if not trial.state.is_ended:
+            return
+        self.ended_trials.append(trial.number)
+        self.n_failed += trial.state is TrialState.FAILED
+        candidates = [trial] if self.incumbent is None else [self.incumbent, trial]
+        self.incumbent = incumbent(candidates, self.direction)
+
+
+def replay(events: Iterable[Event]) -> History:
+    """The history that these events amount to."""
+    history = History()
+    for event in events:
+        history.apply(event)
+    return history
+
+
+def best_partial(history: History) -> Trial | None:
+    """The best trial with a value that has not used its full budget."""
+    states = (TrialState.PAUSED, TrialState.STOPPED, TrialState.INTERRUPTED)
+    return best(list(history.trials.values()), history.direction, *states)
+
+
+def count_states(history: History) -> dict[str, int]:
+    """How many trials are in each state, the states without a trial left out."""
+    counts = {str(state): 0 for state in TrialState}
+    # A copy: the live display asks from a thread of its own, while the tuner adds trials.
+    for trial in list(history.trials.values()):
+        counts[str(trial.state)] += 1
+    return {state: n for state, n in counts.items() if n}
+
+
+def states_text(history: History) -> str:
+    """The same in words, such as `3 COMPLETE, 1 FAILED`."""
+    return ", ".join(f"{n} {state}" for state, n in count_states(history).items()) or "none"
+
+
+def ranked(history: History) -> list[Trial]:
+    """The complete trials, the best first, the smaller number where two are equal."""
+    complete = [trial for trial in history.trials.values() if trial.state is TrialState.COMPLETE]
+    return sorted(complete, key=lambda trial: (history.direction.loss(trial.value or 0.0), trial.number))

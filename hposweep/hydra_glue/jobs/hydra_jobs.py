@@ -1,0 +1,47 @@
+"""The jobs of a sweep as its workers run them: each a full Hydra job."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import setup_globals
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+from hposweep.hydra_glue.jobs.run_job import run_job
+from hposweep.hydra_glue.jobs.task_function import segment_result
+from hposweep.workers.local.worker import Outcome
+
+
+@dataclass(frozen=True)
+class HydraJobs:
+    """What every job of a sweep shares."""
+
+    singletons: Any
+    hydra_context: HydraContext
+    config: DictConfig
+    task_function: TaskFunction
+
+    def enter(self) -> None:
+        setup_globals()
+        plugins = Singleton._instances.get(Plugins)
+        if plugins is not None:
+            # The scan for plugins was done in the forkserver.
+            self.singletons["instances"][Plugins] = plugins
+        Singleton.set_state(self.singletons)
+
+    def run(self, number: int, job_id: str, overrides: list[str], wants_job_return: bool) -> Outcome:
+        """Runs the job of trial `number`; the payload is Hydra's JobReturn, where it is wanted."""
+        started = time.monotonic()
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        with open_dict(config):
+            config.hydra.job.id = job_id
+            config.hydra.job.num = number
+        job_return = run_job(self.hydra_context, self.task_function, config)
+        result = segment_result(job_return, time.monotonic() - started)
+        return Outcome(result, bytes(cloudpickle.dumps(job_return)) if wants_job_return else b"")

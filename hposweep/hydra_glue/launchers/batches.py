@@ -1,0 +1,93 @@
+"""Segments as jobs of any Hydra launcher, whose `launch` blocks until a whole batch is done."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from hydra.plugins.launcher import Launcher
+
+from hposweep.hydra_glue.jobs.task_function import segment_result
+from hposweep.hydra_glue.sweep_folder import JobFolders
+from hposweep.trial import Segment, SegmentResult, Trial
+from hposweep.workers.protocol import Futures
+from hposweep.workers.stop_signals import StopSignals
+
+Job = tuple[int, list[str], "Future[SegmentResult]"]
+
+
+class BatchWorkers:
+    """Collects what is submitted, and launches it when the tuner waits.
+
+    Such launchers can't kill a job, so that a time limit is not kept, and jobs of the batch under way are lost where it
+    is interrupted.
+
+    Args:
+        launcher: Hydra's.
+        n_workers: jobs in a batch, at most.
+        overrides_of: the overrides of a segment's job.
+        folders: who has which folder.
+        signals: asked to interrupt a launch at once.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        n_workers: int,
+        overrides_of: Callable[[Segment, Trial], list[str]],
+        folders: JobFolders,
+        signals: StopSignals,
+    ) -> None:
+        self.n_workers = n_workers
+        self._launcher = launcher
+        self._overrides_of = overrides_of
+        self._folders = folders
+        self._signals = signals
+        self._queue: list[Job] = []
+
+    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
+        future: Future[SegmentResult] = Future()
+        overrides = self._overrides_of(segment, trial)
+        conflict = self._folders.conflict(segment.trial, overrides)
+        if conflict:
+            future.set_result(SegmentResult(duration_s=0.0, failure=conflict))
+        else:
+            self._queue.append((segment.trial, overrides, future))
+        return future
+
+    def wait(self, futures: Futures, timeout_s: float) -> Futures:
+        queue, self._queue = self._queue, []
+        with self._signals.raised_at_once():
+            for run in _consecutive(queue):
+                self._launch(run)
+        return futures
+
+    def cancel(self, futures: Futures) -> None:
+        """None is under way between two batches."""
+
+    def _launch(self, jobs: Sequence[Job]) -> None:
+        started = time.monotonic()
+        try:
+            returns = self._launcher.launch([overrides for _, overrides, _ in jobs], initial_job_idx=jobs[0][0])
+        except Exception as error:  # composing a job's config, or whatever somebody else's launcher raises
+            failure = "".join(traceback.format_exception(error))
+            results = [SegmentResult(time.monotonic() - started, failure=failure)] * len(jobs)
+        else:
+            # A launcher tells no job's own time: of several in one batch each is given that of the batch.
+            duration_s = time.monotonic() - started
+            results = [segment_result(each, duration_s) for each in returns]
+        for (_, _, future), result in zip(jobs, results, strict=True):
+            future.set_result(result)
+
+
+def _consecutive(queue: Sequence[Job]) -> list[list[Job]]:
+    """Runs of jobs with consecutive numbers: a launcher numbers its jobs on from the first one."""
+    runs: list[list[Job]] = []
+    for job in queue:
+        if runs and runs[-1][-1][0] + 1 == job[0]:
+            runs[-1].append(job)
+        else:
+            runs.append([job])
+    return runs

@@ -1,0 +1,1 @@
+"""All that stands beside an objective while it runs."""

@@ -1,0 +1,127 @@
+"""In what two sweeps differ: configs, versions, machines, configurations, seeds, learning curves and winners."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hposweep.history import History, replay
+from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.journal import read_events
+from hposweep.trial import Trial
+
+# Where a sweep was run and what its help says, and not what it is.
+NO_PART_OF_THE_SWEEP = (
+    *("hydra.sweep.dir", "hydra.overrides.hydra", "hydra.runtime", "hydra.job.override_dirname"),
+    "hydra.help",
+)
+NO_RESULT = ("seconds",)
+
+
+class Difference(NamedTuple):
+    """One difference, in a line; one that does not matter explains others, or is within the tolerance."""
+
+    text: str
+    matters: bool
+
+
+def differences(
+    first: Path, first_record: Mapping[str, Any], second: Path, second_record: Mapping[str, Any], tolerance: float
+) -> list[Difference]:
+    """All differences of the second sweep from the first.
+
+    Bits have to be equal on one kind of processor with one set of versions. Elsewhere the final values are compared
+    instead, and may be `tolerance` apart.
+
+    Args:
+        first_record, second_record: what `sweep.yaml` of each holds.
+    """
+    environment = [
+        Difference(f"{name} {line}", matters=False)
+        for name in ("versions", "platform")
+        for line in unequal_leaves("", first_record[name], second_record[name])
+    ]
+    commits = [first_record.get("commit"), second_record.get("commit")]
+    commit = [Difference(f"commit: {commits[0]} -> {commits[1]}", matters=False)] if commits[0] != commits[1] else []
+    config = [
+        Difference(f"config {line}", matters=True)
+        for line in unequal_leaves("", first_record["config"], second_record["config"])
+        if not line.startswith(NO_PART_OF_THE_SWEEP)
+    ]
+    one, other = replay(read_events(first)), replay(read_events(second))
+    same_bits = not environment
+    trials = [
+        difference
+        for number in sorted({*one.trials, *other.trials})
+        for difference in _of_trials(number, one, first, other, second, None if same_bits else tolerance)
+    ]
+    return [*environment, *commit, *config, *trials, *_of_winners(one, other, None if same_bits else tolerance)]
+
+
+def _of_trials(
+    number: int, one: History, first: Path, other: History, second: Path, tolerance: float | None
+) -> Iterator[Difference]:
+    if number not in one.trials or number not in other.trials:
+        yield Difference(f"trial {number}: only in {first if number in one.trials else second}", matters=True)
+        return
+    trial, again = one.trials[number], other.trials[number]
+    for line in unequal_leaves("", trial.configuration, again.configuration):
+        yield Difference(f"trial {number}: configuration {line}", matters=True)
+    if trial.seed != again.seed:
+        yield Difference(f"trial {number}: seed {trial.seed} -> {again.seed}", matters=True)
+    if trial.state != again.state:
+        yield Difference(f"trial {number}: state {trial.state} -> {again.state}", matters=True)
+    yield from _of_values(f"trial {number}: value", trial.value, again.value, tolerance)
+    if tolerance is None:
+        yield from _of_curves(trial, first, again, second)
+
+
+def _of_curves(trial: Trial, first: Path, again: Trial, second: Path) -> Iterator[Difference]:
+    curves = [learning_curve.of_trial(folder, each.folder) for folder, each in ((first, trial), (second, again))]
+    if len(curves[0]) != len(curves[1]):
+        yield Difference(f"trial {trial.number}: {len(curves[0])} -> {len(curves[1])} epochs", matters=True)
+    for row, row_again in zip(*curves, strict=False):
+        results, results_again = (
+            {name: repr(value) for name, value in each.items() if name not in NO_RESULT} for each in (row, row_again)
+        )
+        for line in unequal_leaves("", results, results_again):
+            yield Difference(f"trial {trial.number}: learning curve, epoch {row['epoch']}, {line}", matters=True)
+
+
+def _of_winners(one: History, other: History, tolerance: float | None) -> Iterator[Difference]:
+    winners = [None if each.incumbent is None else each.incumbent.number for each in (one, other)]
+    if winners[0] != winners[1]:
+        yield Difference(f"winner: trial {winners[0]} -> trial {winners[1]}", matters=tolerance is None)
+        return
+    finals = [None if each.final is None else each.final.value for each in (one, other)]
+    yield from _of_values("winner: final value", finals[0], finals[1], tolerance)
+
+
+def _of_values(what: str, value: float | None, again: float | None, tolerance: float | None) -> Iterator[Difference]:
+    if repr(value) == repr(again):
+        return
+    if tolerance is None or value is None or again is None:
+        yield Difference(f"{what} {value!r} -> {again!r}", matters=True)
+        return
+    distance = abs(value - again)
+    is_near = math.isfinite(distance) and distance <= tolerance
+    yield Difference(
+        f"{what} {value!r} -> {again!r}, {distance:.2g} apart (tolerance {tolerance:g})", matters=not is_near
+    )
+
+
+def unequal_leaves(prefix: str, one: Any, other: Any) -> Iterator[str]:
+    """A line for each leaf in which two trees of values differ."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in dict.fromkeys([*one, *other]):
+            path = f"{prefix}.{key}" if prefix else str(key)
+            if key not in other:
+                yield f"{path}: {one[key]!r} -> absent"
+            elif key not in one:
+                yield f"{path}: absent -> {other[key]!r}"
+            else:
+                yield from unequal_leaves(path, one[key], other[key])
+    elif one != other or type(one) is not type(other):
+        yield f"{prefix}: {one!r} -> {other!r}"

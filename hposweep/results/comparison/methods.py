@@ -1,0 +1,233 @@
+"""Which sweeps are one method, in what methods differ, and what they are called: from the records in sweep.yaml.
+
+A method is all sweeps that differ in nothing but the seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from hposweep.results.sweep_data import SweepData
+from hposweep.sweep_folder.sweep_yaml import config_node
+
+# What is kept of Hydra's own config, and what of that is left out: where the draws begin, how a sweep is shown, when it
+# is stopped, and what comes after its last trial. n_workers stays in: it decides the wall time.
+OF_HYDRA = ("hydra.sweeper", "hydra.launcher", "hydra.job.env_set")
+NOT_OF_THE_METHOD = (
+    *(f"hydra.sweeper.{key}" for key in ("seed", "progress", "dry_run", "time_budget", "max_retries")),
+    *(f"hydra.sweeper.{key}" for key in ("max_failure_rate", "final_overrides", "final_metric")),
+    # `search_space` of sweep.yaml tells what came of both, and of the command line.
+    *("hydra.sweeper.search_space", "hydra.sweeper.params"),
+)
+# Our own app's keys that decide on which examples a trial is validated.
+VALIDATION_KEYS = ("data._target_", "data.validation", "data.n_validation", "data.split_seed")
+# Groups whose options stand in another package than their name says.
+PACKAGES = {"searcher": "hydra.sweeper.searcher", "scheduler": "hydra.sweeper.scheduler"}
+SEARCH_SPACE = "search_space"  # what the keys of distributions begin with
+ABSENT = "absent"
+NOT_RECORDED = "not recorded"
+LONGEST_NAME = 64
+MOST_FOLDERS = 3  # of a name
+MOST_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A config key or group with its value in each method."""
+
+    key: str
+    values: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is recorded of a sweep and makes it what it is, its seed left out."""
+
+    leaves: Mapping[str, str]  # values as YAML writes them, by their keys
+    choices: Mapping[str, str]  # options of config groups
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Sweeps that differ in nothing but the seed, and what they have in common."""
+
+    sweeps: Sequence[SweepData]
+    facts: Facts | None  # None: one sweep, of which nothing is recorded
+
+
+def methods_of(sweeps: Sequence[SweepData]) -> list[Alike]:
+    """The sweeps by methods, in the order of the first ones. A sweep without a record is one by itself."""
+    groups: dict[object, list[SweepData]] = {}
+    found: dict[object, Facts | None] = {}
+    for i, sweep in enumerate(sweeps):
+        facts = _facts(sweep) if sweep.record else None
+        identity = i if facts is None else tuple(sorted(facts.leaves.items()))
+        groups.setdefault(identity, []).append(sweep)
+        found.setdefault(identity, facts)
+    return [Alike(group, found[identity]) for identity, group in groups.items()]
+
+
+def method_names(methods: Sequence[Alike]) -> list[str]:
+    """Of each method what sets it apart from the others; its folders where nothing does, or nothing is recorded."""
+    recorded = [method.facts for method in methods if method.facts is not None]
+    keys = _unequal([facts.leaves for facts in recorded])
+    groups = _telling_choices(recorded, keys)
+    found = []
+    for method in methods:
+        words = [] if method.facts is None else _words(method.facts, recorded, keys, groups)
+        found.append(_as_many_as_fit(words) or _folders(method))
+    # What was left out may be all that tells two methods apart.
+    return [
+        name if found.count(name) == 1 else f"{name} ({_folders(method)})"
+        for name, method in zip(found, methods, strict=True)
+    ]
+
+
+def _as_many_as_fit(words: Sequence[str]) -> str:
+    """Of the words those that make a name of some length; none where not even the first one does."""
+    for n in range(len(words), 0, -1):
+        name = " ".join(words[:n] if n == len(words) else [*words[:n], "…"])
+        if len(name) <= LONGEST_NAME:
+            return name
+    return ""
+
+
+def _folders(method: Alike) -> str:
+    folders = [sweep.name for sweep in method.sweeps]
+    return cut(" + ".join(folders if len(folders) <= MOST_FOLDERS else [*folders[:2], f"{len(folders) - 2} more"]))
+
+
+def _words(facts: Facts, recorded: Sequence[Facts], keys: Sequence[str], groups: Sequence[str]) -> list[str]:
+    words: dict[str, list[str]] = {group: [] for group in groups}
+    for group in groups:
+        if group in facts.choices:
+            words[group].append(_word(group, facts.choices[group]))
+    for key in keys:
+        # An option tells all that lies in its group, but for what differs between methods that chose it both.
+        owner = next((group for group in groups if _is_under(key, [_package(group)])), None)
+        peers = [each for each in recorded if owner is None or each.choices.get(owner) == facts.choices.get(owner)]
+        if len({each.leaves.get(key) for each in peers}) > 1:
+            words.setdefault(owner or key, []).append(_word(key, facts.leaves.get(key)))
+    ordered = [word for of_one in words.values() for word in of_one]
+    # What is not there tells little, and distributions are long.
+    return sorted(ordered, key=lambda word: (word.startswith("no "), word.startswith(f"{SEARCH_SPACE}.")))
+
+
+def _word(key: str, value: str | None) -> str:
+    for start in ("hydra.sweeper.", "hydra.launcher.", "hydra/sweeper/", "hydra/"):
+        key = key.removeprefix(start)
+    if value is None:
+        return f"no {key}"
+    if key.endswith("._target_"):
+        key, value = key.removesuffix("._target_"), value.rpartition(".")[2]
+    return f"{key}={value}"
+
+
+def differences(methods: Sequence[Alike]) -> list[Difference]:
+    """Groups, then keys, with other values in at least two methods."""
+    recorded = [method.facts for method in methods if method.facts is not None]
+    keys = _unequal([facts.leaves for facts in recorded])
+    groups = _telling_choices(recorded, keys)
+    choices = [None if each.facts is None else each.facts.choices for each in methods]
+    leaves = [None if each.facts is None else each.facts.leaves for each in methods]
+    return [*(_difference(group, choices) for group in groups), *(_difference(key, leaves) for key in keys)]
+
+
+def _difference(key: str, of_methods: Sequence[Mapping[str, str] | None]) -> Difference:
+    return Difference(key, [NOT_RECORDED if each is None else cut(each.get(key, ABSENT)) for each in of_methods])
+
+
+def other_validation_data(methods: Sequence[Alike]) -> list[str]:
+    """A line if not all sweeps were validated on the same examples, as far as that is known."""
+    recorded = [method.facts.leaves for method in methods if method.facts is not None]
+    found = {key: {leaves[key] for leaves in recorded if key in leaves} for key in VALIDATION_KEYS}
+    unequal = [f"{key}: {cut(', '.join(sorted(values)))}" for key, values in found.items() if len(values) > 1]
+    sizes = {sweep.n_validation for method in methods for sweep in method.sweeps if sweep.n_validation is not None}
+    if len(sizes) > 1:
+        unequal.append(f"validation examples: {', '.join(f'{size:,}' for size in sorted(sizes))}")
+    if not unequal:
+        return []
+    return [f"not all were validated on the same data, so that their values can't be compared ({'; '.join(unequal)})"]
+
+
+def other_environment(sweeps: Sequence[SweepData]) -> list[str]:
+    """A line for versions, machines and commits where they are not the same."""
+    lines = []
+    for name, title in (("versions", "versions"), ("platform", "machines")):
+        records = [_as_texts(sweep.record.get(name)) for sweep in sweeps if name in sweep.record]
+        unequal = [
+            f"{key} {', '.join(dict.fromkeys(each.get(key, ABSENT) for each in records))}" for key in _unequal(records)
+        ]
+        if unequal:
+            lines.append(f"not the same {title}: {'; '.join(map(cut, unequal))}")
+    commits = dict.fromkeys(str(sweep.record["commit"])[:12] for sweep in sweeps if sweep.record.get("commit"))
+    if len(commits) > 1:
+        lines.append(f"not the same commits: {', '.join(commits)}")
+    return lines
+
+
+def _facts(sweep: SweepData) -> Facts:
+    record = sweep.record
+    leaves = {f"{SEARCH_SPACE}.{key}": _text(prior) for key, prior in record.get(SEARCH_SPACE, {}).items()}
+    if "config" not in record:  # of hposweep.tune, or nothing at all
+        return Facts(leaves | {key: _text(record[key]) for key in ("n_trials", "scheduler") if key in record}, {})
+    config = record["config"]
+    seed_key = config_node(record, "hydra", "sweeper", "seed_key")
+    for key, text in _leaves(config):
+        if not _is_under(key, ["hydra"]) or (_is_under(key, OF_HYDRA) and not _is_under(key, NOT_OF_THE_METHOD)):
+            leaves[key] = text
+    leaves.pop(str(seed_key), None)
+    choices = config_node(record, "hydra", "runtime", "choices") or {}
+    return Facts(leaves, {group: _text(option) for group, option in choices.items()})
+
+
+def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        key = f"{prefix}.{name}" if prefix else str(name)
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, key)
+        else:
+            yield key, _text(value)
+
+
+def _is_under(key: str, nodes: Iterable[str]) -> bool:
+    return any(key == node or key.startswith(f"{node}.") for node in nodes)
+
+
+def _text(value: Any) -> str:
+    """In one line as YAML writes it, so that the text '1' and the number 1 are told apart."""
+    written: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    return " ".join(written.removesuffix("...\n").split())
+
+
+def _unequal(mappings: Sequence[Mapping[str, str]]) -> list[str]:
+    keys = dict.fromkeys(key for each in mappings for key in each)
+    return [key for key in keys if len({each.get(key) for each in mappings}) > 1]
+
+
+def _telling_choices(facts: Sequence[Facts], keys: Sequence[str]) -> list[str]:
+    """Groups of which methods chose different options, and keys in which these differ."""
+    return [
+        name
+        for name in _unequal([each.choices for each in facts])
+        if any(_is_under(key, [_package(name)]) for key in keys)
+    ]
+
+
+def _package(group: str) -> str:
+    name, _, package = group.partition("@")
+    return package or PACKAGES.get(name) or name.replace("/", ".")
+
+
+def _as_texts(record: Any) -> dict[str, str]:
+    return {str(key): str(value) for key, value in record.items()} if isinstance(record, Mapping) else {}
+
+
+def cut(text: str) -> str:
+    """The text, or its beginning where it is too long for a cell."""
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"

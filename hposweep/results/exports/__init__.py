@@ -1,0 +1,1 @@
+"""Sweeps for other tools to show."""

@@ -1,0 +1,111 @@
+"""The values that each hyperparameter of a sweep can take, as other tools want to know them: a range, or options."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hposweep.errors import ConfigError
+from hposweep.results.sweep_data import SweepData, is_number
+from hposweep.search_space import Choice, Constant, Distribution, Hyperparameter, Value, literal, parse_hyperparameter
+from hposweep.search_space.priors import integers, interval
+
+# Hydra's own sweep syntax, which the record holds as it was written: tag(log,int(interval(1,8))) and its like.
+HYDRA_INTERVAL = re.compile(
+    r"(?:tag\(\s*(?P<log>log)\s*,\s*)?(?P<integer>int\()?(?:float\()?"
+    r"interval\(\s*(?:start=)?(?P<low>[^\s,]+)\s*,\s*(?:end=)?(?P<high>[^\s,)]+)\s*\)+"
+)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers between two ends, both included."""
+
+    low: float  # an integer where `integer` is true
+    high: float
+    integer: bool
+    log: bool  # spread over its logarithm; then low is above 0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Single values, in the order of the search space."""
+
+    values: tuple[Value, ...]
+
+    @functools.cached_property
+    def texts(self) -> tuple[str, ...]:
+        """Each value as text: text as it stands, what is none by `literal`, and by that all where two were alike."""
+        texts = tuple(value if isinstance(value, str) else literal(value) for value in self.values)
+        return texts if len(set(texts)) == len(texts) else tuple(literal(value) for value in self.values)
+
+    def position(self, value: Value) -> int:
+        """Where the value stands."""
+        return self._positions[_identity(value)]
+
+    @functools.cached_property
+    def _positions(self) -> dict[str, int]:
+        return {_identity(value): position for position, value in enumerate(self.values)}
+
+
+Domain = Range | Options
+
+
+def domains(sweep: SweepData) -> dict[str, Domain]:
+    """For each hyperparameter of the trials what it can take, from the search space that `sweep.yaml` records.
+
+    Where an end of the support is infinite, the trials' own least or greatest value stands for it. Of a hyperparameter
+    that the record doesn't hold (a simulated sweep has none), and of one with a constant, the trials' values are all
+    that is known. The value of each trial lies in its domain.
+    """
+    found: dict[str, Domain] = {}
+    for key in sweep.keys:
+        values = [trial.configuration[key] for trial in sweep.trials if key in trial.configuration]
+        found[key] = _domain(_prior(sweep, key), values, is_log=sweep.is_log(key))
+    return found
+
+
+def _domain(prior: Hyperparameter | None, values: Sequence[Value], *, is_log: bool) -> Domain:
+    if isinstance(prior, Constant | Choice) or not all(_is_exact(value) for value in values):
+        return _options([*(prior.options if isinstance(prior, Choice) else ()), *values])
+    ends = [float(value) for value in values]
+    integer = all(isinstance(value, int) for value in values)
+    if isinstance(prior, Distribution):
+        ends += [end for end in (prior.lower, prior.upper) if math.isfinite(end)]
+        integer = integer and prior.integer
+    low, high = min(ends), max(ends)
+    return Range(int(low) if integer else low, int(high) if integer else high, integer, is_log and low > 0)
+
+
+def _is_exact(value: Value) -> bool:
+    """Whether it is a number that a float holds: all that the other tools keep of a number in a range."""
+    return is_number(value) and float(value) == value
+
+
+def _options(values: Sequence[Value]) -> Options:
+    return Options(tuple({_identity(value): value for value in values}.values()))
+
+
+def _identity(value: Value) -> str:
+    # 1, 1.0 and true are equal in Python, and three values here.
+    return literal(value)
+
+
+def _prior(sweep: SweepData, key: str) -> Hyperparameter | None:
+    """The prior as it is recorded; None where it is not, or can't be read."""
+    text = sweep.record.get("search_space", {}).get(key)
+    if text is None:
+        return None
+    with contextlib.suppress(ConfigError, ValueError):  # ValueError: a number of Hydra's that is none of Python's
+        hydras = HYDRA_INTERVAL.fullmatch(text)
+        if hydras is None:
+            return parse_hyperparameter(text)
+        low, high, log = float(hydras["low"]), float(hydras["high"]), hydras["log"] is not None
+        if hydras["integer"]:
+            return integers(int(low), int(high), log=log, text=text)
+        return interval(low, high, log=log, text=text)
+    return None

@@ -1,0 +1,109 @@
+"""The plot of what each worker did when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from hposweep.results.figures.style import BAD, LOOKS, WINNER, Plot, figure_of, floats, scatter_kind, whole_numbers
+from hposweep.results.number_text import time_unit
+from hposweep.results.sweep_data import CUT_OFF, DIED, RunSegment, SweepData
+from hposweep.trial import TrialState
+
+MOST_SEGMENTS = 6000
+
+
+def time_line(sweep: SweepData) -> Plot | None:
+    """A lane a worker, a line a segment, with a mark at its end; None before the first segment."""
+    if not sweep.segments:
+        return None
+    scale, unit = time_unit(sweep.wall_s)
+    n_lanes = 1 + max(segment.lane for segment in sweep.segments)
+    lines = _joined(sweep.segments, sweep.wall_s) if len(sweep.segments) > MOST_SEGMENTS else list(sweep.segments)
+    figure = figure_of(
+        xaxis_title=f"running time, {unit}",
+        yaxis_title="worker",
+        height=min(700, 150 + max(26, 120 // n_lanes) * n_lanes),
+    )
+    kinds = dict.fromkeys(segment.end for segment in lines)
+    for kind in sorted(kinds, key=list(LOOKS).index):
+        of_kind = [segment for segment in lines if segment.end == kind]
+        look = LOOKS[kind]
+        dash = {"dash": "dot"} if look.colour == BAD else {}
+        figure.add_trace(
+            scatter_kind(3 * len(lines))(
+                x=floats(at for s in of_kind for at in (s.started_s / scale, s.ended_s / scale, math.nan)),
+                y=floats(row for s in of_kind for row in (s.lane + 1, s.lane + 1, math.nan)),
+                mode="lines",
+                line={"color": look.colour, "width": 2.5, **dash},
+                legendgroup=kind,
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+        figure.add_trace(
+            scatter_kind(3 * len(lines))(
+                x=floats(s.ended_s / scale for s in of_kind),
+                y=floats(s.lane + 1 for s in of_kind),
+                customdata=whole_numbers(n for s in of_kind for n in (s.trial, s.attempt)).reshape(-1, 2),
+                mode="markers",
+                marker={"symbol": look.symbol, "color": look.colour, "size": 9 if len(lines) < 500 else 6},
+                legendgroup=kind,
+                name=_segment_name(kind),
+                hovertemplate=f"trial %{{customdata[0]}}, attempt %{{customdata[1]}}: {_segment_name(kind)}"
+                "<br>at %{x:.4g}<extra></extra>",
+            )
+        )
+    retries = [segment for segment in sweep.segments if segment.attempt > 1]
+    if retries:
+        figure.add_trace(
+            go.Scatter(
+                x=floats(segment.started_s / scale for segment in retries),
+                y=floats(segment.lane + 1 for segment in retries),
+                customdata=whole_numbers(n for segment in retries for n in (segment.trial, segment.attempt)).reshape(
+                    -1, 2
+                ),
+                mode="markers",
+                marker={"symbol": "triangle-right", "color": WINNER, "size": 9},
+                name="retry starts",
+                hovertemplate="trial %{customdata[0]}: attempt %{customdata[1]} starts<extra></extra>",
+            )
+        )
+    step = max(1, math.ceil(n_lanes / 16))
+    figure.update_yaxes(range=[n_lanes + 0.7, 0.3], tickvals=list(range(1, n_lanes + 1, step)), showgrid=False)
+    busy_s = sum(segment.ended_s - segment.started_s for segment in sweep.segments)
+    share = busy_s / (n_lanes * sweep.wall_s) if sweep.wall_s else 1.0
+    notes = [f"{n_lanes} worker{'s' if n_lanes > 1 else ''} at once, busy {share:.0%} of the time."]
+    if len(lines) < len(sweep.segments):
+        notes.append("Segments that are closer together than a pixel are drawn as one.")
+    return Plot(figure, notes)
+
+
+def _joined(segments: Sequence[RunSegment], wall_s: float) -> list[RunSegment]:
+    """Neighbours in a lane that ended alike, where less than a pixel is between them, as one."""
+    pixel_s = wall_s / 1500
+    last: dict[int, RunSegment] = {}
+    found: list[RunSegment] = []
+    for segment in segments:
+        before = last.get(segment.lane)
+        if (
+            before is not None
+            and before.end == segment.end
+            and segment.started_s - before.ended_s < pixel_s > (segment.ended_s - segment.started_s)
+        ):
+            joined = RunSegment(
+                **{**before.__dict__, "ended_s": segment.ended_s, "end_epoch": segment.end_epoch},
+            )
+            last[segment.lane] = joined
+            continue
+        if before is not None:
+            found.append(before)
+        last[segment.lane] = segment
+    return [*found, *last.values()]
+
+
+def _segment_name(kind: str) -> str:
+    names = {DIED: "its worker died", CUT_OFF: "cut off, or running", TrialState.PAUSED: "to a rung (PAUSED)"}
+    return names.get(kind, kind)

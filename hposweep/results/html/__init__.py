@@ -1,0 +1,1 @@
+"""Self-contained pages: they make no network request."""

@@ -1,0 +1,85 @@
+"""Pages of one file that ask for nothing from anywhere: their frame, their style, their plots.
+
+Texts of configs and errors reach a page by Jinja2's autoescape, by its `tojson` for scripts, and by `figures.plain` for
+plots; a content security policy names the two scripts of a page by their hashes, so that no other one would run.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from plotly.offline import get_plotlyjs
+
+from hposweep.results.figures.style import DARK, Plot
+from hposweep.sweep_folder.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Section:
+    """A plot of the page, or the reason why it is not there."""
+
+    id: str
+    title: str
+    notes: Sequence[str]
+    has_plot: bool
+    description: str  # of the plot, for who can't see it
+
+
+def render(
+    template: str,
+    title: str,
+    plots: Mapping[str, Plot],
+    scripts: Sequence[str] = (),
+    data: Mapping[str, Any] | None = None,
+    **variables: Any,
+) -> str:
+    """The page of a template in `parts`.
+
+    Args:
+        plots: by the ids of their places.
+        scripts: files of `parts` that run beside that of the plots, and find `data` in their `page`.
+        variables: of the template.
+    """
+    loader = jinja2.FunctionLoader(_part)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=loader
+    )
+    # What JSON has no word for would be a bug of ours, and break the page.
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    plotly_js = get_plotlyjs()
+    script = "\n".join([*map(_part, ("plots.js", *scripts)), "start_plots();\n"])
+    figures = {id: plot.figure.to_dict() for id, plot in plots.items()}
+    return environment.get_template(template).render(
+        title=title,
+        css=_part("page.css"),
+        script=script,
+        script_hashes=[_hash(script), _hash(plotly_js)],
+        plotly_js=base64.b64encode(gzip.compress(plotly_js.encode(), mtime=0)).decode(),
+        data={
+            "figures": {id: {"data": each["data"], "layout": each["layout"]} for id, each in figures.items()},
+            "dark": DARK,
+            **(data or {}),
+        },
+        **variables,
+    )
+
+
+def write(path: Path, page: str) -> None:
+    """Writes the file, whole or not at all."""
+    write_atomically(path, page, errors="replace")
+
+
+def _part(name: str) -> str:
+    return resources.files("hposweep.results.html").joinpath("parts", name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,344 @@
+"""`report.html`: what a sweep has shown, in one file that asks for nothing from anywhere.
+
+Made from the folder alone, so it can be made anew at any time.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hposweep.history import best_partial, count_states, states_text
+from hposweep.results.figures import hyperparameters, incumbents, learning_curves, time_line
+from hposweep.results.figures.style import LOOKS, Plot
+from hposweep.results.html import page
+from hposweep.results.html.in_a_process import FILE_NAME
+from hposweep.results.html.page import Section
+from hposweep.results.importance import NotShown, importances
+from hposweep.results.intervals import overlap
+from hposweep.results.number_text import number_text, plural, time_text, time_unit
+from hposweep.results.sweep_data import SweepData, is_number, read
+from hposweep.search_space import Value, literal
+from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.sweep_yaml import config_node
+from hposweep.trial import Trial, TrialState
+
+MOST_NAMED_TRIALS = 12
+MOST_FAILURE_GROUPS = 50
+MOST_TRACEBACK_CHARACTERS = 20_000
+MOST_CELL_CHARACTERS = 300
+MOST_HYPERPARAMETER_PLOTS = 40
+
+
+@dataclass(frozen=True)
+class RunAgain:
+    """The command that runs one trial again: words that are the same for all, then a word a hyperparameter."""
+
+    start: Sequence[str]
+    override: Callable[[str, Value], str]  # key and value in the words of Hydra's command line
+    seed_key: str | None  # the config key that gets the trial's seed
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Trials whose failures end with the same line."""
+
+    line: str
+    states: str
+    n: int
+    trials: str
+    traceback: str  # of the first of them
+
+
+def write(sweep_dir: Path, run_again: RunAgain | None) -> Path:
+    """Makes the report of a sweep anew, and returns its path.
+
+    Args:
+        run_again: None: the page names no commands.
+
+    Raises:
+        ConfigError: if the folder holds no sweep.
+        ModuleNotFoundError: if a package of the extra `report` is missing.
+    """
+    path = sweep_dir / FILE_NAME
+    page.write(path, render(sweep_dir, read(sweep_dir), run_again))
+    return path
+
+
+def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str:
+    """The page."""
+    plots, sections = _plots(sweep)
+    groups = failure_groups(sweep)
+    return page.render(
+        "report.html",
+        f"{sweep.name}: report of a sweep",
+        plots,
+        scripts=["trials.js"],
+        data={"table": table(sweep, run_again)},
+        sweep=sweep,
+        history=sweep.history,
+        status=_status(sweep),
+        facts=_facts(sweep),
+        summary=summary(sweep_dir, sweep),
+        winner_command=_winner_command(sweep, run_again),
+        winner=sweep.history.incumbent,
+        literal=literal,
+        sections=sections,
+        legend=[(LOOKS[state].letter, state) for state in count_states(sweep.history)],
+        hyperparameters=[section for id, section in sections.items() if id.startswith("hyperparameter-")],
+        failure_groups=groups[:MOST_FAILURE_GROUPS],
+        n_more_groups=max(0, len(groups) - MOST_FAILURE_GROUPS),
+        record=sweep.record,
+        config=yaml.safe_dump(sweep.record.get("config", {}), sort_keys=False, allow_unicode=True),
+    )
+
+
+def summary(sweep_dir: Path, sweep: SweepData) -> list[str]:
+    """What the sweep has shown, in a few sentences."""
+    history = sweep.history
+    winner = history.incumbent
+    sentences = []
+    if winner is None:
+        partial = best_partial(history)
+        named = "" if partial is None else f" The best so far is trial {partial.number}, {_value(partial.value)}."
+        sentences.append(f"No trial is complete.{named}")
+    else:
+        sentences.append(f"Trial {winner.number} won: {history.metric} {_with_interval(sweep, winner.value)}.")
+        if history.final is not None:
+            final = history.final.value
+            text = "unknown, its job failed" if final is None else _with_interval(sweep, final, is_final=True)
+            sentences.append(f"Its {_final_metric(sweep)}: {text}.")
+        sentences += _like_the_winner(sweep, winner)
+    n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
+    epochs = f"{n_epochs:,} epochs in all, " if n_epochs else ""
+    n_trials = plural(len(history.trials), "trial")
+    time = f"{time_text(sweep.wall_s)} of running time"
+    sentences.append(f"{n_trials}: {states_text(history)}; {epochs}{time}.")
+    warning = tables.warning_of_no_learning(sweep_dir, history)
+    if warning:
+        sentences.append(f"Warning: {warning}")
+    return sentences
+
+
+def like_the_winner(sweep: SweepData) -> list[Trial] | None:
+    """The other complete trials whose interval overlaps the winner's; None where there are no intervals."""
+    winner = sweep.history.incumbent
+    own = None if winner is None else sweep.interval(winner.value, sweep.n_validation)
+    if own is None:
+        return None
+    found = []
+    for trial in sweep.trials:
+        other = sweep.interval(trial.value, sweep.n_validation)
+        if trial is winner or trial.state is not TrialState.COMPLETE or other is None:
+            continue
+        if overlap(own, other):
+            found.append(trial)
+    return found
+
+
+def failure_groups(sweep: SweepData) -> list[FailureGroup]:
+    """Failures by their last line, the most frequent first."""
+    groups: dict[str, list[Trial]] = defaultdict(list)
+    for trial in sweep.trials:
+        if trial.failure_line:
+            groups[trial.failure_line].append(trial)
+    return [
+        FailureGroup(
+            line=_cut(line, MOST_CELL_CHARACTERS),
+            states=", ".join(dict.fromkeys(str(trial.state) for trial in trials)),
+            n=len(trials),
+            trials=_named(trials),
+            traceback=_cut(trials[0].failure.strip(), MOST_TRACEBACK_CHARACTERS),
+        )
+        for line, trials in sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].number))
+    ]
+
+
+def table(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any]:
+    """The table of trials, by columns: the page renders some of its rows at a time.
+
+    Numbers are text, since a script would write some of them in another way than Hydra reads them.
+    """
+    trials = sweep.trials
+    columns = [
+        _column("trial", "number", [str(trial.number) for trial in trials]),
+        _column("state", "text", [str(trial.state) for trial in trials]),
+        _column(sweep.history.metric, "number", [_float(trial.value) for trial in trials]),
+        _column("epochs", "number", [str(sweep.n_epochs(trial) or "") for trial in trials]),
+        _column("duration_s", "number", [f"{trial.duration_s:.2f}" for trial in trials]),
+    ]
+    for key in sweep.keys:
+        present = [(i, trial.configuration[key]) for i, trial in enumerate(trials) if key in trial.configuration]
+        texts = [""] * len(trials)
+        for i, value in present:
+            texts[i] = _text(value)
+        is_numeric = all(is_number(value) for _, value in present if value is not None)
+        column = _column(key, "number" if is_numeric else "text", texts)
+        column["is_hyperparameter"] = True
+        if run_again is not None:
+            words = dict.fromkeys(range(len(trials)))
+            words |= {i: run_again.override(key, value) for i, value in present}
+            # Only those that are not the key and what the cell shows.
+            column["words"] = {i: word for i, word in words.items() if word != f"{key}={texts[i]}"}
+        columns.append(column)
+    lines = {i: trial.failure_line for i, trial in enumerate(trials) if trial.failure}
+    return {
+        "columns": columns,
+        "seeds": [trial.seed for trial in trials],
+        "attempts": [trial.attempts for trial in trials],
+        "started_at": [trial.started_at.partition(".")[0].replace("T", " ") for trial in trials],
+        "failures": {i: _cut(line, MOST_CELL_CHARACTERS) for i, line in lines.items()},
+        "letters": {state: LOOKS[state].letter for state in TrialState},
+        "winner": None if sweep.history.incumbent is None else trials.index(sweep.history.incumbent),
+        "command_start": None if run_again is None else shlex.join(run_again.start),
+        "seed_key": None if run_again is None else run_again.seed_key,
+    }
+
+
+def _plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
+    """The plots by the ids of their places, and what stands around them."""
+    plots: dict[str, Plot] = {}
+    sections: dict[str, Section] = {}
+
+    def add(id: str, title: str, plot: Plot | None, description: str, without: str = "") -> None:
+        if plot is not None:
+            plots[id] = plot
+        notes = [without] if plot is None else plot.notes
+        sections[id] = Section(id, title, notes, plot is not None, description)
+
+    metric = sweep.history.metric
+    for against in ("trials", "time"):
+        add(
+            f"incumbent-{against}",
+            f"Best value by {against}",
+            incumbents.incumbent(sweep, against) if sweep.complete else None,
+            f"{metric} of the complete trials, and the best so far, by {against}",
+            "No trial is complete yet.",
+        )
+    curves = learning_curves.learning_curves(sweep)
+    add("curves", "Learning curves", curves, f"{metric} after each epoch", "No trial has reported an epoch.")
+    for i, key in enumerate(sweep.varying_keys[:MOST_HYPERPARAMETER_PLOTS]):
+        plot = hyperparameters.hyperparameter(sweep, key)
+        plot.figure.update_layout(xaxis_title=None, margin_t=6, height=280)  # the page's heading is its title
+        add(f"hyperparameter-{i}", key, plot, f"{metric} of the trials by {key}")
+    add(
+        "parallel",
+        "Parallel coordinates",
+        hyperparameters.parallel_coordinates(sweep),
+        f"Hyperparameters and {metric} of the trials",
+        "It takes a hyperparameter that varies and two trials with a value.",
+    )
+    found = importances(sweep)
+    if isinstance(found, NotShown):
+        add("importance", "Importance of hyperparameters", None, "", f"Not shown: {found.reason}.")
+    else:
+        bars = "; ".join(f"{key}: {mean:.2f}" for key, mean in zip(found.keys, found.means, strict=True))
+        add("importance", "Importance of hyperparameters", hyperparameters.importance(found), bars)
+    add(
+        "time-line",
+        "Time line of workers",
+        time_line.time_line(sweep),
+        "Segments of the trials on each worker over the running time",
+        "No segment has started.",
+    )
+    return plots, sections
+
+
+def _facts(sweep: SweepData) -> list[tuple[str, str, str]]:
+    """Large figures: a name, a value, and a word more."""
+    history = sweep.history
+    winner = history.incumbent
+    facts = []
+    if winner is not None:
+        facts.append((f"best {history.metric}", _value(winner.value), f"trial {winner.number}"))
+    if history.final is not None and history.final.value is not None:
+        facts.append((_final_metric(sweep), number_text(history.final.value), "of the winner"))
+    n_complete = count_states(history).get("COMPLETE", 0)
+    facts.append(("trials", f"{len(history.trials):,}", f"{n_complete:,} complete"))
+    n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
+    if n_epochs:
+        facts.append(("epochs", f"{n_epochs:,}", "of all trials"))
+    scale, unit = time_unit(sweep.wall_s)
+    facts.append(("running time", f"{sweep.wall_s / scale:.3g}", unit))
+    return facts
+
+
+def _status(sweep: SweepData) -> str:
+    ended = sweep.history.ended
+    if sweep.is_finished():
+        return "finished"
+    return f"stopped: {ended}" if ended else "not finished: it runs, or was killed"
+
+
+def _like_the_winner(sweep: SweepData, winner: Trial) -> list[str]:
+    n_others = count_states(sweep.history)[TrialState.COMPLETE] - 1
+    alike = like_the_winner(sweep)
+    if alike is None or not n_others:
+        return []
+    if not alike:
+        return ["By that interval no other complete trial is as good."]
+    share = f"{len(alike)} of the {n_others} other complete trials"
+    if len(alike) == n_others:
+        share = "The only other complete trial" if n_others == 1 else f"All {n_others} other complete trials"
+    are = "is" if len(alike) == 1 else "are"
+    return [f"{share} {are} not distinguishable from it, since the intervals overlap: {_named(alike)}."]
+
+
+def _named(trials: Sequence[Trial]) -> str:
+    numbers = ", ".join(str(trial.number) for trial in trials[:MOST_NAMED_TRIALS])
+    more = len(trials) - MOST_NAMED_TRIALS
+    return f"trial{'s' if len(trials) > 1 else ''} {numbers}{f' and {more:,} more' if more > 0 else ''}"
+
+
+def _with_interval(sweep: SweepData, value: float | None, *, is_final: bool = False) -> str:
+    n_examples, kind = (sweep.n_test, "test") if is_final else (sweep.n_validation, "validation")
+    interval = sweep.interval(value, n_examples)
+    if interval is None:
+        return _value(value)
+    return (
+        f"{_value(value)} (95 % interval {interval[0]:.4f} to {interval[1]:.4f}, from {n_examples:,} {kind} examples)"
+    )
+
+
+def _value(value: float | None) -> str:
+    return "unknown" if value is None else number_text(value)
+
+
+def _winner_command(sweep: SweepData, run_again: RunAgain | None) -> str:
+    winner = sweep.history.incumbent
+    if winner is None or run_again is None:
+        return ""
+    words = [run_again.override(key, value) for key, value in winner.configuration.items()]
+    if run_again.seed_key is not None and run_again.seed_key not in winner.configuration:
+        words.append(f"{run_again.seed_key}={winner.seed}")
+    return shlex.join([*run_again.start, *words])
+
+
+def _final_metric(sweep: SweepData) -> str:
+    """The name of the value of the job that follows the last trial, as the record holds it."""
+    return str(config_node(sweep.record, "hydra", "sweeper", "final_metric") or "final value")
+
+
+def _column(name: str, kind: str, values: Sequence[str]) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "values": list(values)}
+
+
+def _float(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else repr(value)
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, float):
+        return repr(value)
+    return value if isinstance(value, str) else literal(value)
+
+
+def _cut(text: str, n_most: int) -> str:
+    return text if len(text) <= n_most else f"{text[:n_most]}… ({len(text):,} characters)"

@@ -1,0 +1,177 @@
+"""What a sweep shows while it runs: a live display on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hposweep.history import History, best_partial, count_states
+from hposweep.sweep_folder import learning_curve
+from hposweep.trial import Trial, TrialState
+
+MODES = ("auto", "live", "log", "none")
+REFRESHES_PER_S = 4
+SECONDS_BETWEEN_LINES = 3.0
+MOST_RUNNING_SHOWN = 12
+BAD_STATES = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.DIVERGED)
+
+TUNER_LOG = logging.getLogger("hposweep.tuner")
+
+
+class LiveView:
+    """The sweep as it stands, drawn anew at each refresh."""
+
+    def __init__(
+        self,
+        history: History,
+        n_trials: int,
+        folder_of: Callable[[Trial], Path],
+        clock: Callable[[], float] = time.monotonic,
+        n_done_before: int | None = None,
+    ) -> None:
+        """`n_done_before`: trials that were done when the clock was started; None: those that are by now."""
+        self._history, self._n_trials, self._folder_of, self._clock = history, n_trials, folder_of, clock
+        self._started_at = clock()
+        self._n_done_before = history.n_done if n_done_before is None else n_done_before
+
+    def __rich__(self) -> RenderableType:
+        # The tuner changes the history meanwhile, in another thread.
+        running = [trial for trial in list(self._history.under_way.values()) if trial.state is TrialState.RUNNING]
+        lines = [self._running_line(trial) for trial in running[:MOST_RUNNING_SHOWN]]
+        if len(running) > MOST_RUNNING_SHOWN:
+            lines.append(Text(f"  and {len(running) - MOST_RUNNING_SHOWN} more", style="dim"))
+        return Group(self._bar(), self._best_line(), *lines)
+
+    def _bar(self) -> Table:
+        n_done = self._history.n_done
+        elapsed_s = self._clock() - self._started_at
+        n_here = n_done - self._n_done_before
+        left = "" if n_here <= 0 else f", about {_clock_text(elapsed_s / n_here * (self._n_trials - n_done))} left"
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1)
+        grid.add_column(no_wrap=True)
+        bar = ProgressBar(total=max(1, self._n_trials), completed=n_done)
+        grid.add_row(Text(f"{n_done} of {self._n_trials} trials"), bar, Text(f"{_clock_text(elapsed_s)}{left}"))
+        return grid
+
+    def _best_line(self) -> Text:
+        best, so_far = self._history.incumbent, None
+        if best is None:
+            so_far = best_partial(self._history)
+        text = "no complete trial yet" if best is None else f"best: trial {best.number}, {_metric(self._history, best)}"
+        text += "" if so_far is None else f"; the best so far: trial {so_far.number}, {_metric(self._history, so_far)}"
+        bad = {
+            state: n for state, n in count_states(self._history).items() if state in ("FAILED", "TIMED_OUT", "DIVERGED")
+        }
+        counts = "".join(f", {n} {state}" for state, n in bad.items())
+        return Text(text + counts, overflow="ellipsis", no_wrap=True)
+
+    def _running_line(self, trial: Trial) -> Text:
+        curve = learning_curve.read(self._folder_of(trial) / learning_curve.FILE_NAME)
+        values = ", ".join(f"{key.rpartition('.')[2]} {_shown(value)}" for key, value in trial.configuration.items())
+        again = f" (attempt {trial.attempts})" if trial.attempts > 1 else ""
+        error = curve[-1].get(self._history.metric) if curve else None
+        target = "" if trial.target_epoch is None else f" of {trial.target_epoch}"
+        stands = f"epoch {len(curve)}{target}" + ("" if error is None else f", {error:.4f}") if curve else "starting"
+        return Text(
+            f"  trial {trial.number}{again}: {stands}  {values}", overflow="ellipsis", no_wrap=True, style="dim"
+        )
+
+
+class _NowAndThen(logging.Filter):
+    """Lets a line of information pass every few seconds; the next one says how many were left out."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._passed_at = -SECONDS_BETWEEN_LINES
+        self._n_left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno > logging.INFO:
+            return True
+        if self._clock() - self._passed_at < SECONDS_BETWEEN_LINES:
+            self._n_left_out += 1
+            return False
+        if self._n_left_out:
+            record.msg = f"{record.getMessage()}  (and {self._n_left_out} before it)"
+            record.args = ()
+        self._passed_at, self._n_left_out = self._clock(), 0
+        return True
+
+
+@contextmanager
+def shown(
+    mode: str, history: History, n_trials: int, folder_of: Callable[[Trial], Path], console: Console | None = None
+) -> Iterator[None]:
+    """Shows the progress of the sweep while this lasts.
+
+    Args:
+        mode: one of MODES; auto is live on a terminal, else log.
+        folder_of: the folder of a trial's jobs.
+    """
+    console = console or Console()
+    if mode == "auto":
+        mode = "live" if console.is_terminal else "log"
+    if mode == "log":
+        with _filtered(_NowAndThen()):
+            yield
+        return
+    with _filtered(_no_information):
+        if mode == "none":
+            yield
+            return
+        view = LiveView(history, n_trials, folder_of)
+        with Live(view, console=console, refresh_per_second=REFRESHES_PER_S, transient=True), _logs_above_it():
+            yield
+
+
+def _no_information(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO
+
+
+@contextmanager
+def _filtered(keep: logging.Filter | Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    TUNER_LOG.addFilter(keep)
+    try:
+        yield
+    finally:
+        TUNER_LOG.removeFilter(keep)
+
+
+@contextmanager
+def _logs_above_it() -> Iterator[None]:
+    """Lets log lines appear above the display: their handlers hold the terminal that it has taken over."""
+    handlers = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
+    before = [handler.setStream(sys.stdout) for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, before, strict=True):
+            if stream is not None:
+                handler.setStream(stream)
+
+
+def _metric(history: History, trial: Trial) -> str:
+    return f"{history.metric} {trial.value:.4f}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

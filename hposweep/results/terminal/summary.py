@@ -1,0 +1,92 @@
+"""What a sweep prints: its search space before the first trial, a small table after the last one."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from hposweep.history import History, best_partial, ranked, states_text
+from hposweep.results.number_text import plural
+from hposweep.results.terminal.console import table_of, terminal, texts
+from hposweep.search_space import Configuration, SearchSpace, literal
+from hposweep.sweep_folder import tables
+from hposweep.trial import Trial
+
+N_BEST = 5
+
+
+def print_search_space(search_space: SearchSpace) -> None:
+    """Each hyperparameter with its distribution and its support."""
+    table = table_of("hyperparameter", "distribution", "values")
+    for key, prior in search_space.hyperparameters.items():
+        table.add_row(*texts(key, prior, prior.support()))
+    terminal().print(table)
+
+
+def print_dry_run(
+    search_space: SearchSpace,
+    configurations: Sequence[Configuration],
+    n_trials: int,
+    epochs: int | None,
+    *,
+    at_most: bool,
+) -> None:
+    """What the sweep would do; `at_most` where not every trial gets all of its epochs."""
+    print_search_space(search_space)
+    table = table_of("trial", *search_space)
+    for number, configuration in enumerate(configurations):
+        table.add_row(*texts(number, *(_shown(configuration[key]) for key in search_space)))
+    console = terminal()
+    console.print(table)
+    mostly = "at most " if at_most else ""
+    budget = "" if epochs is None else f" of {mostly}{epochs} epochs, {mostly}{n_trials * epochs} epochs in all"
+    console.print(Text(f"{plural(n_trials, 'trial')}{budget}. Dry run: nothing was run, no folder was made."))
+
+
+def print_end(sweep_dir: Path, history: History, final_metric: str | None, command: Sequence[str]) -> None:
+    """The best trials, the winner, the folder, and the command that runs the winner again."""
+    console = terminal()
+    complete = ranked(history)
+    if complete:
+        table = table_of("trial", history.metric, *complete[0].configuration)
+        for trial in complete[:N_BEST]:
+            table.add_row(*_row(trial))
+        console.print(table)
+    console.print(Text(f"{plural(len(history.trials), 'trial')}: {states_text(history)}"))
+    winner = history.incumbent
+    if winner is not None:
+        final = history.final
+        tested = f", {final_metric} {final.value:.4f}" if final is not None and final.value is not None else ""
+        console.print(Text(f"Winner: trial {winner.number}, {history.metric} {winner.value:.4f}{tested}"))
+    else:
+        partial = best_partial(history)
+        best = "" if partial is None else f"; the best so far is trial {partial.number}, {partial.value:.4f}"
+        console.print(Text(f"No trial is complete{best}"))
+    warning = tables.warning_of_no_learning(sweep_dir, history)
+    if warning:
+        console.print(Text(f"Warning: {warning}", style="bold"))
+    console.print(Text(f"Folder: {relative(sweep_dir)}"), soft_wrap=True)
+    if command:
+        console.print(Text(f"The winner again: {shlex.join(command)}"), soft_wrap=True)
+
+
+def print_how_to_resume(sweep_dir: Path) -> None:
+    """The command that takes the sweep up again."""
+    command = ["python", "-m", "hposweep", "resume", str(relative(sweep_dir))]
+    terminal().print(Text(f"Not finished. It goes on with: {shlex.join(command)}"), soft_wrap=True)
+
+
+def _row(trial: Trial) -> list[Text]:
+    return texts(trial.number, f"{trial.value:.4f}", *(_shown(value) for value in trial.configuration.values()))
+
+
+def _shown(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else literal(value)
+
+
+def relative(path: Path) -> Path:
+    """The path as people type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,284 @@
+"""The priors of hyperparameters: distributions of `scipy.stats`, choices, and constants."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from hposweep.errors import ConfigError, nearest
+
+Value = Any  # what a YAML file can hold: a number, text, a boolean, null, or a list or mapping of them
+SMALLEST_QUANTILE = 2.0**-54
+LARGEST_QUANTILE = 1.0 - 2.0**-53
+LARGEST_WHOLE_FLOAT = 2**53
+
+
+class Hyperparameter(Protocol):
+    """The prior of one hyperparameter."""
+
+    def at(self, quantiles: np.ndarray) -> list[Value]:
+        """The values at these quantiles, an array of shape (n,) with values in [0, 1), as plain Python."""
+
+    def quantile(self, value: Value) -> float:
+        """A quantile in [0, 1) at which `at` gives this value back (for floats, up to rounding)."""
+
+    def __contains__(self, value: object) -> bool: ...
+
+    def support(self) -> str:
+        """What values it can take, for people."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A frozen distribution of `scipy.stats`, continuous or discrete, or the floor of one.
+
+    `lower` and `upper` are the ends of the support, both included; infinite where it has none.
+    """
+
+    text: str
+    frozen: Any = field(compare=False, repr=False)
+    integer: bool
+    lower: float
+    upper: float
+
+    def at(self, quantiles: np.ndarray) -> list[Value]:
+        # At 0 SciPy's inverse gives an infinity for an unbounded support and `low - 1` for a discrete one.
+        values = self.frozen.ppf(np.clip(quantiles, SMALLEST_QUANTILE, LARGEST_QUANTILE))
+        if self.integer:
+            values = np.floor(values)
+        # Rounding in the inverse can leave the support by one unit in the last place.
+        values = np.clip(values, self.lower, self.upper)
+        return [int(value) if self.integer else float(value) for value in values]
+
+    def quantile(self, value: Value) -> float:
+        if not self.integer:
+            return _inside(float(self.frozen.cdf(value)))
+        if _is_discrete(self.frozen):
+            return _inside(float(self.frozen.cdf(value) - self.frozen.pmf(value) / 2))
+        return _inside(float(self.frozen.cdf(value) + self.frozen.cdf(value + 1)) / 2)
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int if self.integer else float):
+            return False
+        return self.lower <= value <= self.upper
+
+    def support(self) -> str:
+        if self.integer:
+            lower = "..." if math.isinf(self.lower) else f"{int(self.lower)}"
+            upper = "..." if math.isinf(self.upper) else f"{int(self.upper)}"
+            return f"integers {lower} to {upper}"
+        return f"{self.lower:g} to {self.upper:g}"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values, each equally likely."""
+
+    options: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if not self.options:
+            raise ConfigError("choice() needs at least one option")
+        for number, option in enumerate(self.options):
+            if any(_same(option, other) for other in self.options[:number]):
+                raise ConfigError(f"{self}: option {literal(option)} stands twice")
+
+    def at(self, quantiles: np.ndarray) -> list[Value]:
+        last = len(self.options) - 1
+        return [self.options[min(int(quantile * len(self.options)), last)] for quantile in quantiles]
+
+    def quantile(self, value: Value) -> float:
+        for number, option in enumerate(self.options):
+            if _same(option, value):
+                return (number + 0.5) / len(self.options)
+        raise ValueError(f"{value!r} is not among the options of {self}")
+
+    def __contains__(self, value: object) -> bool:
+        return any(_same(option, value) for option in self.options)
+
+    def support(self) -> str:
+        n_options = len(self.options)
+        return f"{n_options} option{'s' if n_options > 1 else ''}"
+
+    def __str__(self) -> str:
+        return f"choice({', '.join(literal(option) for option in self.options)})"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value that is the same for every trial: no dimension of the space, but part of each configuration."""
+
+    value: Value
+
+    def at(self, quantiles: np.ndarray) -> list[Value]:
+        return [self.value] * len(quantiles)
+
+    def quantile(self, value: Value) -> float:
+        return 0.5
+
+    def __contains__(self, value: object) -> bool:
+        return _same(self.value, value)
+
+    def support(self) -> str:
+        return "constant"
+
+    def __str__(self) -> str:
+        return literal(self.value)
+
+
+SPELT_OUT = {
+    "choice": "a choice is spelt out as {choice: [a, b]}",
+    "int": "whole numbers are written as text, int(loguniform(32, 1024))",
+}
+
+
+@functools.cache
+def distribution_names() -> list[str]:
+    """The names of all univariate distributions of the installed SciPy."""
+    from scipy import stats  # half a second: only a sweep pays for it
+
+    kinds = (stats.rv_continuous, stats.rv_discrete)
+    return sorted(name for name in dir(stats) if isinstance(getattr(stats, name), kinds))
+
+
+def scipy_distribution(name: str, arguments: Sequence[Value], keywords: Mapping[str, Value]) -> Distribution:
+    """`scipy.stats.<name>(*arguments, **keywords)`, checked."""
+    from scipy import stats
+
+    if name not in distribution_names():
+        if name in ("choice", "int"):
+            raise ConfigError(f"'{name}' is no distribution of scipy.stats; {SPELT_OUT[name]}")
+        known = ["choice", "int", *distribution_names()]
+        raise ConfigError(
+            f"no distribution '{name}'{nearest(name, known)}"
+            "Allowed: choice(...), int(...), and the distributions of scipy.stats by their names"
+        )
+    family = getattr(stats, name)
+    text = _call_text(name, arguments, keywords)
+    usage = _usage(family)
+    for value in (*arguments, *keywords.values()):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{text}: arguments of a distribution are numbers, got {literal(value)}; {usage}")
+    try:
+        frozen = family(*arguments, **keywords)
+        lower, upper = (float(end) for end in frozen.support())
+        with np.errstate(all="ignore"):
+            quartiles = np.asarray(frozen.ppf([0.25, 0.5, 0.75]), dtype=float)
+    except (TypeError, ValueError, OverflowError):  # a wrong number or name of arguments, or numbers beyond SciPy's
+        raise ConfigError(f"{text}: wrong arguments; {usage}") from None
+    # NaN where the arguments are impossible; a discrete distribution may have a single value.
+    if not (lower < upper or (lower == upper and _is_discrete(frozen))):
+        raise ConfigError(_why_impossible(name, frozen, text, usage))
+    if not np.isfinite(quartiles).all():
+        raise ConfigError(f"{text}: half of its draws or more would not be finite; {usage}")
+    return Distribution(text, frozen, _is_discrete(frozen), lower, upper)
+
+
+def floor_of(distribution: Distribution) -> Distribution:
+    """`int(...)`: the floor of a draw; for `loguniform(a, b)` of whole numbers both ends are values."""
+    text = f"int({distribution})"
+    if distribution.integer:
+        raise ConfigError(f"{text}: {distribution} gives integers already")
+    if distribution.frozen.dist.name in ("loguniform", "reciprocal") and distribution.text.count("=") == 0:
+        low, high = distribution.lower, distribution.upper
+        if low.is_integer() and high.is_integer():
+            return integers(int(low), int(high), log=True, text=text)
+    # The upper end of a continuous distribution is never drawn, so a whole number there is no value.
+    return Distribution(text, distribution.frozen, True, np.floor(distribution.lower), np.ceil(distribution.upper) - 1)
+
+
+def integers(low: int, high: int, *, log: bool, text: str) -> Distribution:
+    """The whole numbers from low to high, both included: evenly, or evenly in their logarithm."""
+    from scipy import stats
+
+    _check_bounds(low, high, log=log, text=text)
+    if max(abs(low), abs(high)) > LARGEST_WHOLE_FLOAT:
+        raise ConfigError(f"{text}: whole numbers are drawn up to 2**53")
+    frozen = stats.loguniform(low, high + 1) if log else stats.uniform(low, high + 1 - low)
+    return Distribution(text, frozen, True, low, high)
+
+
+def interval(low: float, high: float, *, log: bool, text: str) -> Distribution:
+    """Hydra's half-open interval: low <= x < high, evenly, or evenly in the logarithm."""
+    from scipy import stats
+
+    _check_bounds(low, high, log=log, text=text)
+    frozen = stats.loguniform(low, high) if log else stats.uniform(low, high - low)
+    return Distribution(text, frozen, False, float(low), float(np.nextafter(high, low)))
+
+
+def literal(value: Value) -> str:
+    """A value as the text of a hyperparameter holds it: `parse_hyperparameter` reads it back."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value if value.isidentifier() and value.lower() not in WORDS else repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(literal(item) for item in value)}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+WORDS: dict[str, Value] = {"true": True, "false": False, "null": None, "none": None, "inf": math.inf, "nan": math.nan}
+
+
+def _check_bounds(low: float, high: float, *, log: bool, text: str) -> None:
+    if log and low <= 0:
+        raise ConfigError(f"{text}: a log scale needs 0 < low, got {low!r}")
+    if not low < high:
+        raise ConfigError(f"{text}: needs low < high, got {low!r} and {high!r}")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ConfigError(f"{text}: the ends must be finite")
+
+
+def _why_impossible(name: str, frozen: Any, text: str, usage: str) -> str:
+    shapes, _loc, scale = frozen.dist._parse_args(*frozen.args, **frozen.kwds)
+    got = ", ".join(f"{key}={value!r}" for key, value in zip(_shape_names(frozen.dist), shapes, strict=True))
+    if name in ("loguniform", "reciprocal"):
+        return f"{name}(a, b) needs 0 < a < b, got {got}"
+    if name == "randint":
+        return f"randint(low, high) needs low < high, got {got}"
+    if not scale > 0:
+        return f"{text}: scale must be above 0, got {scale!r}; {usage}"
+    return f"{text}: SciPy's {name} does not exist for these values; {usage}"
+
+
+def _usage(family: Any) -> str:
+    optional = ["loc=0"] if _is_discrete(family) else ["loc=0", "scale=1"]
+    return f"usage: {family.name}({', '.join([*_shape_names(family), *optional])})"
+
+
+def _shape_names(family: Any) -> list[str]:
+    return [name.strip() for name in family.shapes.split(",")] if family.shapes else []
+
+
+def _is_discrete(distribution: Any) -> bool:
+    from scipy import stats
+
+    return isinstance(getattr(distribution, "dist", distribution), stats.rv_discrete)
+
+
+def _call_text(name: str, arguments: Sequence[Value], keywords: Mapping[str, Value]) -> str:
+    parts = [literal(value) for value in arguments]
+    parts += [f"{key}={literal(value)}" for key, value in keywords.items()]
+    return f"{name}({', '.join(parts)})"
+
+
+def _inside(quantile: float) -> float:
+    return min(max(quantile, 0.0), LARGEST_QUANTILE)
+
+
+def _same(one: object, other: object) -> bool:
+    """Equality that tells 1 from True and from 1.0, as YAML does."""
+    return type(one) is type(other) and one == other

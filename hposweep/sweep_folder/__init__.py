@@ -1,0 +1,1 @@
+"""The folder of a sweep: one module for each file on disk."""

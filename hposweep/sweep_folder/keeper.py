@@ -1,0 +1,94 @@
+"""Keeps a sweep's folder in order while it runs: tables now and then, and which checkpoints stay."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hposweep.history import History
+from hposweep.sweep_folder import file_names, tables
+from hposweep.trial import Trial, TrialState
+
+SECONDS_BETWEEN_TABLES = 10.0
+
+
+class Rewriter:
+    """Writes the tables anew now and then while the sweep runs: for who looks, and for after a kill.
+
+    Never more than a twentieth of the time, however many trials there are.
+    """
+
+    def __init__(
+        self, sweep_dir: Path, history: History, final_metric: str | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sweep_dir, self._history, self._final_metric, self._clock = sweep_dir, history, final_metric, clock
+        self._due_at = clock() + SECONDS_BETWEEN_TABLES
+
+    def __call__(self) -> None:
+        started = self._clock()
+        if started < self._due_at:
+            return
+        tables.write(self._sweep_dir, self._history, self._final_metric)
+        ended = self._clock()
+        self._due_at = ended + max(SECONDS_BETWEEN_TABLES, 20 * (ended - started))
+
+
+class CheckpointKeeper:
+    """Removes the checkpoints of ended trials, the best one's excepted, while the sweep runs."""
+
+    def __init__(self, sweep_dir: Path, history: History) -> None:
+        self._sweep_dir, self._history = sweep_dir, history
+        self._n_seen = 0
+        self._kept: Trial | None = None  # the incumbent when it last looked
+
+    def __call__(self) -> None:
+        """Looks at the trials that have ended since the last call."""
+        ended = [self._history.trials[number] for number in self._history.ended_trials[self._n_seen :]]
+        if not ended:
+            return
+        self._n_seen += len(ended)
+        incumbent = self._history.incumbent
+        for trial in (*ended, *([self._kept] if self._kept else [])):
+            if trial is not incumbent:
+                _remove_checkpoint(self._sweep_dir, trial)
+        self._kept = incumbent
+
+    def end(self) -> None:
+        """The sweep is over: trials that wait at a rung need theirs no more."""
+        self()
+        for trial in self._history.trials.values():
+            if trial.state is TrialState.PAUSED:
+                _remove_checkpoint(self._sweep_dir, trial)
+
+
+class FolderKeeper:
+    """Keeps a sweep's folder in order while it runs: what the tuner calls as its observer.
+
+    Args:
+        keeps_checkpoints: whether all of them stay.
+    """
+
+    def __init__(self, sweep_dir: Path, history: History, final_metric: str | None, *, keeps_checkpoints: bool) -> None:
+        self._checkpoints = None if keeps_checkpoints else CheckpointKeeper(sweep_dir, history)
+        self._rewriter = Rewriter(sweep_dir, history, final_metric)
+
+    def __call__(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints()
+        self._rewriter()
+
+    def end(self, *, is_complete: bool) -> None:
+        """This run of the sweep is over; `is_complete` where no trial will go on."""
+        if self._checkpoints is None:
+            return
+        self._checkpoints()
+        if is_complete:
+            self._checkpoints.end()
+
+
+def _remove_checkpoint(sweep_dir: Path, trial: Trial) -> None:
+    if trial.folder:
+        (sweep_dir / trial.folder / file_names.CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(sweep_dir / trial.folder / file_names.CHECKPOINT_DIR, ignore_errors=True)

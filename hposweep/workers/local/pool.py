@@ -1,0 +1,213 @@
+"""A pool of warm worker processes, each of which may die, hang or grow without harm to the others."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from typing import Any
+
+import cloudpickle
+from pebble import ProcessExpired, ProcessPool
+
+from hposweep.trial import SegmentEnd, SegmentResult
+from hposweep.workers.local import worker
+from hposweep.workers.local.forkserver import EXITED_WITH_0, worker_context
+from hposweep.workers.local.worker import JobAnswer, WorkerState
+
+CUT_OFF_MESSAGE = "cut off when the sweep was to stop"
+TIMEOUT_MESSAGE = "ran longer than trial_timeout allows"
+
+
+class Slot:
+    """A place for one worker process: warm from job to job, replaced when it dies, hangs or grows too large.
+
+    Each slot has a pool of one process to itself, so that killing a worker, which takes seconds where it ignores
+    signals, holds up no other slot.
+    """
+
+    def __init__(self, context: BaseContext, state: bytes, max_memory_mb: float) -> None:
+        self._context, self._state, self._max_memory_mb = context, state, max_memory_mb
+        self._pool: ProcessPool | None = None
+
+    def start(self) -> None:
+        """Starts the worker, so that it is ready when the first job comes."""
+        self._warm_pool().schedule(os.getpid)
+
+    def run(self, arguments: tuple[Any, ...], timeout_s: float | None) -> Future[bytes]:
+        """Runs `worker.run` with these arguments."""
+        return self._warm_pool().schedule(worker.run, args=arguments, timeout=timeout_s)
+
+    def after(self, answer: JobAnswer | None) -> None:
+        """Replaces the worker, if it can't be used again; None says that it gave no answer."""
+        if answer is None or answer.memory_mb > self._max_memory_mb:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ends the worker."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            # Not here: it waits for the process, for seconds where that ignores signals.
+            threading.Thread(target=_stop, args=(pool,)).start()
+
+    def _warm_pool(self) -> ProcessPool:
+        if self._pool is not None and not self._pool.active:  # the worker died while it was idle
+            self.stop()
+        if self._pool is None:
+            self._pool = ProcessPool(
+                max_workers=1, context=self._context, initializer=worker.initialize, initargs=(self._state,)
+            )
+        return self._pool
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that waits for a worker."""
+
+    future: Future[JobAnswer]
+    arguments: tuple[Any, ...]  # of `worker.run`
+    timeout_s: float | None
+    is_second_try: bool = False  # the worker that it was given to died before it began
+
+
+class WorkerPool:
+    """Runs jobs on `n_workers` processes, in the order in which they come.
+
+    Args:
+        state: what all jobs share.
+        preload: modules to import before the workers start.
+        env: variables that preloads and workers have from their first instruction.
+        max_memory_mb: a worker that is larger after a job is replaced.
+    """
+
+    def __init__(
+        self, state: WorkerState, n_workers: int, preload: Sequence[str], env: Mapping[str, str], max_memory_mb: float
+    ) -> None:
+        self._state = bytes(cloudpickle.dumps(state))
+        self.n_workers, self._preload, self._env, self._max_memory_mb = n_workers, preload, env, max_memory_mb
+        self._slots: list[Slot] = []
+        self._idle: list[Slot] = []
+        self._queue: collections.deque[QueuedJob] = collections.deque()
+        self._running: dict[Future[JobAnswer], Future[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, arguments: tuple[Any, ...], timeout_s: float | None = None) -> Future[JobAnswer]:
+        """Runs a job with these arguments of `WorkerState.run` as soon as a worker is free; starts them, if need be."""
+        if not self._slots:
+            self._start()
+        future: Future[JobAnswer] = Future()
+        with self._lock:
+            self._queue.append(QueuedJob(future, arguments, timeout_s))
+        self._dispatch()
+        return future
+
+    def cancel(self, future: Future[JobAnswer]) -> None:
+        """Kills the job of this future, which then is done."""
+        with self._lock:
+            running = self._running.get(future)
+            waiting = next((job for job in self._queue if job.future is future), None)
+            if waiting is not None:
+                self._queue.remove(waiting)
+        if running is not None:
+            running.cancel()
+        elif waiting is not None:
+            future.set_result(JobAnswer(SegmentResult(0.0, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0))
+
+    def stop(self) -> None:
+        """Ends all workers, busy ones too."""
+        with self._lock:
+            self._queue.clear()
+        for slot in self._slots:
+            slot.stop()
+        self._slots, self._idle = [], []
+
+    def _start(self) -> None:
+        context = worker_context(self._preload, self._env)
+        self._slots = [Slot(context, self._state, self._max_memory_mb) for _ in range(self.n_workers)]
+        self._idle = self._slots[::-1]
+        for slot in self._slots:
+            slot.start()
+
+    def _dispatch(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue or not self._idle:
+                    return
+                slot = self._idle.pop()
+                job = self._queue.popleft()
+            started = time.monotonic()
+            try:
+                running = slot.run(job.arguments, job.timeout_s)
+            except RuntimeError:  # the worker died in this moment
+                slot.stop()
+                running = slot.run(job.arguments, job.timeout_s)
+            with self._lock:
+                self._running[job.future] = running
+            running.add_done_callback(functools.partial(self._finish, slot, job, started))
+
+    def _finish(self, slot: Slot, job: QueuedJob, started: float, running: Future[bytes]) -> None:
+        answer, failed = _answer(running, time.monotonic() - started)
+        slot.after(None if failed else answer)
+        # Once: workers that all die before they begin die of what they have in common.
+        begins_again = _never_began(running) and not job.is_second_try
+        with self._lock:
+            self._running.pop(job.future, None)
+            if begins_again:
+                self._queue.appendleft(dataclasses.replace(job, is_second_try=True))
+            if slot in self._slots:
+                self._idle.append(slot)
+        if not begins_again and not job.future.cancelled():
+            job.future.set_result(answer)
+        self._dispatch()
+
+
+def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]:
+    """The worker's answer, or one that says why there is none."""
+    try:
+        answer: JobAnswer = cloudpickle.loads(running.result())
+    except TimeoutError:
+        return JobAnswer(SegmentResult(duration_s, failure=TIMEOUT_MESSAGE, end=SegmentEnd.TIMED_OUT), 0.0), True
+    except CancelledError:
+        return JobAnswer(SegmentResult(duration_s, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0), True
+    except (ProcessExpired, BrokenProcessPool) as error:
+        reason = _death(getattr(error, "exitcode", None))
+        return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), True
+    except BaseException as error:  # the worker's: composing the config, or what can't be pickled
+        result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
+        return JobAnswer(result, 0.0, error=error), False
+    return answer, False
+
+
+def _never_began(running: Future[bytes]) -> bool:
+    """Whether the worker died before it took the job: of one that began it pebble tells how it died."""
+    return not running.cancelled() and isinstance(running.exception(), BrokenProcessPool)
+
+
+def _death(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "the worker process died"
+    if exit_code < 0:
+        try:
+            return f"the worker process was killed by {signal.Signals(-exit_code).name}"
+        except ValueError:
+            return f"the worker process was killed by signal {-exit_code}"
+    return f"the worker process exited with code {0 if exit_code == EXITED_WITH_0 else exit_code}"
+
+
+def _stop(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

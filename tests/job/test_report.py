@@ -1,0 +1,186 @@
+"""hposweep.report: an objective's own learning curve."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from hposweep.job.report import report_to
+from hposweep.sweep_folder import learning_curve
+
+APP = """
+import hydra, hposweep
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    for epoch in (1, 2, 3):
+        hposweep.report(epoch, cfg.x / epoch, loss=2 * cfg.x)
+    return cfg.x / 3
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_any_objective_reports_its_curve(app) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", APP)
+    words = ["x=interval(1,4)", "hydra.sweeper.n_trials=2", "hydra.sweeper.metric=height", "hydra/launcher=hposweep"]
+    done = app.sweep(*words)
+    assert done.exit_code == 0, done.err
+    rows = learning_curve.read(app.folder / "swept" / "1" / "learning_curve.csv")
+    assert [list(row) for row in rows] == [["epoch", "loss", "height", "seconds"]] * 3
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    table = (app.folder / "swept" / "trials.csv").read_text().splitlines()
+    assert table[0].split(",")[:4] == ["trial", "state", "height", "epochs"]
+    assert [line.split(",")[3] for line in table[1:]] == ["3", "3"]
+
+
+def test_what_a_cut_off_run_left_is_replaced(tmp_path: Path) -> None:
+    for epoch, value in [(1, 0.5), (2, 0.4), (3, 0.3), (2, 0.45)]:
+        report_to(tmp_path, epoch, value, "error")
+    rows = learning_curve.read(tmp_path / "learning_curve.csv")
+    assert [(row["epoch"], row["error"]) for row in rows] == [(1, 0.5), (2, 0.45)]
+
+
+def test_an_epoch_is_a_whole_number_of_any_kind(tmp_path: Path) -> None:
+    for epoch in np.arange(1, 3):
+        report_to(tmp_path, epoch, np.float32(0.5), "error")
+    assert [row["epoch"] for row in learning_curve.read(tmp_path / learning_curve.FILE_NAME)] == [1, 2]
+    with pytest.raises(ValueError, match=r"epoch must be a whole number, got 1\.5"):
+        report_to(tmp_path, 1.5, 0.5, "error")  # type: ignore[arg-type]
+
+
+def test_each_epoch_reports_the_same_metrics_in_any_order(tmp_path: Path) -> None:
+    report_to(tmp_path, 1, 0.5, "error", a=1, b=2)
+    report_to(tmp_path, 2, 0.4, "error", b=4, a=3)
+    with pytest.raises(ValueError, match="epoch 3 reports a, error; the one before it a, b, error"):
+        report_to(tmp_path, 3, 0.3, "error", a=5)
+    rows = learning_curve.read(tmp_path / learning_curve.FILE_NAME)
+    assert [(row["a"], row["b"]) for row in rows] == [(1, 2), (3, 4)]
+    report_to(tmp_path, 1, 0.5, "error", c=1)  # another program's run, from the start
+    assert [row["c"] for row in learning_curve.read(tmp_path / learning_curve.FILE_NAME)] == [1]
+
+
+def test_epochs_count_from_1(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="epoch counts from 1, got 0"):
+        report_to(tmp_path, 0, 0.5, "error")
+
+
+ROOT = Path(__file__).resolve().parents[2]
+ASHA = ["hydra/launcher=hposweep", "hydra/sweeper/scheduler=asha", "hydra.sweeper.scheduler.r_max=9"]
+# What it trains is written down, to be counted.
+LOOP = """
+import json
+from pathlib import Path
+import hydra, hposweep
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    {begin}
+    for epoch in range(start + 1, {end} + 1):
+        with open(Path(HydraConfig.get().runtime.output_dir) / "trained", "a") as file:
+            print(epoch, file=file)
+        {report}
+    {save}
+    return cfg.x + 1 / epoch
+
+if __name__ == "__main__":
+    main()
+"""
+RESTARTS = {"begin": "start = 0", "save": ""}
+CONTINUES = {
+    "begin": "path = hposweep.checkpoint_dir() / 'epoch'; start = int(path.read_text()) if path.exists() else 0",
+    "save": "path.write_text(str(epoch))",
+}
+REPORT = "hposweep.report(epoch, cfg.x + 1 / epoch)"
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def trained(app, number: str) -> list[int]:  # type: ignore[no-untyped-def]
+    return [int(line) for line in (app.folder / "swept" / number / "trained").read_text().split()]
+
+
+@pytest.mark.parametrize(
+    ("end", "report", "words"),
+    [
+        pytest.param("hposweep.target_epoch(9)", REPORT, [], id="asks and reports"),
+        pytest.param("hposweep.target_epoch(9)", "pass", [], id="asks"),
+        pytest.param("cfg.y", "pass", ["hydra.sweeper.budget_key=y", "y=9"], id="budget_key"),
+    ],
+)
+def test_an_objective_that_goes_on_from_its_checkpoint_trains_no_epoch_twice(app, end, report, words) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", LOOP.format(end=end, report=report, **CONTINUES))
+    done = app.sweep(*ASHA, *words, "x=interval(0,4)", "hydra.sweeper.n_trials=9")
+    assert done.exit_code == 0, done.err + done.out
+    assert "again" not in done.out.replace("The winner again", "")
+    table = rows(app.folder / "swept")
+    assert {row["state"] for row in table} == {"PAUSED", "COMPLETE"}
+    for row in table:
+        assert trained(app, row["trial"]) == list(range(1, int(row["epochs"]) + 1))
+    # Nobody goes on any more: the winner's checkpoint alone is left.
+    winner = yaml.safe_load((app.folder / "swept" / "optimization_results.yaml").read_text())["best_trial"]
+    assert [path.parent.name for path in (app.folder / "swept").glob("*/checkpoint")] == [str(winner)]
+
+
+@pytest.mark.parametrize(
+    "end", [pytest.param("hposweep.target_epoch(9)", id="asks"), pytest.param("9", id="is ended by its report")]
+)
+def test_one_without_checkpoints_is_started_again_and_its_user_is_told(app, end: str) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", LOOP.format(end=end, report=REPORT, **RESTARTS))
+    done = app.sweep(*ASHA, "x=interval(0,4)", "hydra.sweeper.n_trials=9")
+    assert done.exit_code == 0, done.err + done.out
+    table = rows(app.folder / "swept")
+    levels = [1, 3, 9]
+    n_repeated = 0
+    for row in table:
+        reached = levels[: levels.index(int(row["epochs"])) + 1]
+        assert trained(app, row["trial"]) == [epoch for level in reached for epoch in range(1, level + 1)]
+        assert float(row["value"]) == float(row["x"]) + 1 / int(row["epochs"])
+        curve = learning_curve.read(app.folder / "swept" / row["trial"] / "learning_curve.csv")
+        assert [each["epoch"] for each in curve] == list(range(1, int(row["epochs"]) + 1))
+        n_repeated += sum(reached[:-1])
+    assert (
+        done.out.count("having no checkpoint to go on from: an objective keeps one in hposweep.checkpoint_dir()") == 1
+    )
+    assert f"{n_repeated} epochs were trained a second time for want of checkpoints" in done.out
+
+
+def test_one_that_knows_no_target_and_reports_nothing_ends_the_sweep_with_a_line(app) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", LOOP.format(end="9", report="pass", **RESTARTS))
+    done = app.sweep(*ASHA, "x=interval(0,4)", "hydra.sweeper.n_trials=50", "hydra.launcher.n_workers=1")
+    assert done.exit_code == 3
+    assert (
+        "hydra.sweeper.scheduler: compares trials at epochs, but the objective trained without knowing which"
+        in done.out
+    )
+    assert len(rows(app.folder / "swept")) == 1
+
+
+def test_r_max_has_to_be_known(app) -> None:  # type: ignore[no-untyped-def]
+    done = app.sweep("hydra/sweeper/scheduler=asha", "x=interval(0,4)")
+    assert done.exit_code == 1
+    assert done.error_lines[-1].startswith(
+        "hydra.sweeper.scheduler.r_max: must be given, the epochs of a complete trial"
+    )
+    assert not (app.folder / "swept").exists()
+
+
+def test_the_example_of_a_plain_loop_runs_as_its_readme_says_and_resumes(app) -> None:  # type: ignore[no-untyped-def]
+    shutil.copytree(ROOT / "examples" / "plain_python_loop", app.folder, dirs_exist_ok=True)
+    words = [*ASHA[:2], "hydra.sweeper.scheduler.r_max=27", "learning_rate=tag(log,interval(1e-4,1))"]
+    words += ["momentum=interval(0,1)", "hydra.sweeper.n_trials=30"]
+    done = app.sweep(*words)
+    assert done.exit_code == 0, done.err
+    assert "the sweep is finished" in app.sweep(*words).out
+    alone = app.run("learning_rate=0.1", "hydra.run.dir=alone")
+    assert alone.exit_code == 0, alone.err
+    assert json.loads((app.folder / "alone" / "checkpoint" / "state.json").read_text())["epoch"] == 27

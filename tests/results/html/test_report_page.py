@@ -1,0 +1,498 @@
+"""`report.html`: what it says, that it shows foreign text as text, and that it works in a browser."""
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from hposweep import optional_packages
+from hposweep.commands.report import command_of_trials
+from hposweep.history import FinalEnded, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
+from hposweep.hydra_glue import run_again
+from hposweep.results import sweep_data
+from hposweep.results.figures import hyperparameters, incumbents, learning_curves
+from hposweep.results.html import in_a_process, sweep_page
+from hposweep.schedulers.asha import AshaScheduler
+from hposweep.search_space import Configuration
+from hposweep.simulation import AugmentedBranin, simulate
+from hposweep.sweep_folder.journal import FILE_NAME as JOURNAL
+from hposweep.sweep_folder.journal import Journal
+from hposweep.trial import Direction, TrialState
+
+LONG = "y" * 10_000
+HOSTILE = (
+    f"""</script><script>owned = 1</script><img src=x onerror="owned = 1"> ' " &amp; <!-- %{{x}} $&\u2028\n{LONG}"""
+)
+HOSTILE_NAME = """<img src=x onerror="owned=1"><script>owned=1<\n'&lt;"""
+
+Row = tuple[TrialState, float | None, Configuration, str]
+ROWS: list[Row] = [
+    (TrialState.COMPLETE, 0.200, {"rate": 0.1, "name": "sgd"}, ""),
+    (TrialState.COMPLETE, 0.205, {"rate": 0.01, "name": "adam"}, ""),
+    (TrialState.COMPLETE, 0.400, {"rate": 0.001, "name": "sgd"}, ""),
+    (TrialState.DIVERGED, float("inf"), {"rate": 1.0, "name": "adam"}, ""),
+    (TrialState.FAILED, None, {"rate": 0.2, "name": "sgd"}, "Traceback\n  here\nValueError: no"),
+    (TrialState.FAILED, None, {"rate": 0.3, "name": "sgd"}, "Traceback\n  there\nValueError: no"),
+]
+
+
+def made(folder: Path, rows: list[Row] = ROWS, n_validation: int | None = 10_000) -> Path:
+    """The folder of a sweep by hand: whose trials ended so, the first one the winner."""
+    (folder / "trials" / "0").mkdir(parents=True)
+    if n_validation is not None:
+        sizes = {"n_validation": n_validation, "n_test": 10_000, "baseline_error": 0.9}
+        (folder / "trials" / "0" / "data.json").write_text(json.dumps(sizes))
+    journal = Journal.open(folder)
+    journal.append(SweepStarted(len(rows), 0, "validation_error", Direction.minimize))
+    for number, (state, value, configuration, failure) in enumerate(rows):
+        journal.append(TrialProposed(number, configuration, 7), SegmentStarted(number, 0, None, 1))
+        journal.append(SegmentEnded(number, state, 3, value, 1.0, failure, folder=f"trials/{number}"))
+    journal.append(FinalEnded(0, 0.21), SweepEnded("complete"))
+    journal.close()
+    return folder
+
+
+def page_of(folder: Path) -> str:
+    record = folder / "sweep.yaml"
+    return sweep_page.write(folder, command_of_trials(run_again.read(folder)) if record.exists() else None).read_text()
+
+
+def data_of(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found.group(1))
+    return data
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and the texts in those that are asked for."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts: dict[str, str] = {}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.texts[self.tags[-1] if self.tags else ""] = self.texts.get(self.tags[-1] if self.tags else "", "") + data
+
+
+def test_the_summary_names_the_winner_its_intervals_and_those_who_are_as_good(tmp_path: Path) -> None:
+    sentences = sweep_page.summary(tmp_path, sweep_data.read(made(tmp_path)))
+    # Wilson's intervals of 2000 and 2100 out of 10,000.
+    assert sentences[:3] == [
+        "Trial 0 won: validation_error 0.2 (95 % interval 0.1923 to 0.2080, from 10,000 validation examples).",
+        "Its final value: 0.21 (95 % interval 0.2021 to 0.2181, from 10,000 test examples).",
+        "1 of the 2 other complete trials is not distinguishable from it, since the intervals overlap: trial 1.",
+    ]
+    assert sentences[3].startswith("6 trials: 3 COMPLETE, 1 DIVERGED, 2 FAILED; 18 epochs in all, ")
+
+
+def test_without_the_number_of_examples_there_is_no_interval(tmp_path: Path) -> None:
+    sentences = sweep_page.summary(tmp_path, sweep_data.read(made(tmp_path, n_validation=None)))
+    assert sentences[:2] == ["Trial 0 won: validation_error 0.2.", "Its final value: 0.21."]
+    assert "distinguishable" not in " ".join(sentences)
+
+
+def test_a_sweep_without_a_complete_trial_says_so(tmp_path: Path) -> None:
+    rows = [(TrialState.PAUSED, 0.5, {"x": 1}, ""), (TrialState.FAILED, None, {"x": 2}, "ValueError: no")]
+    page = page_of(made(tmp_path, rows))
+    assert "No trial is complete. The best so far is trial 0, 0.5." in page
+    assert "incumbent-trials" not in data_of(page)["figures"]
+
+
+def test_a_sweep_that_has_just_started_has_a_report(tmp_path: Path) -> None:
+    page = page_of(made(tmp_path, []))
+    assert data_of(page)["figures"] == {}
+    assert "No segment has started." in page
+
+
+def test_failures_are_grouped_by_their_last_line(tmp_path: Path) -> None:
+    rows = [*ROWS, (TrialState.TIMED_OUT, None, {"rate": 0.5, "name": "sgd"}, "too long")]
+    groups = sweep_page.failure_groups(sweep_data.read(made(tmp_path, rows)))
+    assert [(group.n, group.line, group.states, group.trials) for group in groups] == [
+        (2, "ValueError: no", "FAILED", "trials 4, 5"),
+        (1, "too long", "TIMED_OUT", "trial 6"),
+    ]
+    assert groups[0].traceback == "Traceback\n  here\nValueError: no"
+
+
+def test_there_is_a_plot_for_each_thing_and_no_other_script_may_run(tmp_path: Path) -> None:
+    page = page_of(made(tmp_path))
+    plots = ["incumbent-trials", "incumbent-time", "curves", "hyperparameter-0", "hyperparameter-1", "parallel"]
+    assert list(data_of(page)["figures"]) == [*plots, "time-line"]
+    assert "Not shown: 4 trials are finished (COMPLETE or DIVERGED); fewer than 20 tell little" in page
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
+    assert policy is not None
+    assert policy.group(1).startswith("default-src 'none'; ")
+    assert f"'sha256-{digest}'" in policy.group(1)
+    assert "unsafe-inline" not in policy.group(1).split("script-src")[1]
+
+
+def test_a_log_prior_has_a_log_axis(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "sweep.yaml").write_text("search_space: {rate: 'loguniform(0.001, 1)', name: 'choice(sgd, adam)'}\n")
+    sweep = sweep_data.read(tmp_path)
+    rate, name = (hyperparameters.hyperparameter(sweep, key).figure for key in ("rate", "name"))
+    assert (rate.layout.xaxis.type, list(rate.layout.xaxis.ticktext)) == ("log", ["0.001", "0.01", "0.1", "1"])
+    assert list(name.layout.xaxis.ticktext) == ["adam", "sgd"]
+
+
+def test_a_record_without_a_config_is_a_record(tmp_path: Path) -> None:
+    made(tmp_path)
+    denial = "The folder holds no sweep.yaml."
+    assert denial in sweep_page.render(tmp_path, sweep_data.read(tmp_path), run_again=None)
+    # A sweep of a plain Python function has no config.
+    (tmp_path / "sweep.yaml").write_text("search_space: {rate: 'uniform(0, 1)'}\nversions: {numpy: '2.0'}\n")
+    page = sweep_page.render(tmp_path, sweep_data.read(tmp_path), run_again=None)
+    assert denial not in page
+    assert "Full config" not in page
+    assert "<dd>2.0</dd>" in page
+
+
+def test_values_that_are_no_numbers_or_huge_break_no_axis(tmp_path: Path) -> None:
+    values = [*np.linspace(0.2, 0.3, 10), 1e30, 1e300, float("nan"), float("inf"), -float("inf")]
+    rows = [
+        (TrialState.COMPLETE if np.isfinite(value) else TrialState.DIVERGED, value, {"x": i, "huge": 10**i}, "")
+        for i, value in enumerate(values)
+    ]
+    sweep = sweep_data.read(made(tmp_path, rows))
+    for plot in (
+        hyperparameters.hyperparameter(sweep, "x"),
+        incumbents.incumbent(sweep, "time"),
+        learning_curves.learning_curves(sweep),
+    ):
+        assert plot is not None
+        low, high = plot.figure.layout.yaxis.range
+        assert 0.0 < low < high < 1.0
+        assert all(np.isfinite(trace.y[~np.isnan(trace.y)]).all() for trace in plot.figure.data)
+        assert "2 values lie outside of the picture" in plot.notes[-1]
+    diverged = next(t for t in hyperparameters.hyperparameter(sweep, "x").figure.data if t.name == "DIVERGED")
+    assert len(set(diverged.y)) == 1
+    assert "NaN" not in json.dumps(data_of(page_of(tmp_path)))
+
+
+def test_foreign_text_is_text_in_the_page(tmp_path: Path) -> None:
+    folder = hostile(tmp_path)
+    page = page_of(folder)
+    elements = Elements(page)
+    assert elements.tags.count("script") == 3
+    assert "img" not in elements.tags
+    assert elements.texts["h1"].startswith(HOSTILE_NAME)
+    assert "<!--" not in page.replace("<!doctype", "")
+    for column in data_of(page)["table"]["columns"]:
+        if column["name"] == f"key{HOSTILE}":
+            assert column["values"][0] == HOSTILE
+    for figure in data_of(page)["figures"].values():
+        texts = json.dumps(figure)
+        assert "<img" not in texts
+        assert "</script" not in texts
+        assert len(texts) < 20_000  # long texts are cut
+
+
+def hostile(folder: Path) -> Path:
+    key = f"key{HOSTILE}"
+    rows = [
+        (TrialState.COMPLETE, 0.2, {key: HOSTILE, "x": 0.1}, ""),
+        (TrialState.COMPLETE, 0.3, {key: "<b>other</b>", "x": 0.2}, ""),
+        (TrialState.FAILED, None, {key: "'\"", "x": 0.3}, f"Traceback\n{HOSTILE}\nValueError: {HOSTILE}"),
+    ]
+    made(folder / HOSTILE_NAME, rows)
+    record = {"command": HOSTILE, "search_space": {key: f"choice({HOSTILE})"}, "overrides": {"task": [], "hydra": []}}
+    record |= {"config": {"x": HOSTILE, "hydra": {"sweeper": dict.fromkeys(["seed_key", "budget_key", "scheduler"])}}}
+    record |= {"versions": {"<b>python</b>": HOSTILE}, "platform": {"cpu": HOSTILE}, "commit": HOSTILE}
+    record["command"] = "python <b>main</b>.py"
+    (folder / HOSTILE_NAME / "sweep.yaml").write_text(yaml.safe_dump(record))
+    return folder / HOSTILE_NAME
+
+
+# The command, and the end of a sweep.
+
+
+def test_the_command_makes_the_report_anew(hposweep: Any, tmp_path: Path) -> None:
+    folder = made(tmp_path / "outputs" / "swept")
+    done = hposweep("report", "outputs/swept")
+    assert (done.exit_code, done.out.strip()) == (0, "Report: outputs/swept/report.html"), done.err
+    first = (folder / "report.html").read_text()
+    (folder / "report.html").write_text("old")
+    assert hposweep("report").exit_code == 0
+    assert (folder / "report.html").read_text() == first
+
+
+def test_a_folder_without_a_sweep_is_one_line(hposweep: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = hposweep("report", "empty")
+    assert (done.exit_code, len(done.error_lines)) == (1, 1)
+    assert done.error_lines[0].startswith("report: empty: holds no sweep")
+
+
+MAIN = """
+import atexit
+import sys
+import hydra
+
+def imported():
+    return [name for name in ("plotly", "jinja2", "sklearn") if name in sys.modules]
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    assert not imported()
+    return cfg.x
+
+if __name__ == "__main__":
+    atexit.register(lambda: print("imported", imported()))
+    main()
+"""
+
+
+def test_a_sweep_ends_with_a_report_and_imports_no_plotting_library(app: Any) -> None:
+    app.write("main.py", MAIN)
+    done = app.sweep("hydra/launcher=hposweep", "x=interval(0.0,1.0)", "hydra.sweeper.n_trials=3")
+    assert done.exit_code == 0, done.err
+    assert "Report: swept/report.html" in done.out.splitlines()
+    assert done.out.splitlines()[-1] == "imported []"
+    page = (app.folder / "swept" / "report.html").read_text()
+    assert "3 trials: 3 COMPLETE" in page
+    assert "python main.py x=" in Elements(page).texts["pre"]
+
+
+def test_a_sweep_that_stops_before_its_end_has_a_report_too(app: Any) -> None:
+    app.write("main.py", MAIN.replace("return cfg.x", "import time; time.sleep(0.6); return cfg.x"))
+    done = app.sweep("x=interval(0.0,1.0)", "hydra.sweeper.n_trials=100", "hydra.sweeper.time_budget=2")
+    assert done.exit_code == 0, done.err
+    assert '<span aria-hidden="true">◌</span> stopped: ' in (app.folder / "swept" / "report.html").read_text()
+
+
+def test_without_the_extra_the_sweep_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(optional_packages.PACKAGES, "report", ("plotly", "no_such_package"))
+    in_a_process.make(made(tmp_path))
+    assert capsys.readouterr().out == ("No report.html: it takes a few more packages, pip install 'hposweep[report]'\n")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["plotly", "jinja2", "sklearn"])
+def test_the_command_without_the_extra_is_one_line(python: Any, tmp_path: Path, name: str) -> None:
+    rows = [(TrialState.COMPLETE, 0.2 + 0.01 * i, {"x": 0.1 * i, "y": -i}, "") for i in range(25)]
+    made(tmp_path / "swept", rows)
+    code = f"import sys; sys.modules['{name}'] = None; sys.argv = ['hposweep', 'report', 'swept']\n"
+    done = python(f"{code}from hposweep.__main__ import main; main()")
+    assert done.error_lines == [f"report: the report needs '{name}': pip install 'hposweep[report]'"]
+
+
+def test_a_report_that_can_not_be_made_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (made(tmp_path) / JOURNAL).write_text("{}\n")
+    in_a_process.make(tmp_path)
+    assert "report.html was not made: report: " in caplog.messages[0]
+    assert "line 1 is damaged" in caplog.messages[0]
+
+
+# In a browser.
+
+
+class Page:
+    """A report in headless Chromium."""
+
+    def __init__(self, browser: webdriver.Chrome, path: Path) -> None:
+        self.browser, self.url = browser, path.resolve().as_uri()
+
+    def open(self) -> None:
+        for kind in ("browser", "performance"):
+            self.browser.get_log(kind)
+        self.browser.get(self.url)
+        WebDriverWait(self.browser, 120).until(lambda _: self.run("return document.documentElement.dataset.ready"))
+
+    def run(self, script: str) -> Any:
+        return self.browser.execute_script(script)
+
+    def emulate(self, scheme: str, width: int) -> None:
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    @property
+    def errors(self) -> list[str]:
+        return [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+    @property
+    def requests(self) -> list[str]:
+        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
+        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+
+    def column(self, name: str) -> list[str]:
+        """What stands in a column of the table now."""
+        found: list[str] = self.run(
+            "const i = [...document.querySelectorAll('#table thead th')].findIndex("
+            f"(cell) => cell.textContent.replace(/ [▲▼]$/, '') === {json.dumps(name)});"
+            "return [...document.querySelectorAll('#table tbody tr:not(.more)')].map((row) => row.cells[i].textContent)"
+        )
+        return found
+
+    def sort_by(self, name: str) -> None:
+        for button in self.browser.find_elements(By.CSS_SELECTOR, "#table thead button"):
+            if button.text.rstrip(" ▲▼") == name:
+                button.send_keys(Keys.ENTER)
+                return
+        raise AssertionError(name)
+
+    def filter_by(self, text: str) -> str:
+        field = self.browser.find_element(By.ID, "filter")
+        field.clear()
+        field.send_keys(text, " ")
+        return self.browser.find_element(By.ID, "count").text
+
+
+class Unsteady(AugmentedBranin):
+    """Diverges in a corner."""
+
+    def value(self, configuration: Configuration, epoch: int) -> float:
+        return float("nan") if configuration["x1"] > 13 else super().value(configuration, epoch)
+
+
+def real(folder: Path, small_sweep: Path) -> Path:
+    shutil.copytree(small_sweep, folder)
+    return folder
+
+
+def with_failures(folder: Path, small_sweep: Path) -> Path:
+    scheduler = AshaScheduler(r_max=81)
+    simulate(Unsteady(), scheduler, n_trials=150, n_workers=8, death_rate=0.02, max_retries=1, folder=folder)
+    return folder
+
+
+def thousand(folder: Path, small_sweep: Path) -> Path:
+    simulate(AugmentedBranin(), AshaScheduler(r_max=81), n_trials=1000, n_workers=25, folder=folder)
+    return folder
+
+
+SWEEPS: list[Any] = [
+    pytest.param(real, 4, id="4 real trials"),
+    pytest.param(with_failures, 150, id="ASHA with failures"),
+    pytest.param(thousand, 1000, id="1,000 trials"),
+]
+
+
+@pytest.mark.parametrize(("make", "n_trials"), SWEEPS)
+def test_the_page_works_in_a_browser(
+    browser: webdriver.Chrome, tmp_path: Path, small_sweep: Path, make: Callable[[Path, Path], Path], n_trials: int
+) -> None:
+    folder = make(tmp_path / "swept", small_sweep)
+    text = page_of(folder)
+    assert len(text.encode()) < 6e6
+    page = Page(browser, folder / "report.html")
+    page.emulate("light", 1280)
+    page.open()
+    figures_of_page = list(data_of(text)["figures"])
+    drawn = page.run(
+        "return Object.keys(page.figures).filter((id) => document.querySelector(`#${id} .main-svg`) "
+        "&& document.getElementById(id).clientHeight > 100)"
+    )
+    assert drawn == figures_of_page
+    assert "WebGL is not supported" not in page.run("return document.body.textContent")
+
+    page.sort_by("validation_error")
+    values = [float(value) for value in page.column("validation_error") if value]
+    assert values == sorted(values)
+    assert len(page.column("trial")) == min(n_trials, 50)
+    page.sort_by("validation_error")
+    shown = [float(value) for value in page.column("validation_error") if value]
+    assert shown == sorted(shown, reverse=True)
+    assert (shown[-1] if n_trials <= 50 else values[0]) == values[0]
+
+    n_complete = sweep_data.read(folder).history
+    complete = [t for t in n_complete.trials.values() if t.state is TrialState.COMPLETE]
+    assert page.filter_by("complete").startswith(str(len(complete)))
+    assert {state.split()[-1] for state in page.column("state")} == {"COMPLETE"}
+    limit = sorted(trial.value or 0.0 for trial in complete)[len(complete) // 2]
+    better = [trial for trial in complete if (trial.value or 0.0) < limit]
+    assert page.filter_by(f"COMPLETE validation_error<{limit!r}").startswith(str(len(better)))
+    assert page.filter_by("no such text").startswith("0 of")
+    page.filter_by("")
+
+    page.emulate("dark", 390)
+    last = figures_of_page[-1]
+    WebDriverWait(browser, 60).until(
+        lambda _: page.run(f"return document.getElementById('{last}')._fullLayout.font.color") == "#e4e8ed"
+    )
+    assert page.run("return document.documentElement.scrollWidth") <= 390
+    assert page.errors == []
+    assert {url.partition(":")[0] for url in page.requests} <= {"file", "data", "blob"}
+
+
+def test_pages_of_rows_and_the_keyboard(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    folder = made(tmp_path, [(TrialState.COMPLETE, 0.2 + i / 1000, {"x": i}, "") for i in range(120)])
+    page_of(folder)
+    page = Page(browser, folder / "report.html")
+    page.emulate("light", 1280)
+    page.open()
+    assert page.column("x")[0] == "0"
+    browser.find_element(By.CSS_SELECTOR, "[data-go=last]").send_keys(Keys.ENTER)
+    assert page.column("x") == [str(i) for i in range(100, 120)]
+    assert browser.find_element(By.ID, "page").text == "rows 101 to 120"
+    browser.find_element(By.CSS_SELECTOR, "[data-go=first]").send_keys(Keys.ENTER)
+    toggle = browser.find_element(By.CSS_SELECTOR, "#table tbody button")
+    toggle.send_keys(Keys.ENTER)
+    toggle = browser.switch_to.active_element
+    assert toggle.get_attribute("aria-expanded") == "true"
+    assert "seed" in browser.find_element(By.CSS_SELECTOR, "tr.more").text
+    assert browser.find_element(By.CSS_SELECTOR, "th[aria-sort=ascending]").text == "trial ▲"
+
+
+def test_each_row_has_the_command_that_runs_its_trial_again(
+    browser: webdriver.Chrome, tmp_path: Path, small_sweep: Path, hposweep: Any
+) -> None:
+    folder = real(tmp_path / "swept", small_sweep)
+    page_of(folder)
+    page = Page(browser, folder / "report.html")
+    page.open()
+    history = sweep_data.read(folder).history
+    assert history.incumbent is not None
+    winners = shlex.split(hposweep("best", "swept").out)
+    assert sorted(shlex.split(page.run(f"return command_of({history.incumbent.number})"))) == sorted(winners)
+    assert sorted(shlex.split(browser.find_element(By.CSS_SELECTOR, "#summary pre").text)) == sorted(winners)
+    for number, trial in history.trials.items():
+        words = shlex.split(page.run(f"return command_of({number})"))
+        assert f"optimizer.learning_rate={trial.configuration['optimizer.learning_rate']!r}" in words
+        assert f"seed={trial.seed}" in words
+
+
+def test_foreign_text_is_text_in_a_browser(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    folder = hostile(tmp_path)
+    page_of(folder)
+    page = Page(browser, folder / "report.html")
+    page.emulate("light", 390)
+    page.open()
+    assert page.run("return typeof owned") == "undefined"
+    assert page.run("return document.images.length") == 0
+    assert page.run("return document.querySelector('h1').textContent") == HOSTILE_NAME
+    assert page.run("return document.documentElement.scrollWidth") <= 390
+    browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
+    values = page.run("return [...document.querySelectorAll('tr.more dd')].map((cell) => cell.textContent)")
+    assert HOSTILE in values
+    override = f"key{HOSTILE}={run_again.render({'k': HOSTILE})[0].removeprefix('k=')}"
+    assert shlex.split(page.run("return command_of(0)")) == ["python", "<b>main</b>.py", "x=0.1", override] or (
+        override in shlex.split(page.run("return command_of(0)"))
+    )
+    assert page.errors == []

@@ -1,0 +1,99 @@
+"""What a sweep shows while it runs."""
+
+import io
+import logging
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hposweep.history import History, SegmentEnded, SegmentStarted, TrialProposed
+from hposweep.results.terminal import progress
+from hposweep.sweep_folder import learning_curve
+from hposweep.trial import Trial, TrialState
+
+
+def history() -> History:
+    found = History(metric="validation_error")
+    for number, (state, value) in enumerate([(TrialState.COMPLETE, 0.25), (TrialState.FAILED, None)]):
+        found.apply(TrialProposed(number, {"optimizer.learning_rate": 0.1}, 0))
+        found.apply(SegmentStarted(number, 0, None, 1))
+        found.apply(SegmentEnded(number, state, None, value, 1.0, folder=str(number)))
+    found.apply(TrialProposed(2, {"optimizer.learning_rate": 0.012345, "text": "[red]x"}, 0))
+    found.apply(SegmentStarted(2, 0, None, 2))
+    return found
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_live_view_tells_how_the_sweep_stands(tmp_path: Path, width: int) -> None:
+    (tmp_path / "2").mkdir()
+    learning_curve.append_row(tmp_path / "2" / "learning_curve.csv", {"epoch": 1, "validation_error": 0.5})
+    times = iter([0.0, 60.0])
+    view = progress.LiveView(history(), 10, lambda trial: tmp_path / str(trial.number), lambda: next(times), 0)
+    console = Console(file=io.StringIO(), width=width)
+    console.print(view)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = text.splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert lines[0].startswith("2 of 10 trials")
+    assert "1:00" in lines[0]
+    assert lines[1].startswith("best: trial 0, validation_error 0.2500"[:width])
+    assert lines[2].startswith("  trial 2 (attempt 2): epoch 1, 0.5000"[: width - 1])
+    if width == 200:
+        assert "about 4:00 left" in lines[0]
+        assert "1 FAILED" in lines[1]
+        assert "learning_rate 0.0123, text [red]x" in lines[2]
+
+
+def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have_a_target(tmp_path: Path) -> None:
+    found = History(metric="validation_error")
+    for number, value in enumerate([0.4, 0.3]):
+        found.apply(TrialProposed(number, {}, 0, target_epoch=1))
+        found.apply(SegmentStarted(number, 0, 1, 1))
+        found.apply(SegmentEnded(number, TrialState.PAUSED, 1, value, 1.0, folder=str(number)))
+    found.apply(SegmentStarted(0, 1, 3, 1))
+    (tmp_path / "0").mkdir()
+    learning_curve.append_row(tmp_path / "0" / "learning_curve.csv", {"epoch": 1, "validation_error": 0.4})
+    console = Console(file=io.StringIO(), width=100)
+    console.print(progress.LiveView(found, 10, lambda trial: tmp_path / str(trial.number)))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0].startswith("1 of 10 trials")
+    assert lines[1].startswith("no complete trial yet; the best so far: trial 1, validation_error 0.3000")
+    assert lines[2].startswith("  trial 0: epoch 1 of 3, 0.4000")
+
+
+def test_without_a_terminal_a_line_passes_now_and_then(caplog: pytest.LogCaptureFixture, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    now = [100.0]
+    keep = progress._NowAndThen(lambda: now[0])
+    progress.TUNER_LOG.addFilter(keep)
+    try:
+        with caplog.at_level(logging.INFO, "hposweep.tuner"):
+            for number in range(5):
+                progress.TUNER_LOG.info("trial %d", number)
+                now[0] += 1.0
+            progress.TUNER_LOG.warning("trial 9: FAILED")
+            progress.TUNER_LOG.info("trial 10")
+    finally:
+        progress.TUNER_LOG.removeFilter(keep)
+    assert caplog.messages == ["trial 0", "trial 3  (and 2 before it)", "trial 9: FAILED"]
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("none", []), ("log", ["one"]), ("auto", ["one"]), ("live", [])])
+def test_the_modes(caplog: pytest.LogCaptureFixture, mode: str, shown: list[str]) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with (
+        caplog.at_level(logging.INFO, "hposweep.tuner"),
+        progress.shown(mode, History(), 4, lambda trial: Path(), console),
+    ):
+        progress.TUNER_LOG.info("one")
+    assert caplog.messages == shown
+    assert not progress.TUNER_LOG.filters
+
+
+def test_a_trial_is_drawn_before_it_has_a_folder() -> None:
+    found = history()
+    view = progress.LiveView(found, 3, lambda trial: Path("/nonexistent") / str(trial.number))
+    console = Console(file=io.StringIO(), width=80)
+    console.print(view)
+    assert "trial 2 (attempt 2): starting" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(found.trials[2], Trial)

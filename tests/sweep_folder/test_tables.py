@@ -1,0 +1,158 @@
+"""The tables: made from journal and curves, and made anew while the sweep runs."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed
+from hposweep.schedulers import Scheduler
+from hposweep.schedulers.asha import AshaScheduler
+from hposweep.schedulers.median_stopping import MedianStoppingScheduler
+from hposweep.search_space import SearchSpace, parse_hyperparameter
+from hposweep.searchers.random import RandomSearcher
+from hposweep.simulation import EventList
+from hposweep.sweep_folder import learning_curve, tables
+from hposweep.sweep_folder.keeper import SECONDS_BETWEEN_TABLES, CheckpointKeeper, Rewriter
+from hposweep.trial import Segment, SegmentResult, Trial, TrialState
+from hposweep.tuner import Tuner
+from hposweep.workers.virtual import VirtualWorkers
+
+NAN = float("nan")
+
+
+def history(*ends: tuple[TrialState, float | None]) -> History:
+    found = History(metric="error")
+    for number, (state, value) in enumerate(ends):
+        found.apply(TrialProposed(number, {"a.b": 0.1 + number, "c": None, "d": [1, "x"]}, seed=7, time="then"))
+        found.apply(SegmentStarted(number, 0, None, 1))
+        failure = 'Traceback\nValueError: a, "b"' if state is TrialState.FAILED else ""
+        found.apply(SegmentEnded(number, state, None, value, 1.25, failure, folder=f"trials/{number}"))
+    return found
+
+
+def test_one_row_a_trial_with_exact_floats(tmp_path: Path) -> None:
+    job = tmp_path / "trials" / "0"
+    job.mkdir(parents=True)
+    for epoch in (1, 2):
+        learning_curve.append_row(job / learning_curve.FILE_NAME, {"epoch": epoch, "error": 0.5})
+    found = history((TrialState.COMPLETE, 0.1 + 0.2), (TrialState.FAILED, None), (TrialState.DIVERGED, NAN))
+    rows = list(csv.reader(tables.trials_csv(tmp_path, found).splitlines()))
+    head = [
+        "trial",
+        "state",
+        "error",
+        "epochs",
+        "seed",
+        "a.b",
+        "c",
+        "d",
+        "attempts",
+        "started_at",
+        "duration_s",
+        "failure",
+    ]
+    assert rows == [
+        head,
+        ["0", "COMPLETE", "0.30000000000000004", "2", "7", "0.1", "", '[1, "x"]', "1", "then", "1.25", ""],
+        ["1", "FAILED", "", "", "7", "1.1", "", '[1, "x"]', "1", "then", "1.25", 'ValueError: a, "b"'],
+        ["2", "DIVERGED", "nan", "", "7", "2.1", "", '[1, "x"]', "1", "then", "1.25", ""],
+    ]
+
+
+def test_the_results_name_the_winner_and_the_final_value(tmp_path: Path) -> None:
+    found = history((TrialState.COMPLETE, 0.3), (TrialState.COMPLETE, 0.2), (TrialState.DIVERGED, NAN))
+    found.apply(FinalEnded(1, 0.25))
+    results = tables.optimization_results(tmp_path, found, "test_error")
+    assert (results["best_trial"], results["best_value"], results["test_error"]) == (1, 0.2, 0.25)
+    assert results["states"] == {"COMPLETE": 2, "DIVERGED": 1}
+
+
+def test_without_a_complete_trial_the_best_partial_one_is_named_apart(tmp_path: Path) -> None:
+    found = history((TrialState.PAUSED, 0.3), (TrialState.STOPPED, 0.2), (TrialState.FAILED, None))
+    results = tables.optimization_results(tmp_path, found, None)
+    assert (results["best_trial"], results["best_params"], results["best_value"]) == (None, None, None)
+    assert (results["best_partial_trial"], results["best_partial_value"]) == (1, 0.2)
+
+
+def test_a_winner_that_is_no_better_than_the_most_frequent_class_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "trials" / "0").mkdir(parents=True)
+    (tmp_path / "trials" / "0" / "data.json").write_text(json.dumps({"baseline_error": 0.9}))
+    assert "nothing was learnt" in tables.warning_of_no_learning(tmp_path, history((TrialState.COMPLETE, 0.9)))
+    assert tables.warning_of_no_learning(tmp_path, history((TrialState.COMPLETE, 0.899))) == ""
+
+
+def test_the_tables_are_rewritten_now_and_then(tmp_path: Path) -> None:
+    now = [0.0]
+    rewrite = Rewriter(tmp_path, history((TrialState.COMPLETE, 0.3)), None, lambda: now[0])
+    rewrite()
+    assert not (tmp_path / "trials.csv").exists()
+    now[0] = SECONDS_BETWEEN_TABLES
+    rewrite()
+    assert (tmp_path / "trials.csv").exists()
+    (tmp_path / "trials.csv").unlink()
+    rewrite()
+    assert not (tmp_path / "trials.csv").exists()
+
+
+class FewestCheckpoints:
+    """Simulated jobs that leave a checkpoint, and a look at how many there are whenever the tuner has looked."""
+
+    n_most = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def outcome(self, segment: Segment, trial: Trial) -> SegmentResult:
+        job = self.folder / "trials" / str(trial.number)
+        (job / "checkpoint").mkdir(parents=True, exist_ok=True)
+        (job / "checkpoint.npz").touch()
+        (job / "checkpoint" / "state").touch()
+        failure = "ValueError: no" if trial.number % 7 == 3 else ""
+        value = None if failure else trial.configuration["x"]
+        return SegmentResult(1.0, value, failure, folder=f"trials/{trial.number}")
+
+    def check(self, history: History) -> None:
+        may_go_on = [trial for trial in history.trials.values() if not trial.state.is_ended]
+        kept = {path.parent.name for name in ("checkpoint", "checkpoint.npz") for path in self.folder.rglob(name)}
+        incumbent = set() if history.incumbent is None else {str(history.incumbent.number)}
+        assert kept <= {str(trial.number) for trial in may_go_on} | incumbent
+        self.n_most = max(self.n_most, len(kept))
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [AshaScheduler(r_max=27), AshaScheduler(r_max=27, stopping=True), MedianStoppingScheduler(r_max=27)],
+    ids=["asha", "asha, stopping", "median_stopping"],
+)
+def test_a_sweep_of_500_trials_keeps_checkpoints_of_those_who_may_go_on_and_the_best_one_s(
+    tmp_path: Path, scheduler: Scheduler
+) -> None:
+    space = SearchSpace({"x": parse_hyperparameter("uniform(0, 1)")})
+    jobs = FewestCheckpoints(tmp_path)
+    workers = VirtualWorkers(jobs.outcome, n_workers=4)
+    sweep = Tuner(
+        searcher=RandomSearcher(space, seed=0),
+        scheduler=scheduler,
+        journal=EventList(),
+        workers=workers,
+        n_trials=500,
+        seed=0,
+        trial_seed=lambda number, configuration: number,
+        clock=lambda: workers.now,
+    )
+    keeper = CheckpointKeeper(tmp_path, sweep.history)
+
+    def observe() -> None:
+        keeper()
+        jobs.check(sweep.history)
+
+    sweep.observer = observe
+    sweep.run()
+    keeper.end()
+    assert sweep.history.incumbent is not None
+    left = list(tmp_path.rglob("checkpoint*"))
+    assert {path.parent.name for path in left} == {str(sweep.history.incumbent.number)}
+    assert len(left) == 2
+    assert jobs.n_most > 1
