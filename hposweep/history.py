@@ -13,7 +13,7 @@ from typing import Any
 from hposweep.search_space import Configuration
 from hposweep.trial import Direction, Trial, TrialState, best, incumbent
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def now() -> str:
@@ -102,6 +102,7 @@ class SweepEnded(Event):
 class History:
     """What the events so far amount to. Each event costs the same, however many trials there are."""
 
+    schema: int | None = None  # with which the sweep began; None before its first event
     n_trials: int = 0
     seed: int = 0
     metric: str = "value"
@@ -129,6 +130,7 @@ class History:
         """Takes one event in: the only way in which the state of a sweep changes."""
         match event:
             case SweepStarted():
+                self.schema = self.schema or event.schema
                 self.n_trials, self.seed = event.n_trials, event.seed
                 self.metric, self.direction = event.metric, event.direction
                 self.ended = ""
