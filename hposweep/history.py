@@ -1,19 +1,27 @@
-"""The events of a sweep, and what they amount to."""
+"""The events of a sweep, and what they amount to.
+
+An event is a decision of the tuner or something that it observed. What a sweep knows is what `History.apply` makes of
+its events, live and after a restart alike.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hposweep.search_space import Configuration
 from hposweep.trial import Direction, Trial, TrialState, best, incumbent
 
-SCHEMA = 2
+SCHEMA = 2  # of the journal
+
+# A job that ended so left no value: one from a rung before it is not the value of the failure.
+WITHOUT_A_VALUE = (TrialState.FAILED, TrialState.TIMED_OUT)
 
 
 def now() -> str:
@@ -21,11 +29,25 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
+class Ending(enum.StrEnum):
+    """Why a run of a sweep ended."""
+
+    COMPLETE = "complete"  # nothing is left to run
+    INTERRUPTED = "interrupted"  # its user stopped it
+    TIME_BUDGET = "time_budget"
+    FAILURE_RATE = "failure_rate"  # more trials failed than max_failure_rate allows
+    ALIKE_FAILURES = "alike_failures"  # the first trials all failed alike
+    TARGET_UNHEEDED = "target_unheeded"  # the scheduler compares epochs, and the objective doesn't know them
+
+
+WORDS = {Ending.TIME_BUDGET: "the time budget is over"}
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened to the sweep."""
 
-    time: str = field(default="", kw_only=True)  # ISO 8601, UTC; given to it when it is recorded
+    time: str = field(default="", kw_only=True)  # ISO 8601, UTC; set when the tuner takes the event in
 
 
 @dataclass(frozen=True)
@@ -52,12 +74,16 @@ class TrialProposed(Event):
 
 @dataclass(frozen=True)
 class SegmentStarted(Event):
-    """A Hydra job is about to be submitted."""
+    """A job is about to be submitted: the trial's `job`-th one, and the segment's `attempt`-th, both from 1.
+
+    Trial and job together name the attempt for good, over all runs of the sweep.
+    """
 
     trial: int
     start_epoch: int
     target_epoch: int | None
-    attempt: int  # from 1
+    attempt: int
+    job: int = 1
 
 
 @dataclass(frozen=True)
@@ -70,16 +96,38 @@ class SegmentDied(Event):
 
 
 @dataclass(frozen=True)
+class SegmentLost(Event):
+    """The job was lost through nothing that the trial did; the segment is started again, and nothing is counted."""
+
+    trial: int
+    duration_s: float
+    failure: str
+
+
+@dataclass(frozen=True)
 class SegmentEnded(Event):
-    """The job is over; `state` is the trial's from now on, and `epoch` where it stands."""
+    """The job is over; `state` is the trial's from now on, and `epoch` where it stands.
+
+    `values` holds what the objective returned, by the name of the metric; nothing where it returned no number.
+    """
 
     trial: int
     state: TrialState
     epoch: int | None
-    value: float | None
+    values: Mapping[str, float]
     duration_s: float
     failure: str = ""
-    folder: str = ""
+    folder: str = ""  # of the job, relative to the sweep's
+
+    @property
+    def value(self) -> float | None:
+        """The one value; None where there is none."""
+        return next(iter(self.values.values()), None)
+
+
+def values_of(metric: str, value: float | None) -> dict[str, float]:
+    """The values of a segment's end, where the objective returned this one; None: it returned no number."""
+    return {} if value is None else {metric: value}
 
 
 @dataclass(frozen=True)
@@ -93,9 +141,15 @@ class FinalEnded(Event):
 
 @dataclass(frozen=True)
 class SweepEnded(Event):
-    """The controller ends by itself."""
+    """The controller ends by itself; `detail` is what people are told beside the code."""
 
-    reason: str  # "complete", or why it stopped before
+    ending: Ending
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        return self.detail or WORDS.get(self.ending, str(self.ending))
 
 
 @dataclass
@@ -114,7 +168,7 @@ class History:
     n_failed: int = 0
     ended_trials: list[int] = field(default_factory=list)  # numbers, in the order of the ends
     judged: dict[int, None] = field(default_factory=dict)  # those that came to a rung or ended, in the order of that
-    ended: str = ""  # the reason with which the last controller ended; empty while one runs, or where it was killed
+    end: SweepEnded | None = None  # of the last run; None while one is under way, or where it was killed
 
     @property
     def n_ended(self) -> int:
@@ -126,6 +180,16 @@ class History:
         """Trials that have ended, or wait at a rung."""
         return len(self.trials) - len(self.under_way)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last run ended because nothing was left to run."""
+        return self.end is not None and self.end.ending is Ending.COMPLETE
+
+    @property
+    def is_final_done(self) -> bool:
+        """Whether the winner had its last job already."""
+        return self.final is not None and self.incumbent is not None and self.final.trial == self.incumbent.number
+
     def apply(self, event: Event) -> None:
         """Takes one event in: the only way in which the state of a sweep changes."""
         match event:
@@ -133,32 +197,40 @@ class History:
                 self.schema = self.schema or event.schema
                 self.n_trials, self.seed = event.n_trials, event.seed
                 self.metric, self.direction = event.metric, event.direction
-                self.ended = ""
+                self.end = None
             case TrialProposed():
                 trial = Trial(event.trial, event.configuration, event.seed, target_epoch=event.target_epoch)
                 self._put(dataclasses.replace(trial, started_at=event.time))
             case SegmentStarted():
-                changes = {"attempts": event.attempt, "target_epoch": event.target_epoch}
+                changes = {"attempts": event.attempt, "n_jobs": event.job, "target_epoch": event.target_epoch}
                 self._replace(event.trial, state=TrialState.RUNNING, **changes)
             case SegmentDied():
                 trial = self.trials[event.trial]
                 duration_s = trial.duration_s + event.duration_s
                 self._replace(event.trial, deaths=trial.deaths + 1, duration_s=duration_s)
+            case SegmentLost():
+                self._replace(event.trial, duration_s=self.trials[event.trial].duration_s + event.duration_s)
             case SegmentEnded():
-                trial = self.trials[event.trial]
-                self._replace(
-                    event.trial,
-                    state=event.state,
-                    epoch=event.epoch,
-                    value=event.value,
-                    duration_s=trial.duration_s + event.duration_s,
-                    failure=event.failure,
-                    folder=event.folder or trial.folder,
-                )
+                self._end_segment(event)
             case FinalEnded():
                 self.final = event
             case SweepEnded():
-                self.ended = event.reason
+                self.end = event
+
+    def _end_segment(self, event: SegmentEnded) -> None:
+        trial = self.trials[event.trial]
+        value = event.values.get(self.metric)
+        if value is None and event.state not in WITHOUT_A_VALUE:
+            value = trial.value  # of the rung from which an interrupted trial goes on
+        self._replace(
+            event.trial,
+            state=event.state,
+            epoch=event.epoch,
+            value=value,
+            duration_s=trial.duration_s + event.duration_s,
+            failure=event.failure,
+            folder=event.folder or trial.folder,
+        )
 
     def _replace(self, number: int, **changes: Any) -> None:
         self._put(dataclasses.replace(self.trials[number], **changes))

@@ -1,4 +1,4 @@
-"""What passes between the rooms: trials, their states, segments and what comes of a segment."""
+"""What passes between the rooms: trials, their states, segments and the results of segments."""
 
 from __future__ import annotations
 
@@ -52,12 +52,18 @@ class Trial:
     epoch: int | None = 0  # where its last segment ended; None where that segment went to the end of an unknown budget
     value: float | None = None  # of the metric, at that epoch
     target_epoch: int | None = None  # of the segment under way or the last one
-    attempts: int = 0  # Hydra jobs that were started for that segment
+    attempts: int = 0  # jobs that were started for that segment
+    n_jobs: int = 0  # jobs that were started for all of its segments
     deaths: int = 0  # of workers that ran it
     started_at: str = ""  # ISO 8601, UTC
     duration_s: float = 0.0  # running seconds of all its segments
     failure: str = ""  # the traceback or reason, its last line the most telling one
     folder: str = ""  # of its Hydra jobs, relative to the sweep's
+
+    @property
+    def job_id(self) -> str:
+        """Names the job that was started last, like no other job of the sweep."""
+        return f"{self.number}_{self.n_jobs}"
 
     @property
     def failure_line(self) -> str:
@@ -76,11 +82,18 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class NextSegment:
-    """What a scheduler wants to be run: a paused trial's next segment, or a new trial's first."""
+class StartTrial:
+    """A scheduler's wish: the first segment of a new trial."""
 
-    trial: int | None  # None: a new trial
-    target_epoch: int | None
+    target_epoch: int | None  # None: all that the objective trains by itself
+
+
+@dataclass(frozen=True)
+class ResumeTrial:
+    """A scheduler's wish: the next segment of a trial that waits at a rung."""
+
+    trial: int  # its number
+    target_epoch: int
 
 
 class SegmentEnd(enum.StrEnum):
@@ -88,20 +101,21 @@ class SegmentEnd(enum.StrEnum):
 
     RETURNED = "RETURNED"  # by itself: with a value, or with an exception
     DIED = "DIED"  # its worker process was killed, crashed or exited
+    LOST = "LOST"  # with its machine, by preemption, or because it never began: nothing that the trial did
     TIMED_OUT = "TIMED_OUT"
     CUT_OFF = "CUT_OFF"  # by the controller, which stops
 
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """What came of a segment: a value, or why there is none."""
+    """The result of a segment: a value, or why there is none."""
 
     duration_s: float
     value: float | None = None
     failure: str = ""  # the traceback of the exception, or the reason
     folder: str = ""  # of the job, relative to the sweep's
     end: SegmentEnd = SegmentEnd.RETURNED
-    first_epoch: int | None = None  # that the job reported; None: it reported none, or nobody knows
+    first_epoch: int | None = None  # the first epoch that the job reported; None: it reported none, or nobody knows
     heeds_target: bool | None = None  # whether the objective asked for its target epoch, or was ended there
 
 

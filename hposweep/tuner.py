@@ -1,4 +1,4 @@
-"""The tuner: asks searcher and scheduler, submits segments, records results. Knows nothing of Hydra or processes."""
+"""The tuner: asks searcher and scheduler, submits segments, notes results. Knows nothing of Hydra or processes."""
 
 from __future__ import annotations
 
@@ -14,42 +14,37 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from hposweep.history import (
+    Ending,
     Event,
     History,
     SegmentDied,
     SegmentEnded,
+    SegmentLost,
     SegmentStarted,
     SweepEnded,
     SweepStarted,
     TrialProposed,
     now,
+    values_of,
 )
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
-from hposweep.searchers import Searcher
-from hposweep.trial import Direction, NextSegment, Segment, SegmentEnd, SegmentResult, Trial, TrialState
+from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.trial import Direction, ResumeTrial, Segment, SegmentEnd, SegmentResult, StartTrial, Trial, TrialState
 from hposweep.workers.protocol import NoStopRequest, StopRequest, Workers
 
 log = logging.getLogger(__name__)
 
-
 FAILURE_RATE_COUNTS_FROM = 10  # trials that ended or came to a rung
 ALIKE_FAILURES_THAT_STOP = 3  # where the sweep begins with them
 POLL_S = 0.2  # how late a request to stop may be noticed
+MOST_STARTS_A_TURN = 256  # of the loop, so that a request to stop is noticed while thousands of workers start
 
-COMPLETE = "complete"
-INTERRUPTED = "interrupted"
-TIME_BUDGET_OVER = "time_budget is over"
-TARGET_UNHEEDED = (
-    "hydra.sweeper.scheduler: compares trials at epochs, but the objective trained without knowing which: name the "
-    "config key that gives it its epochs in hydra.sweeper.budget_key, or let it call hposweep.target_epoch or "
-    "hposweep.report; scheduler=fifo takes any objective"
-)
-
+STOPPED_BY_THE_USER = (Ending.INTERRUPTED, Ending.TIME_BUDGET)
 WITH_A_LOSS = (TrialState.PAUSED, TrialState.COMPLETE, TrialState.STOPPED)
 
 
-class Record(Protocol):
+class EventLog(Protocol):
     """What keeps the events: the journal, or a list in memory where nothing needs to outlive the process."""
 
     def append(self, *events: Event) -> None:
@@ -60,8 +55,10 @@ class Record(Protocol):
 class Tuner:
     """The loop of a sweep.
 
-    Everything that changes the state of the sweep is an event, on disk before it counts: a replay of the journal gives
-    the same searcher, scheduler and history. Trials that were under way when the last controller ended go on first.
+    Everything that changes the state of the sweep is an event: a replay of the journal gives the same searcher,
+    scheduler and history. In a turn of the loop the results that have come are taken in, the segments that follow are
+    decided, all of it is written with one flush to disk, and only then is anything submitted. Trials that were under
+    way when the last controller ended go on first.
 
     Args:
         trial_seed: the seed of a trial's training, from its number and configuration.
@@ -70,13 +67,13 @@ class Tuner:
         time_budget_s: seconds after which this run of the tuner stops; None: never.
         grace_s: how long running segments may still take when the tuner is to stop.
         clock: seconds, for durations and limits.
-        date: the time of day, ISO 8601, for the record.
+        date: the time of day, ISO 8601, for the events.
         observer: called whenever the history may have changed, a few times a second.
     """
 
     searcher: Searcher
     scheduler: Scheduler
-    journal: Record
+    journal: EventLog
     workers: Workers
     n_trials: int
     seed: int
@@ -95,14 +92,15 @@ class Tuner:
     history: History = field(default_factory=History)
     _running: dict[Future[SegmentResult], Segment] = field(default_factory=dict, init=False)
     _to_continue: collections.deque[int] = field(default_factory=collections.deque, init=False)
-    _exhausted: bool = field(default=False, init=False)
+    _unwritten: list[Event] = field(default_factory=list, init=False)
+    _proposal: tuple[int, Configuration | Wait | Exhausted] | None = field(default=None, init=False)
     _started_at: float = field(default=0.0, init=False)
     _before: tuple[int, int] = field(default=(0, 0), init=False)  # trials that were judged and failed at the start
     _n_repeated_epochs: int = field(default=0, init=False)
     _target_is_unheeded: bool = field(default=False, init=False)
 
     def replay(self, events: Iterable[Event]) -> None:
-        """Takes in what former runs recorded."""
+        """Takes in what former runs have written."""
         for event in events:
             self._take_in(event)
 
@@ -110,106 +108,158 @@ class Tuner:
         """Whether nothing is left to run."""
         return not self.history.under_way and self._next() is None
 
-    def run(self) -> str:
-        """Runs the sweep to its end and returns the reason for it: "complete", or why it stopped before.
+    def run(self) -> SweepEnded:
+        """Runs the sweep to its end, and returns why it ended.
 
         Raises:
+            ConfigError: if the journal can't be written; then nothing more is submitted.
             KeyboardInterrupt: if the workers raise it; the journal then says that the running trials were interrupted.
         """
         self._started_at = self.clock()
         self._before = len(self.history.judged), self.history.n_failed
         self._to_continue.extend(self.history.under_way)
-        self.record(SweepStarted(self.n_trials, self.seed, self.metric, self.direction))
+        self.commit(SweepStarted(self.n_trials, self.seed, self.metric, self.direction))
         try:
-            reason = self._loop()
+            ended = self._loop()
         except KeyboardInterrupt:
             results = [(segment, SegmentResult(0.0, end=SegmentEnd.CUT_OFF)) for segment in self._running.values()]
-            self.record(*(self._ended(segment, result) for segment, result in results), SweepEnded(INTERRUPTED))
+            interrupted = [self._ended(segment, result) for segment, result in results]
+            self.commit(*interrupted, SweepEnded(Ending.INTERRUPTED))
             raise
-        self.record(SweepEnded(reason))
+        self.commit(ended)
         if self._n_repeated_epochs:
-            log.warning("%d epochs were trained a second time for want of checkpoints", self._n_repeated_epochs)
-        return reason
+            log.warning("%d epochs were trained again because there was no checkpoint", self._n_repeated_epochs)
+        return ended
 
-    def _loop(self) -> str:
+    def commit(self, *events: Event) -> None:
+        """Takes events in, and writes them."""
+        for event in events:
+            self._note(event)
+        self._write()
+
+    def _loop(self) -> SweepEnded:
         while True:
-            reason = self._why_stop()
-            while not reason and len(self._running) < self.workers.n_workers and self._start_next():
-                pass
-            if not self._running:
-                return reason or COMPLETE
-            if reason in (INTERRUPTED, TIME_BUDGET_OVER):
-                self._wind_down(reason)
+            ended = self._why_stop()
+            starts = [] if ended else self._starts()
+            self._write()
+            for segment in starts:
+                self._submit(segment)
+            self.observer()
+            if not self._running and (ended or self._is_over()):
+                return ended or SweepEnded(Ending.COMPLETE)
+            if ended and ended.ending in STOPPED_BY_THE_USER:
+                self._wind_down(ended)
             else:
-                self._collect(POLL_S)
+                self._collect(0.0 if len(starts) == MOST_STARTS_A_TURN else POLL_S)
+
+    def _is_over(self) -> bool:
+        """Whether nothing is left to start, now that nothing runs."""
+        if self._to_continue:
+            return False
+        following = self._next()
+        assert not isinstance(following, Wait), f"{self.searcher} waits for results, and no trial is under way"
+        return following is None
 
     def _collect(self, timeout_s: float) -> None:
         for future in self.workers.wait(list(self._running), timeout_s):
             self._end(self._running.pop(future), future.result())
-        self.observer()
 
-    def _wind_down(self, reason: str) -> None:
+    def _wind_down(self, ended: SweepEnded) -> None:
         """Lets running segments end within the grace time, and cuts the others off."""
-        log.warning("%s: waiting %g s at most for %d running trials", reason, self.grace_s, len(self._running))
+        log.warning("%s: waiting %g s at most for %d running trials", ended.text, self.grace_s, len(self._running))
         deadline = self.clock() + self.grace_s
         while self._running and self.clock() < deadline and not self.stop_request.is_urgent:
-            self._collect(POLL_S)
+            self._collect_and_write()
         self.workers.cancel(list(self._running))
         while self._running:
-            self._collect(POLL_S)
+            self._collect_and_write()
 
-    def _start_next(self) -> bool:
-        """Starts the segment whose turn it is; False where there is none now."""
+    def _collect_and_write(self) -> None:
+        self._collect(POLL_S)
+        self._write()
+        self.observer()
+
+    def _starts(self) -> list[Segment]:
+        """The segments whose turn it is, noted as started; as many as there are free workers, at most."""
+        n_free = self.workers.n_workers - len(self._running)
+        starts: list[Segment] = []
+        while len(starts) < min(n_free, MOST_STARTS_A_TURN):
+            segment = self._started_next()
+            if segment is None:
+                break
+            starts.append(segment)
+        return starts
+
+    def _started_next(self) -> Segment | None:
+        """The segment whose turn it is, noted as started; None where there is none now."""
         if self._to_continue:
             trial = self.history.trials[self._to_continue.popleft()]
-            self._start(Segment(trial.number, trial.epoch or 0, trial.target_epoch), attempt=trial.attempts + 1)
-            return True
-        following = self._next()
-        if following is None:
-            return False
-        wanted, proposed = following
-        if proposed is not None:
-            self._start(Segment(proposed.trial, 0, wanted.target_epoch), proposed)
-        else:
-            assert wanted.trial is not None
-            self._start(Segment(wanted.trial, self.history.trials[wanted.trial].epoch or 0, wanted.target_epoch))
-        return True
+            segment = Segment(trial.number, trial.epoch or 0, trial.target_epoch)
+            return self._started(segment, attempt=trial.attempts + 1)
+        match self._next():
+            case ResumeTrial(trial=number, target_epoch=target_epoch):
+                return self._started(Segment(number, self.history.trials[number].epoch or 0, target_epoch))
+            case TrialProposed() as proposed:
+                self._note(proposed)
+                return self._started(Segment(proposed.trial, 0, proposed.target_epoch))
+        return None
 
-    def _next(self) -> tuple[NextSegment, TrialProposed | None] | None:
-        """What scheduler and searcher want now, a new trial with its proposal; None: nothing."""
+    def _next(self) -> ResumeTrial | TrialProposed | Wait | None:
+        """What scheduler and searcher want now, a new trial as its proposal; None: nothing."""
         number = len(self.history.trials)
-        wanted = self.scheduler.next_segment(can_start_new=number < self.n_trials and not self._exhausted)
-        if wanted is None or wanted.trial is not None:
-            return None if wanted is None else (wanted, None)
-        configuration = self.searcher.propose(number, list(self.history.under_way.values()))
-        if configuration is None:
-            self._exhausted = True
-            return self._next()
-        seed = self.trial_seed(number, configuration)
-        return wanted, TrialProposed(number, configuration, seed, wanted.target_epoch)
+        wanted = self.scheduler.next_segment(can_start_new=number < self.n_trials)
+        if isinstance(wanted, StartTrial):
+            proposal = self._proposal_of(number)
+            match proposal:
+                case Wait():
+                    return proposal
+                case Exhausted():
+                    wanted = self.scheduler.next_segment(can_start_new=False)
+                case _:
+                    seed = self.trial_seed(number, proposal)
+                    return TrialProposed(number, proposal, seed, wanted.target_epoch)
+        assert not isinstance(wanted, StartTrial)
+        return wanted
 
-    def _start(self, segment: Segment, *events: Event, attempt: int = 1) -> None:
-        # The record comes first: a segment that runs without one would be run twice after a crash.
-        self.record(*events, SegmentStarted(segment.trial, segment.start_epoch, segment.target_epoch, attempt))
+    def _proposal_of(self, number: int) -> Configuration | Wait | Exhausted:
+        """The searcher's answer, asked for once: it may take a model seconds."""
+        if self._proposal is None or self._proposal[0] != number:
+            self._proposal = number, self.searcher.propose(number, list(self.history.under_way.values()))
+        return self._proposal[1]
+
+    def _started(self, segment: Segment, attempt: int = 1) -> Segment:
+        job = self.history.trials[segment.trial].n_jobs + 1
+        self._note(SegmentStarted(segment.trial, segment.start_epoch, segment.target_epoch, attempt, job))
+        return segment
+
+    def _submit(self, segment: Segment) -> None:
         trial = self.history.trials[segment.trial]
         left_s = None if self.trial_timeout_s is None else max(0.001, self.trial_timeout_s - trial.duration_s)
         self._running[self.workers.submit(segment, trial, left_s)] = segment
 
     def _end(self, segment: Segment, result: SegmentResult) -> None:
         trial = self.history.trials[segment.trial]
-        if result.end is SegmentEnd.DIED and trial.deaths < self.max_retries:
+        if result.end in (SegmentEnd.DIED, SegmentEnd.LOST) and self.stop_request.is_made:
+            # Who stops a whole process group or machine ends the workers, too.
+            result = dataclasses.replace(result, end=SegmentEnd.CUT_OFF)
+        if result.end is SegmentEnd.LOST:
             log.warning("trial %d: %s; it starts again from its checkpoint", trial.number, result.failure)
-            self.record(SegmentDied(trial.number, result.duration_s, result.failure))
+            self._note(SegmentLost(trial.number, result.duration_s, result.failure))
             self._to_continue.appendleft(trial.number)
             return
-        self.record(self._ended(segment, result))
+        if result.end is SegmentEnd.DIED and trial.deaths < self.max_retries:
+            log.warning("trial %d: %s; it starts again from its checkpoint", trial.number, result.failure)
+            self._note(SegmentDied(trial.number, result.duration_s, result.failure))
+            self._to_continue.appendleft(trial.number)
+            return
+        self._note(self._ended(segment, result))
         self._log_end(self.history.trials[segment.trial])
         self._check_epochs(segment, result)
 
     def _ended(self, segment: Segment, result: SegmentResult) -> SegmentEnded:
         state, epoch = self._outcome(segment, result)
-        value = self.history.trials[segment.trial].value if result.value is None else result.value
-        return SegmentEnded(segment.trial, state, epoch, value, result.duration_s, result.failure, result.folder)
+        values = values_of(self.metric, result.value)
+        return SegmentEnded(segment.trial, state, epoch, values, result.duration_s, result.failure, result.folder)
 
     def _outcome(self, segment: Segment, result: SegmentResult) -> tuple[TrialState, int | None]:
         if result.end is SegmentEnd.CUT_OFF:
@@ -246,21 +296,31 @@ class Tuner:
             mark = "  (best so far)" if self.history.incumbent is trial else ""
             log.info("trial %d: %s, %s %.4g%s", trial.number, trial.state, self.metric, trial.value, mark)
 
-    def record(self, *events: Event) -> None:
-        """Writes events to the journal, and only then lets them count."""
-        dated = [dataclasses.replace(event, time=self.date()) for event in events]
-        self.journal.append(*dated)
-        for event in dated:
-            self._take_in(event)
+    def _note(self, event: Event) -> None:
+        """Takes an event in, to be written with all others of this turn: nothing is submitted before."""
+        dated = dataclasses.replace(event, time=self.date())
+        self._unwritten.append(dated)
+        self._take_in(dated)
+
+    def _write(self) -> None:
+        events, self._unwritten = self._unwritten, []
+        if events:
+            self.journal.append(*events)
 
     def _take_in(self, event: Event) -> None:
         self.history.apply(event)
-        if isinstance(event, SegmentStarted):
-            self.scheduler.start(Segment(event.trial, event.start_epoch, event.target_epoch))
-        elif isinstance(event, SegmentEnded) and event.state is not TrialState.INTERRUPTED:
-            trial = self.history.trials[event.trial]
-            self.searcher.tell(trial)
-            self.scheduler.record(trial, self._loss(trial))
+        match event:
+            case TrialProposed():
+                self.searcher.start(self.history.trials[event.trial])
+            case SegmentStarted():
+                self._proposal = None  # others are under way from now on
+                self.scheduler.start(Segment(event.trial, event.start_epoch, event.target_epoch))
+            case SegmentEnded() if event.state is not TrialState.INTERRUPTED:
+                self._proposal = None
+                trial = self.history.trials[event.trial]
+                loss = self._loss(trial)
+                self.searcher.tell(trial, loss)
+                self.scheduler.tell(trial, loss)
 
     def _loss(self, trial: Trial) -> float:
         """Of a trial that has come to the end of its segment; a failure is the worst."""
@@ -268,21 +328,27 @@ class Tuner:
             return math.inf
         return self.direction.loss(trial.value)
 
-    def _why_stop(self) -> str:
-        """Why no more segments should start; empty while they should."""
+    def _why_stop(self) -> SweepEnded | None:
+        """Why no more segments should start; None while they should."""
         if self.stop_request.is_made:
-            return INTERRUPTED
+            return SweepEnded(Ending.INTERRUPTED)
         if self.time_budget_s is not None and self.clock() - self._started_at >= self.time_budget_s:
-            return TIME_BUDGET_OVER
+            return SweepEnded(Ending.TIME_BUDGET)
         if self._target_is_unheeded:
-            return TARGET_UNHEEDED
+            return SweepEnded(
+                Ending.TARGET_UNHEEDED,
+                "the scheduler compares trials at epochs, but the objective trained without knowing which: "
+                "let it call hposweep.target_epoch or hposweep.report",
+            )
         # Of this run alone: who resumes a sweep has mended what made the trials before it fail.
         judged = self.history.judged
         n_judged, n_failed = len(judged) - self._before[0], self.history.n_failed - self._before[1]
         if self._before[0] == 0 and n_failed == n_judged >= ALIKE_FAILURES_THAT_STOP:
             first = [self.history.trials[number] for number in itertools.islice(judged, ALIKE_FAILURES_THAT_STOP)]
             if len({trial.failure_line for trial in first}) == 1:
-                return f"the first {len(first)} trials all failed with: {first[0].failure_line}"
+                detail = f"the first {len(first)} trials all failed with: {first[0].failure_line}"
+                return SweepEnded(Ending.ALIKE_FAILURES, detail)
         if n_judged >= FAILURE_RATE_COUNTS_FROM and n_failed > self.max_failure_rate * n_judged:
-            return f"{n_failed} of {n_judged} trials failed, more than hydra.sweeper.max_failure_rate allows"
-        return ""
+            allowed = f"max_failure_rate={self.max_failure_rate:g} allows"
+            return SweepEnded(Ending.FAILURE_RATE, f"{n_failed} of {n_judged} trials failed, more than {allowed}")
+        return None

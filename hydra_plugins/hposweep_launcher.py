@@ -35,6 +35,12 @@ class HposweepLauncher(Launcher):
         self.local_launcher = LocalLauncher(**self.options)
         self.local_launcher.setup(hydra_context, task_function, config)
 
+    def workers(self, jobs: Any) -> Any:
+        """The launcher as workers for our sweeper, `hposweep.hydra_glue.launchers.segments.SegmentLauncher`."""
+        from hposweep.hydra_glue.launchers.local import LocalWorkers
+
+        return LocalWorkers(self.local_launcher, jobs)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         return self.local_launcher.launch(job_overrides, initial_job_idx)
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hposweep.history import Event, SegmentDied, SegmentEnded, SegmentStarted, SweepEnded, TrialProposed, replay
+from hposweep.history import Ending, Event, SegmentDied, SegmentEnded, SegmentStarted, SweepEnded, TrialProposed, replay
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
 from hposweep.sweep_folder.journal import Journal, read_events
 from hposweep.trial import Direction, Segment, SegmentEnd, SegmentResult, Trial, TrialState
-from hposweep.tuner import COMPLETE, INTERRUPTED, TIME_BUDGET_OVER, Tuner
+from hposweep.tuner import Tuner
 from hposweep.workers.protocol import NoStopRequest
 from hposweep.workers.virtual import VirtualWorkers
 
@@ -65,7 +65,7 @@ def tuner(folder: Path, workers: PolledWorkers, n_trials: int = 10, n_workers: i
 def test_every_trial_runs_once_with_its_own_draw_whatever_the_workers(tmp_path: Path, n_workers: int) -> None:
     workers = PolledWorkers(complete)
     sweep = tuner(tmp_path, workers, n_workers=n_workers)
-    assert sweep.run() == COMPLETE
+    assert sweep.run().ending is Ending.COMPLETE
     assert workers.most_at_once == min(n_workers, 10)
     assert {n: trial.configuration for n, trial in sweep.history.trials.items()} == {
         n: SPACE.sample(0, n) for n in range(10)
@@ -136,14 +136,17 @@ def failing(*numbers: int, alike: bool = False) -> Outcome:
 
 def test_a_failed_trial_does_not_end_the_sweep(tmp_path: Path) -> None:
     sweep = tuner(tmp_path, PolledWorkers(failing(0, 1, 4)))
-    assert sweep.run() == COMPLETE
+    assert sweep.run().ending is Ending.COMPLETE
     assert [n for n, trial in sweep.history.trials.items() if trial.state is TrialState.FAILED] == [0, 1, 4]
     assert sweep.history.trials[4].failure_line == "ValueError: 4"
 
 
 def test_three_first_trials_that_fail_alike_stop_the_sweep(tmp_path: Path) -> None:
     sweep = tuner(tmp_path, PolledWorkers(failing(*range(10), alike=True)))
-    assert sweep.run() == "the first 3 trials all failed with: ValueError: bad"
+    ended = sweep.run()
+    assert (ended.ending, ended.text) == (
+        *(Ending.ALIKE_FAILURES, "the first 3 trials all failed with: ValueError: bad"),
+    )
     assert len(sweep.history.trials) == 3
 
 
@@ -151,19 +154,21 @@ def test_a_resumed_sweep_is_not_stopped_by_failures_before_it(tmp_path: Path) ->
     tuner(tmp_path, PolledWorkers(failing(*range(10), alike=True))).run()
     mended = tuner(tmp_path, PolledWorkers(complete))
     mended.replay(read_events(tmp_path))
-    assert mended.run() == COMPLETE
+    assert mended.run().ending is Ending.COMPLETE
     states = [trial.state for trial in mended.history.trials.values()]
     assert states == [TrialState.FAILED] * 3 + [TrialState.COMPLETE] * 7
 
 
 def test_three_first_trials_that_fail_differently_do_not(tmp_path: Path) -> None:
     sweep = tuner(tmp_path, PolledWorkers(failing(0, 1, 2)))
-    assert sweep.run() == COMPLETE
+    assert sweep.run().ending is Ending.COMPLETE
 
 
 def test_too_many_failures_of_ten_or_more_stop_the_sweep(tmp_path: Path) -> None:
     sweep = tuner(tmp_path, PolledWorkers(failing(*range(1, 30))), n_trials=30)
-    assert sweep.run() == "9 of 10 trials failed, more than hydra.sweeper.max_failure_rate allows"
+    ended = sweep.run()
+    assert ended.ending is Ending.FAILURE_RATE
+    assert ended.text == "9 of 10 trials failed, more than max_failure_rate=0.5 allows"
     assert len(sweep.history.trials) == 10
 
 
@@ -179,7 +184,8 @@ def test_an_interruption_leaves_the_running_trials_as_interrupted(tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         tuner(tmp_path, Interrupted(complete), n_workers=2).run()
     history = replay(read_events(tmp_path))
-    assert history.ended == "interrupted"
+    assert history.end is not None
+    assert history.end.ending is Ending.INTERRUPTED
     states = [trial.state for trial in history.trials.values()]
     assert states.count(TrialState.INTERRUPTED) == 2
     assert TrialState.RUNNING not in states
@@ -190,7 +196,7 @@ def test_what_is_recorded_is_on_disk_before_the_segment_is_submitted(tmp_path: P
         assert replay(read_events(tmp_path)).trials[trial.number].state is TrialState.RUNNING
         return complete(segment, trial)
 
-    assert tuner(tmp_path, PolledWorkers(outcome)).run() == COMPLETE
+    assert tuner(tmp_path, PolledWorkers(outcome)).run().ending is Ending.COMPLETE
 
 
 def dying(n_deaths: int) -> Outcome:
@@ -213,7 +219,7 @@ def test_a_trial_whose_worker_dies_is_started_again(
     tmp_path: Path, n_deaths: int, state: TrialState, attempts: int
 ) -> None:
     sweep = tuner(tmp_path, PolledWorkers(dying(n_deaths)), max_retries=2)
-    assert sweep.run() == COMPLETE
+    assert sweep.run().ending is Ending.COMPLETE
     trial = sweep.history.trials[3]
     assert (trial.state, trial.attempts) == (state, attempts)
     assert trial.duration_s == pytest.approx(0.5 * n_deaths + (1.0 if state is TrialState.COMPLETE else 0.0))
@@ -225,7 +231,7 @@ def test_a_trial_whose_worker_dies_is_started_again(
 def test_a_trial_that_outlives_its_timeout_is_not_started_again(tmp_path: Path) -> None:
     workers = PolledWorkers(lambda segment, trial: SegmentResult(9.0 if trial.number == 2 else 1.0, value=0.5))
     sweep = tuner(tmp_path, workers, trial_timeout_s=3.0)
-    assert sweep.run() == COMPLETE
+    assert sweep.run().ending is Ending.COMPLETE
     assert sweep.history.trials[2].state is TrialState.TIMED_OUT
     assert (sweep.history.trials[2].attempts, sweep.history.trials[2].duration_s) == (1, 3.0)
 
@@ -233,7 +239,7 @@ def test_a_trial_that_outlives_its_timeout_is_not_started_again(tmp_path: Path) 
 def test_the_time_budget_cuts_off_what_does_not_end_within_the_grace_time(tmp_path: Path) -> None:
     workers = PolledWorkers(lambda segment, trial: SegmentResult(100.0 if trial.number == 3 else 1.0, value=0.5))
     sweep = tuner(tmp_path, workers, n_workers=2, n_trials=1000, time_budget_s=20.0, grace_s=5.0)
-    assert sweep.run() == TIME_BUDGET_OVER
+    assert sweep.run().ending is Ending.TIME_BUDGET
     states = [trial.state for trial in sweep.history.trials.values()]
     assert states.count(TrialState.INTERRUPTED) == 1
     assert sweep.history.trials[3].state is TrialState.INTERRUPTED
@@ -252,7 +258,7 @@ def test_a_request_to_stop_lets_short_segments_end_and_an_urgent_one_does_not(tm
             return complete(segment, trial)
 
         sweep = tuner(folder, PolledWorkers(outcome), n_workers=2, stop_request=stop)
-        assert sweep.run() == INTERRUPTED
+        assert sweep.run().ending is Ending.INTERRUPTED
         states = [trial.state for trial in sweep.history.trials.values()]
         assert states.count(TrialState.INTERRUPTED) == interrupted
         assert len(states) < 10
@@ -278,7 +284,7 @@ def test_what_was_under_way_goes_on_first_and_the_result_is_that_of_an_undisturb
         again.replay(read_events(folder))
         ended = {number for number, trial in again.history.trials.items() if trial.state.is_ended}
         under_way = sorted(again.history.under_way)
-        assert again.run() == COMPLETE
+        assert again.run().ending is Ending.COMPLETE
         assert ran[: len(under_way)] == under_way
         assert sorted(ran) == [number for number in range(6) if number not in ended]
         for number, trial in whole.history.trials.items():
@@ -292,7 +298,7 @@ def test_more_trials_extend_a_finished_sweep(tmp_path: Path) -> None:
     tuner(tmp_path, PolledWorkers(complete), n_trials=4).run()
     more = tuner(tmp_path, PolledWorkers(complete), n_trials=9)
     more.replay(read_events(tmp_path))
-    assert more.run() == COMPLETE
+    assert more.run().ending is Ending.COMPLETE
     assert {n: trial.configuration for n, trial in more.history.trials.items()} == {
         n: SPACE.sample(0, n) for n in range(9)
     }
@@ -311,31 +317,30 @@ class Checked:
     def __init__(self, sweep: Tuner, n_workers: int) -> None:
         self.sweep, self.n_workers = sweep, n_workers
         self.under_way: set[int] = set()
-        self.append = sweep.journal.append
-        sweep.journal.append = self.check  # type: ignore[method-assign]
+        self.apply = sweep.history.apply
+        sweep.history.apply = self.check  # type: ignore[method-assign]
 
-    def check(self, *events: Event) -> None:
-        for event in events:
-            trials = self.sweep.history.trials
-            match event:
-                case TrialProposed():
-                    # Numbers are given without a gap, once each, and never more than asked for.
-                    assert event.trial == len(trials) < self.sweep.n_trials
-                case SegmentStarted():
-                    assert event.trial not in self.under_way, "runs twice at once"
-                    state = trials[event.trial].state if event.trial in trials else TrialState.RUNNING
-                    assert not state.is_ended, "runs after its end"
-                    self.under_way.add(event.trial)
-                    assert len(self.under_way) <= self.n_workers
-                case SegmentDied():
-                    self.under_way.remove(event.trial)
-                    assert trials[event.trial].deaths < MAX_RETRIES
-                case SegmentEnded():
-                    self.under_way.remove(event.trial)
-                    assert event.state in ALLOWED[trials[event.trial].state]
-                case SweepEnded():
-                    assert not self.under_way
-        self.append(*events)
+    def check(self, event: Event) -> None:
+        trials = self.sweep.history.trials
+        match event:
+            case TrialProposed():
+                # Numbers are given without a gap, once each, and never more than asked for.
+                assert event.trial == len(trials) < self.sweep.n_trials
+            case SegmentStarted():
+                assert event.trial not in self.under_way, "runs twice at once"
+                state = trials[event.trial].state if event.trial in trials else TrialState.RUNNING
+                assert not state.is_ended, "runs after its end"
+                self.under_way.add(event.trial)
+                assert len(self.under_way) <= self.n_workers
+            case SegmentDied():
+                self.under_way.remove(event.trial)
+                assert trials[event.trial].deaths < MAX_RETRIES
+            case SegmentEnded():
+                self.under_way.remove(event.trial)
+                assert event.state in ALLOWED[trials[event.trial].state]
+            case SweepEnded():
+                assert not self.under_way
+        self.apply(event)
 
 
 kinds = st.sampled_from(["value", "value", "value", "nan", "raise", "die", "hang"])
@@ -393,7 +398,7 @@ def test_whatever_happens_every_trial_ends_once_and_no_worker_is_idle(tmp_path_f
         sweep.replay(read_events(folder))
         Checked(sweep, n_workers)
         try:
-            assert sweep.run() == COMPLETE
+            assert sweep.run().ending is Ending.COMPLETE
         except KilledError:
             sweep.journal.close()
             continue

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import datetime
+import functools
+import importlib
 import inspect
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from hposweep.api.sweep import Sweep
-from hposweep.errors import ConfigError, SweepError
+from hposweep.conf_dir import conf_dir
+from hposweep.errors import ConfigError, SweepError, nearest
+from hposweep.history import Ending
 from hposweep.job import run, running
 from hposweep.job.running import RunningJob
-from hposweep.results.terminal import progress
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
+from hposweep.searchers import Searcher
 from hposweep.searchers.random import RandomSearcher
 from hposweep.sweep_folder import environment, tables
-from hposweep.sweep_folder.files import made_unique_folder, write_atomically
-from hposweep.sweep_folder.journal import Journal, read_events
-from hposweep.sweep_folder.keeper import FolderKeeper
-from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, read_record
+from hposweep.sweep_folder.files import made_unique_folder
+from hposweep.sweep_run import SweepRun
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
-from hposweep.tuner import COMPLETE, INTERRUPTED, TARGET_UNHEEDED, TIME_BUDGET_OVER, Tuner
+from hposweep.tuner import Tuner
 from hposweep.workers.local.pool import WorkerPool, n_cores
 from hposweep.workers.local.worker import Outcome
 from hposweep.workers.segments import PoolFutures
@@ -41,6 +42,7 @@ from hposweep.workers.stop_signals import StopSignals
 MAX_WORKER_MEMORY_MB = 4000.0
 
 Objective = Callable[..., float]
+SearcherFactory = Callable[[SearchSpace, int], Searcher]
 
 
 def tune(
@@ -48,6 +50,7 @@ def tune(
     search_space: Mapping[str, object],
     *,
     n_trials: int,
+    searcher: str | SearcherFactory = "random",
     scheduler: Scheduler | None = None,
     n_workers: int | None = None,
     seed: int = 0,
@@ -56,8 +59,10 @@ def tune(
     folder: Path | str | None = None,
     time_budget_s: float | None = None,
     trial_timeout_s: float | None = None,
+    max_failure_rate: float = 0.5,
+    max_retries: int = 2,
 ) -> Sweep:
-    """Random search for the best configuration of an objective, in parallel processes.
+    """Searches for the best configuration of an objective, in parallel processes.
 
         def objective(configuration):
             model = train(configuration["learning_rate"], configuration["batch_size"])
@@ -71,7 +76,7 @@ def tune(
         sweep.best.configuration
 
     The folder is that of any sweep: it outlives crashes, and the same call with the same folder goes on where the
-    sweep stopped. Ctrl-C stops it within seconds.
+    sweep stopped. It gets a `report.html`, too, where the extra `report` is installed. Ctrl-C stops it within seconds.
 
     Args:
         objective: called in a worker process with the configuration, a dict from the names of the search space to
@@ -80,6 +85,8 @@ def tune(
             `output.txt` in the trial's folder.
         search_space: by name a frozen distribution of `scipy.stats`, text as in a search space's YAML file such as
             `"int(loguniform(32, 1024))"` or `"choice(sgd, adam)"`, a dict that spells it out, or a constant.
+        searcher: the name of one in conf/searcher/, such as "random", or a function that makes one of a search space
+            and a seed, such as the class itself.
         scheduler: such as `AshaScheduler(r_max=27)`; None: each trial gets its full budget. It is not changed.
         n_workers: processes; None: one a core.
         seed: of the configurations and of the trials' own seeds.
@@ -88,10 +95,12 @@ def tune(
         folder: None: a new one in `outputs/`, named by the time.
         time_budget_s: seconds after which the sweep stops and is returned as it is then.
         trial_timeout_s: running seconds after which a trial is killed, TIMED_OUT.
+        max_failure_rate: the share of failed trials, of ten or more, above which the sweep stops.
+        max_retries: how often a trial whose worker process died is started again.
 
     Raises:
         ConfigError: if an argument does not fit, or another sweep stands in the folder.
-        SweepError: if the sweep stopped early, since too many trials failed.
+        SweepError: if the sweep stopped early, since too many trials failed, or if no trial came to a result.
         KeyboardInterrupt: after Ctrl-C, once the sweep has stopped.
     """
     if not callable(objective):
@@ -110,38 +119,53 @@ def tune(
         tables.check_metric_name(metric)
     except ConfigError as error:
         raise ConfigError(f"metric: {error}") from None
+    if isinstance(max_failure_rate, bool) or not isinstance(max_failure_rate, int | float):
+        raise ConfigError(f"max_failure_rate: must be a number from 0 to 1, got {max_failure_rate!r}")
+    if not 0 <= max_failure_rate <= 1:
+        raise ConfigError(f"max_failure_rate: must be from 0 to 1, got {max_failure_rate!r}")
+    max_retries = _whole("max_retries", max_retries, 0)
+    built_searcher = _searcher(searcher, space, seed)
+    built_scheduler: Scheduler = FifoScheduler() if scheduler is None else copy.deepcopy(scheduler)
     sweep_dir = _made(folder)
-    pool = WorkerPool(FunctionJobs(objective, sweep_dir, metric), n_workers, (), {}, MAX_WORKER_MEMORY_MB)
     stop_signals = StopSignals()
-    journal = Journal.open(sweep_dir)
-    tuner = Tuner(
-        searcher=RandomSearcher(space, seed),
-        scheduler=FifoScheduler() if scheduler is None else copy.deepcopy(scheduler),
-        journal=journal,
-        workers=FunctionWorkers(pool),
+    jobs = FunctionJobs(objective, sweep_dir, metric)
+    tuner_on = functools.partial(
+        Tuner,
+        built_searcher,
+        built_scheduler,
+        workers=FunctionWorkers(WorkerPool(jobs, n_workers, (), {}, MAX_WORKER_MEMORY_MB)),
         stop_request=stop_signals,
         n_trials=n_trials,
         seed=seed,
         trial_seed=lambda number, configuration: trial_seed(seed, number),
         metric=metric,
         direction=Direction(direction),
+        max_failure_rate=max_failure_rate,
+        max_retries=max_retries,
         time_budget_s=time_budget_s,
         trial_timeout_s=trial_timeout_s,
     )
-    try:
-        _take_up(tuner, space, sweep_dir)
-        reason = COMPLETE if tuner.is_complete() else _run(tuner, pool, stop_signals, sweep_dir)
-    finally:
-        journal.close()
-    if reason == INTERRUPTED:
+    identity = {
+        "seed": seed,
+        "metric": metric,
+        "direction": direction,
+        "search_space": {key: str(prior) for key, prior in space.hyperparameters.items()},
+        "searcher": type(built_searcher).__name__,
+        "scheduler": type(built_scheduler).__name__,
+    }
+    outcome = SweepRun(
+        sweep_dir,
+        tuner_on,
+        {**identity, "n_trials": n_trials, **environment.record()},
+        check_same=lambda recorded: _check_same(recorded, identity, sweep_dir),
+        key=str,
+        folder_of=lambda trial: sweep_dir / _subdir(trial),
+        stop_signals=stop_signals,
+    ).run()
+    if outcome.ended is not None and outcome.ended.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt(f"stopped; the same call with folder={str(sweep_dir)!r} goes on")
-    if reason == TARGET_UNHEEDED:
-        reason = (
-            "the scheduler compares trials at epochs, but the objective trained without knowing which: "
-            "let it call hposweep.target_epoch or hposweep.report"
-        )
-    if reason not in (COMPLETE, TIME_BUDGET_OVER):
-        raise SweepError(f"the sweep stopped early: {reason}. What there is: hposweep.load({str(sweep_dir)!r})")
+    if outcome.why_failed:
+        raise SweepError(f"{outcome.why_failed}. What there is: hposweep.load({str(sweep_dir)!r})")
     return Sweep.read(sweep_dir)
 
 
@@ -177,14 +201,22 @@ class FunctionJobs:
 class FunctionWorkers(PoolFutures):
     """Runs the segments of a Python function on a pool."""
 
+    can_kill = True
+
     def __init__(self, pool: WorkerPool) -> None:
         super().__init__(pool)
-        self.n_workers = pool.n_workers
         self._workers = pool
+
+    @property
+    def n_workers(self) -> int:
+        return self._workers.n_workers
 
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
         subdir = _subdir(trial)
         return self.of_job(self._workers.submit((segment, trial, subdir), timeout_s), lambda: subdir)
+
+    def stop(self) -> None:
+        self._workers.stop()
 
 
 def _subdir(trial: Trial) -> str:
@@ -240,57 +272,31 @@ def _made(folder: Path | str | None) -> Path:
     return path.resolve()
 
 
-def _take_up(tuner: Tuner, space: SearchSpace, sweep_dir: Path) -> None:
-    """Replays what the folder holds and writes what it has to hold from now on.
-
-    Raises:
-        ConfigError: if another sweep stands in the folder, or its journal is damaged.
-    """
-    wanted = {
-        "seed": tuner.seed,
-        "metric": tuner.metric,
-        "direction": str(tuner.direction),
-        "search_space": {key: str(prior) for key, prior in space.hyperparameters.items()},
-    }
-    events = list(read_events(sweep_dir))
-    if events:
-        recorded = read_record(sweep_dir)
-        if "command" in recorded:
+def _check_same(recorded: Mapping[str, Any], wanted: Mapping[str, Any], sweep_dir: Path) -> None:
+    """Raises a ConfigError if another sweep stands in the folder."""
+    if "command" in recorded:
+        raise ConfigError(
+            f"folder: {sweep_dir} holds a sweep of a Hydra app ({recorded['command']}). Name another folder"
+        )
+    for key, value in wanted.items():
+        # The first version knew no other searcher, and wrote none.
+        was = recorded.get(key, RandomSearcher.__name__ if key == "searcher" else None)
+        if was != value:
             raise ConfigError(
-                f"folder: {sweep_dir} holds a sweep of a Hydra app ({recorded['command']}). Name another folder"
+                f"folder: {sweep_dir} holds another sweep; its {key} is {was}, not {value}. Name another folder"
             )
-        unequal = [key for key, value in wanted.items() if recorded.get(key) != value]
-        if unequal:
-            key = unequal[0]
-            raise ConfigError(
-                f"folder: {sweep_dir} holds another sweep; its {key} is {recorded.get(key)}, not {wanted[key]}. "
-                "Name another folder"
-            )
-        tuner.replay(events)
-        if tuner.n_trials < len(tuner.history.trials):
-            raise ConfigError(
-                f"n_trials: the sweep in {sweep_dir} has {len(tuner.history.trials)} trials already, "
-                f"got {tuner.n_trials}"
-            )
-    record = {**wanted, "n_trials": tuner.n_trials, "scheduler": type(tuner.scheduler).__name__}
-    text = yaml.safe_dump({**record, **environment.record()}, sort_keys=False, allow_unicode=True)
-    write_atomically(sweep_dir / RECORD_FILE, text)
 
 
-def _run(tuner: Tuner, pool: WorkerPool, stop_signals: StopSignals, sweep_dir: Path) -> str:
-    """Runs the sweep and leaves its tables, also where it ends early; returns the reason for its end."""
-    keeper = FolderKeeper(sweep_dir, tuner.history, final_metric=None, keeps_checkpoints=False)
-    tuner.observer = keeper
-    # Signals reach the main thread alone; in any other one Ctrl-C is the business of who started it.
-    is_main_thread = threading.current_thread() is threading.main_thread()
-    shown = progress.shown("auto", tuner.history, tuner.n_trials, lambda trial: sweep_dir / _subdir(trial))
-    try:
-        with stop_signals if is_main_thread else contextlib.nullcontext(), shown:
-            reason = tuner.run()
-    except KeyboardInterrupt:
-        reason = INTERRUPTED
-    finally:
-        pool.stop()
-        tables.write(sweep_dir, tuner.history, final_metric=None)
-    keeper.end(is_complete=reason == COMPLETE)
-    return reason
+def _searcher(searcher: str | SearcherFactory, space: SearchSpace, seed: int) -> Searcher:
+    """The searcher that was named, or is made by this function."""
+    if not isinstance(searcher, str):
+        if not callable(searcher):
+            raise ConfigError(f"searcher: must be a name or a function that makes a searcher, got {searcher!r}")
+        return searcher(space, seed)
+    names = sorted(path.stem for path in (conf_dir() / "searcher").glob("*.yaml"))
+    if searcher not in names:
+        raise ConfigError(f"searcher: no '{searcher}'{nearest(searcher, names)}Available: {', '.join(names)}")
+    node = yaml.safe_load((conf_dir() / "searcher" / f"{searcher}.yaml").read_text(encoding="utf-8"))
+    module, _, name = node.pop("_target_").rpartition(".")
+    built: Searcher = getattr(importlib.import_module(module), name)(space, seed, **node)
+    return built

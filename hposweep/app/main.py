@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -13,13 +12,8 @@ from omegaconf import DictConfig
 
 from hposweep.app import composition_errors, schema
 from hposweep.app.check_config import check_config, check_sweep
+from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
-
-
-def conf_dir() -> Path:
-    """conf/ inside of the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def trial(cfg: DictConfig) -> float:

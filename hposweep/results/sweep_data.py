@@ -136,7 +136,7 @@ class SweepData:
         return wilson_interval(value, n_examples)
 
     def is_finished(self) -> bool:
-        return self.history.ended == "complete"
+        return self.history.is_complete
 
 
 def is_number(value: Value) -> bool:

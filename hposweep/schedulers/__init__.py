@@ -2,32 +2,32 @@
 
 from typing import Protocol
 
-from hposweep.trial import NextSegment, Segment, Trial, TrialState
+from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class Scheduler(Protocol):
     """Decides what a free worker does, knowing each result so far.
 
-    Asking changes nothing: only `start` and `record` do, which are told what the journal holds. The same events in the
+    Asking changes nothing: only `start` and `tell` do, which are told what the journal holds. The same events in the
     same order give the same answers, so that a replay decides as the sweep did. Losses are made small; infinity is the
     loss of a trial that failed or diverged.
 
         >>> from hposweep.schedulers.asha import AshaScheduler
         >>> scheduler = AshaScheduler(r_max=9, eta=3)
         >>> scheduler.next_segment(can_start_new=True)
-        NextSegment(trial=None, target_epoch=1)
+        StartTrial(target_epoch=1)
         >>> for number, loss in enumerate([0.3, 0.1, 0.2]):
         ...     scheduler.start(Segment(number, 0, 1))
-        ...     scheduler.record(Trial(number, {}, seed=0, state=TrialState.PAUSED, target_epoch=1), loss)
+        ...     scheduler.tell(Trial(number, {}, seed=0, state=TrialState.PAUSED, target_epoch=1), loss)
         >>> scheduler.next_segment(can_start_new=True)
-        NextSegment(trial=1, target_epoch=3)
+        ResumeTrial(trial=1, target_epoch=3)
     """
 
     @property
     def n_trials_to_complete_one(self) -> int:
         """Trials that it takes until one of them is sure to have become COMPLETE, if none fails."""
 
-    def next_segment(self, can_start_new: bool) -> NextSegment | None:
+    def next_segment(self, can_start_new: bool) -> StartTrial | ResumeTrial | None:
         """Go on with a paused trial, or start a new one, each with its target epoch; None: nothing now.
 
         Args:
@@ -40,5 +40,5 @@ class Scheduler(Protocol):
     def state_after(self, trial: Trial, loss: float) -> TrialState:
         """What the trial is once it has reached its target epoch with this loss: COMPLETE, PAUSED or STOPPED."""
 
-    def record(self, trial: Trial, loss: float) -> None:
+    def tell(self, trial: Trial, loss: float) -> None:
         """A segment of the trial has ended, and left it in this state."""

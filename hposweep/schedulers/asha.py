@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hposweep.errors import ConfigError
 from hposweep.schedulers.hyperband import check_brackets, hyperband_brackets
 from hposweep.schedulers.rungs import Rung, rung_levels
-from hposweep.trial import NextSegment, Segment, Trial, TrialState
+from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 @dataclass
@@ -68,13 +68,13 @@ class AshaScheduler:
         needed: int = self.eta ** (len(self._brackets[-1]) - 1)
         return -(-needed * sum(self._sizes) // self._sizes[-1])
 
-    def next_segment(self, can_start_new: bool) -> NextSegment | None:
+    def next_segment(self, can_start_new: bool) -> StartTrial | ResumeTrial | None:
         for bracket in self._brackets:
             for rung, above in zip(bracket[-2::-1], bracket[:0:-1], strict=True):
                 trial = self._next_of(rung)
                 if trial is not None:
-                    return NextSegment(trial, above.level)
-        return NextSegment(None, self._brackets[self._next_bracket()][0].level) if can_start_new else None
+                    return ResumeTrial(trial, above.level)
+        return StartTrial(self._brackets[self._next_bracket()][0].level) if can_start_new else None
 
     def start(self, segment: Segment) -> None:
         bracket = self._bracket_of.get(segment.trial)
@@ -97,7 +97,7 @@ class AshaScheduler:
             return TrialState.STOPPED
         return TrialState.PAUSED
 
-    def record(self, trial: Trial, loss: float) -> None:
+    def tell(self, trial: Trial, loss: float) -> None:
         rung = self._rung(trial)
         rung.add(trial.number, loss)
         if trial.state is TrialState.PAUSED:

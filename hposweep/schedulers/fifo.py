@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hposweep.trial import NextSegment, Segment, Trial, TrialState
+from hposweep.trial import Segment, StartTrial, Trial, TrialState
 
 
 @dataclass(frozen=True)
@@ -11,8 +11,8 @@ class FifoScheduler:
 
     n_trials_to_complete_one = 1
 
-    def next_segment(self, can_start_new: bool) -> NextSegment | None:
-        return NextSegment(trial=None, target_epoch=None) if can_start_new else None
+    def next_segment(self, can_start_new: bool) -> StartTrial | None:
+        return StartTrial(target_epoch=None) if can_start_new else None
 
     def start(self, segment: Segment) -> None:
         """No start changes the order."""
@@ -20,5 +20,5 @@ class FifoScheduler:
     def state_after(self, trial: Trial, loss: float) -> TrialState:
         return TrialState.COMPLETE
 
-    def record(self, trial: Trial, loss: float) -> None:
+    def tell(self, trial: Trial, loss: float) -> None:
         """No result changes the order."""

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from hposweep.errors import ConfigError
 from hposweep.schedulers.rungs import rung_levels
-from hposweep.trial import NextSegment, Segment, Trial, TrialState
+from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class MedianStoppingScheduler:
@@ -39,11 +39,11 @@ class MedianStoppingScheduler:
         self._averages: list[list[float]] = [[] for _ in self._levels]  # of complete trials, at each level, sorted
         self._waiting: list[int] = []
 
-    def next_segment(self, can_start_new: bool) -> NextSegment | None:
+    def next_segment(self, can_start_new: bool) -> StartTrial | ResumeTrial | None:
         if self._waiting:
             trial = self._waiting[0]
-            return NextSegment(trial, self._levels[len(self._losses[trial])])
-        return NextSegment(None, self._levels[0]) if can_start_new else None
+            return ResumeTrial(trial, self._levels[len(self._losses[trial])])
+        return StartTrial(self._levels[0]) if can_start_new else None
 
     def start(self, segment: Segment) -> None:
         if segment.trial in self._waiting:
@@ -58,7 +58,7 @@ class MedianStoppingScheduler:
             return TrialState.STOPPED
         return TrialState.PAUSED
 
-    def record(self, trial: Trial, loss: float) -> None:
+    def tell(self, trial: Trial, loss: float) -> None:
         losses = self._losses.setdefault(trial.number, [])
         losses.append(loss)
         if trial.state is TrialState.PAUSED:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hposweep.schedulers.rungs import Rung, rung_levels
-from hposweep.trial import NextSegment, Segment, Trial, TrialState
+from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class BracketShape(NamedTuple):
@@ -35,7 +35,7 @@ class Bracket:
         """Whether it wants more; once its first rung was decided it is closed, even where it got fewer."""
         return len(self.members[0]) < self.shape.n_trials and not (len(self.members) > 1 and self.members[1])
 
-    def promotion(self, cut_short: bool = False) -> NextSegment | None:
+    def promotion(self, cut_short: bool = False) -> ResumeTrial | None:
         """Who goes on next; None while a rung waits, and when all is over.
 
         Args:
@@ -51,7 +51,7 @@ class Bracket:
             if len(promoted) < n_promoted(len(members), self.eta):
                 trial = rung.living(len(promoted))
                 if trial is not None:
-                    return NextSegment(trial, level)
+                    return ResumeTrial(trial, level)
         return None
 
 
@@ -90,13 +90,13 @@ class SuccessiveHalvingScheduler:
         """The brackets that are run in turn."""
         return [BracketShape(levels, self.eta ** (len(levels) - 1))]
 
-    def next_segment(self, can_start_new: bool) -> NextSegment | None:
+    def next_segment(self, can_start_new: bool) -> StartTrial | ResumeTrial | None:
         if self._ready:
             return self._brackets[self._ready[0]].promotion()
         filling = self._filling()
         if can_start_new:
             shape = self._next_shape() if filling is None else filling.shape
-            return NextSegment(None, shape.levels[0])
+            return StartTrial(shape.levels[0])
         return None if filling is None else filling.promotion(cut_short=True)
 
     def start(self, segment: Segment) -> None:
@@ -112,7 +112,7 @@ class SuccessiveHalvingScheduler:
     def state_after(self, trial: Trial, loss: float) -> TrialState:
         return TrialState.COMPLETE if trial.target_epoch == self.r_max else TrialState.PAUSED
 
-    def record(self, trial: Trial, loss: float) -> None:
+    def tell(self, trial: Trial, loss: float) -> None:
         bracket = self._brackets[self._bracket_of[trial.number]]
         assert trial.target_epoch is not None
         bracket.rungs[bracket.shape.levels.index(trial.target_epoch)].add(trial.number, loss)

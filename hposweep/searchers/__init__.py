@@ -1,20 +1,54 @@
 """Searchers propose configurations. One file each; pure: no Hydra, no TensorFlow."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from hposweep.search_space import Configuration
 from hposweep.trial import Trial
 
 
+@dataclass(frozen=True)
+class Wait:
+    """An answer of a searcher: nothing now, since the next proposal needs results of trials that are under way."""
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """An answer of a searcher: no more configurations are to come."""
+
+
 class Searcher(Protocol):
-    """Proposes configurations, and is told each result."""
+    """Proposes configurations, and learns from losses.
 
-    def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | None:
-        """The configuration of trial `number`, knowing the trials still under way; None where no more are to come.
+    Losses are made small, whatever the direction of the sweep; infinity is the loss of a trial that failed or diverged.
+    State changes by `start` and `tell` alone, which are told what the journal holds. The same events in the same order
+    give the same proposals, so that a replay proposes as the sweep did.
 
-        Asking changes nothing: the same question has the same answer until `tell` is called.
+        >>> from hposweep.search_space import SearchSpace, parse_hyperparameter
+        >>> from hposweep.searchers.random import RandomSearcher
+        >>> searcher = RandomSearcher(SearchSpace({"x": parse_hyperparameter("uniform(0, 1)")}), seed=0)
+        >>> configuration = searcher.propose(number=0, pending=())
+        >>> trial = Trial(0, configuration, seed=7)
+        >>> searcher.start(trial)
+        >>> searcher.tell(trial, loss=0.25)
+    """
+
+    def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Wait | Exhausted:
+        """The configuration of trial `number`, knowing the trials that are under way.
+
+        Asking changes nothing: the same question has the same answer until `start` or `tell` is called. A searcher
+        waits only while a trial is pending: else it would wait for ever.
         """
 
-    def tell(self, trial: Trial) -> None:
-        """A trial has a result at a rung, or has ended."""
+    def start(self, trial: Trial) -> None:
+        """The trial is on record, whoever proposed its configuration."""
+
+    def tell(self, trial: Trial, loss: float) -> None:
+        """The trial has come to a rung (it is PAUSED, at `trial.epoch`), or has ended.
+
+        A trial that comes to several rungs is told at each of them, and one that fails after a rung is told as a
+        failure.
+        """

@@ -14,8 +14,11 @@ class RandomSearcher:
     search_space: SearchSpace
     seed: int
 
-    def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | None:
+    def propose(self, number: int, pending: Sequence[Trial]) -> Configuration:
         return self.search_space.sample(self.seed, number)
 
-    def tell(self, trial: Trial) -> None:
+    def start(self, trial: Trial) -> None:
+        """A draw depends on no other trial."""
+
+    def tell(self, trial: Trial, loss: float) -> None:
         """Random search does not learn from results."""

@@ -1,74 +1,106 @@
-"""The journal: the append-only record of everything that the tuner decided and observed, and its replay.
+"""`journal.jsonl`: the append-only record of a sweep's events, one a line.
 
-`journal.jsonl` holds one event a line. An event counts once it is on disk; what a sweep knows is what `History.apply`
-makes of its events, live and after a restart alike.
+A line is a JSON object: `line`, its number from 1; `event`, the event's kind; the event's fields; and at the end
+`check`, the CRC-32 of what stands before it. So a line that was changed, removed, doubled or moved is noticed. An event
+counts once it is on disk.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import fcntl
 import json
 import math
 import os
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from hposweep.errors import ConfigError
 from hposweep.history import (
     SCHEMA,
+    Ending,
     Event,
     FinalEnded,
     SegmentDied,
     SegmentEnded,
+    SegmentLost,
     SegmentStarted,
     SweepEnded,
     SweepStarted,
     TrialProposed,
 )
+from hposweep.sweep_folder.journal_schema1 import Schema1
 from hposweep.trial import Direction, TrialState
 
 FILE_NAME = "journal.jsonl"
+CHECK = re.compile(r', "check": "([0-9a-f]{8})"\}$')
 
-
-EVENTS: dict[str, type[Event]] = {
-    re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
-    for kind in (SweepStarted, TrialProposed, SegmentStarted, SegmentDied, SegmentEnded, FinalEnded, SweepEnded)
-}
+KINDS: list[type[Event]] = [SweepStarted, TrialProposed, SegmentStarted, SegmentDied, SegmentLost, SegmentEnded]
+KINDS += [FinalEnded, SweepEnded]
+EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in KINDS}
 NAMES = {kind: name for name, kind in EVENTS.items()}
 
 
-def to_line(event: Event) -> str:
-    """The event as one line of JSON; what is no number is a word, since JSON has none for it."""
-    fields = {"event": NAMES[type(event)], **dataclasses.asdict(event)}
-    value = fields.get("value")
-    if value is not None and not math.isfinite(value):
-        fields["value"] = repr(value)
-    return json.dumps(fields, ensure_ascii=False)
+def to_line(event: Event, number: int) -> str:
+    """The event as line `number` of the file, without its end; what is no number is a word, as JSON has none for it."""
+    fields = {"line": number, "event": NAMES[type(event)], **_fields(event)}
+    if "value" in fields:
+        fields["value"] = _worded(fields["value"])
+    if "values" in fields:
+        fields["values"] = {name: _worded(value) for name, value in fields["values"].items()}
+    text = json.dumps(fields, ensure_ascii=False)
+    return f'{text[:-1]}, "check": "{_check(text)}"}}'
 
 
-def from_line(line: str) -> Event:
-    """The event of a line.
+def from_line(line: str, number: int) -> Event:
+    """The event of line `number` of the file.
 
     Raises:
-        ValueError, KeyError, TypeError: if the line is damaged, or of a later version.
+        ValueError, KeyError, TypeError: if the line is damaged or another one, or of a later version.
     """
-    fields: dict[str, Any] = json.loads(line)
-    if not isinstance(fields, dict):
-        raise TypeError("an event is a mapping")
+    found = CHECK.search(line)
+    if found is None:
+        raise ValueError("it has no checksum")
+    text = f"{line[: found.start()]}}}"
+    if _check(text) != found[1]:
+        raise ValueError("its checksum is wrong")
+    fields = json.loads(text)
+    if fields.pop("line") != number:
+        raise ValueError("it is not the line that was written here")
+    return _event(fields)
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    # Not `asdict`: it would copy every configuration in depth.
+    return {each.name: getattr(event, each.name) for each in dataclasses.fields(event)}
+
+
+def _event(fields: Mapping[str, Any]) -> Event:
+    fields = dict(fields)
     if fields.get("time"):
         datetime.datetime.fromisoformat(fields["time"])
     kind = EVENTS[fields.pop("event")]
     if fields.get("value") is not None:
         fields["value"] = float(fields["value"])
-    if "state" in fields:
-        fields["state"] = TrialState(fields["state"])
-    if "direction" in fields:
-        fields["direction"] = Direction(fields["direction"])
+    if "values" in fields:
+        fields["values"] = {name: float(value) for name, value in fields["values"].items()}
+    for name, enumeration in (("state", TrialState), ("direction", Direction), ("ending", Ending)):
+        if name in fields:
+            fields[name] = enumeration(fields[name])
     return kind(**fields)
+
+
+def _worded(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else repr(value)
+
+
+def _check(text: str) -> str:
+    return f"{zlib.crc32(text.encode(errors='surrogatepass')):08x}"
 
 
 class Journal:
@@ -79,13 +111,14 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = open(path, "ab")  # noqa: SIM115 (open as long as the sweep)
+        # Unbuffered: a buffer would write what a full disk refused when it is closed, behind the cut.
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (open as long as the sweep)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
             raise ConfigError(f"{path.parent}: is being run by {_controller_of(path.parent)}") from None
-        self._cut_torn_line()
+        self._n_lines = self._cut_torn_line()
 
     @classmethod
     def open(cls, sweep_dir: Path) -> Self:
@@ -100,29 +133,43 @@ class Journal:
         """Writes events that arrived together, with one flush to disk.
 
         Raises:
-            ConfigError: if they can't be written, since the disk is full, say; then none of them counts.
+            ConfigError: if they can't be written, since the disk is full, say; then the file is as it was before.
         """
+        if not events:
+            return
+        lines = [to_line(event, number) for number, event in enumerate(events, start=self._n_lines + 1)]
         size = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write("".join(f"{to_line(event)}\n" for event in events).encode())
-            self._file.flush()
+            _write(self._file.fileno(), "".join(f"{line}\n" for line in lines).encode())
             os.fsync(self._file.fileno())
         except OSError as error:
             os.ftruncate(self._file.fileno(), size)
             raise ConfigError(
                 f"{self.path}: can't be written ({error.strerror}); mend that, then resume the sweep"
             ) from None
+        self._n_lines += len(lines)
 
     def close(self) -> None:
         self._file.close()
 
-    def _cut_torn_line(self) -> None:
-        """Cuts what stands behind the last line's end, so that the next event isn't glued to it."""
+    def _cut_torn_line(self) -> int:
+        """Cuts what stands behind the last line's end, so that the next event isn't glued to it; counts the lines."""
         content = self.path.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
             os.ftruncate(self._file.fileno(), end)
             os.fsync(self._file.fileno())
+        return content.count(b"\n")
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    """Writes all of it, or raises an OSError: the system may take a part at a time."""
+    left = memoryview(content)
+    while left:
+        n_written = os.write(descriptor, left)
+        if n_written == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        left = left[n_written:]
 
 
 def _controller_of(sweep_dir: Path) -> str:
@@ -133,22 +180,31 @@ def _controller_of(sweep_dir: Path) -> str:
 def read_events(sweep_dir: Path) -> Iterator[Event]:
     """The events of a sweep's journal; a torn last line, which never counted, is passed over.
 
+    A journal may begin with lines of schema 1, and go on with those of schema 2 from a resume on.
+
     Raises:
-        ConfigError: if there is no journal, or a line of it is damaged.
+        ConfigError: if there is no journal, or a line of it is damaged, missing, or stands in another place.
     """
     path = sweep_dir / FILE_NAME
     if not path.is_file():
         raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
     *lines, _torn = path.read_bytes().split(b"\n")
+    schema1: Schema1 | None = None
+    if lines and CHECK.search(lines[0].decode(errors="replace")) is None:
+        schema1 = Schema1()
     for number, line in enumerate(lines, start=1):
         try:
-            event = from_line(line.decode())
-        except (ValueError, KeyError, TypeError) as error:
+            text = line.decode()
+            if schema1 is not None and CHECK.search(text) is not None:
+                schema1 = None  # from here on a later version has written
+            event = from_line(text, number) if schema1 is None else _event(schema1.translated(json.loads(text)))
+        # RecursionError: nested deeper than any event is.
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ConfigError(
                 f"{path}: line {number} is damaged or of a later version of hposweep ({type(error).__name__}: {error})"
             ) from None
         if isinstance(event, SweepStarted) and event.schema > SCHEMA:
             raise ConfigError(
-                f"{path}: schema {event.schema} is of a later version of hposweep; this one reads {SCHEMA}"
+                f"{path}: schema {event.schema} is of a later version of hposweep; this one reads up to {SCHEMA}"
             )
         yield event

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hposweep.errors import ConfigError
+from hposweep.sweep_folder.files import write_atomically
 
 RECORD_FILE = "sweep.yaml"
 
@@ -45,3 +46,9 @@ def config_node(record: Mapping[str, Any], *names: str) -> Any:
     for name in names:
         node = node.get(name) if isinstance(node, Mapping) else None
     return node
+
+
+def write_record(sweep_dir: Path, record: dict[str, Any]) -> None:
+    """Writes the file, whole or not at all."""
+    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
+    write_atomically(sweep_dir / RECORD_FILE, text)

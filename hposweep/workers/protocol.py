@@ -14,18 +14,34 @@ Futures = Collection["Future[SegmentResult]"]
 
 
 class Workers(Protocol):
-    """What runs segments."""
+    """What runs segments.
 
-    n_workers: int
+    A job that was lost with its machine, or never begun, is `SegmentEnd.LOST`; one whose worker process died on a
+    machine that lives is `SegmentEnd.DIED`.
+    """
+
+    @property
+    def n_workers(self) -> int:
+        """How many there are now: it may grow, shrink and be 0."""
+
+    @property
+    def can_kill(self) -> bool:
+        """Whether a running job can be ended, at its timeout or by `cancel`."""
 
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
-        """Starts the segment as a job; one that runs longer than `timeout_s` is killed."""
+        """Starts the segment as the job `trial.job_id`; one that runs longer than `timeout_s` is killed."""
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
-        """Blocks until some of the futures are done, `timeout_s` at most, and returns those that are."""
+        """Blocks until some of the futures are done, `timeout_s` at most, and returns those that are.
+
+        Without futures it waits for workers to come.
+        """
 
     def cancel(self, futures: Futures) -> None:
         """Ends the jobs of these futures; each is done soon, with `SegmentEnd.CUT_OFF`."""
+
+    def stop(self) -> None:
+        """Ends all workers, busy ones too; none is needed any more."""
 
 
 class StopRequest(Protocol):

@@ -17,6 +17,7 @@ class VirtualWorkers:
 
     outcome: Callable[[Segment, Trial], SegmentResult]
     n_workers: int = 1
+    can_kill: bool = True
     now: float = 0.0  # virtual seconds
     busy_s: float = 0.0  # of all workers together
     _queue: list[tuple[float, int, Future[SegmentResult], SegmentResult]] = field(default_factory=list, init=False)
@@ -43,6 +44,9 @@ class VirtualWorkers:
             cut_off = SegmentResult(0.0, failure="cut off", end=SegmentEnd.CUT_OFF)
             entry = (self.now, number, future, cut_off) if future in futures else (ends_at, number, future, result)
             heapq.heappush(self._queue, entry)
+
+    def stop(self) -> None:
+        """Nothing outlives a virtual sweep."""
 
     @property
     def n_busy(self) -> int:

@@ -38,9 +38,9 @@ def sweep(tmp_path: Path) -> hposweep.Sweep:
     for number, configuration in enumerate(configurations):
         events += [TrialProposed(number, configuration, 10 + number, None), SegmentStarted(number, 0, None, 1)]
     events += [
-        SegmentEnded(0, TrialState.COMPLETE, None, 0.5, 2.0, "", "trials/0"),
-        SegmentEnded(1, TrialState.COMPLETE, None, 0.25, 2.5, "", "trials/1"),
-        SegmentEnded(2, TrialState.FAILED, None, None, 0.5, "Traceback\nValueError: no", "trials/2"),
+        SegmentEnded(0, TrialState.COMPLETE, None, {"error": 0.5}, 2.0, "", "trials/0"),
+        SegmentEnded(1, TrialState.COMPLETE, None, {"error": 0.25}, 2.5, "", "trials/1"),
+        SegmentEnded(2, TrialState.FAILED, None, {}, 0.5, "Traceback\nValueError: no", "trials/2"),
     ]
     journal.append(*(type(event)(**{**vars(event), "time": at}) for event, at in zip(events, TIMES, strict=False)))
     journal.close()

@@ -23,7 +23,7 @@ from hposweep.history import SegmentStarted
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.sweep_folder.journal import read_events
-from hposweep.trial import NextSegment
+from hposweep.trial import StartTrial
 
 SPACE = {
     "learning_rate": stats.loguniform(1e-4, 1),
@@ -134,7 +134,7 @@ def test_the_scheduler_that_was_given_is_not_changed(tmp_path: Path) -> None:
             **{"n_trials": 3, "scheduler": scheduler, "n_workers": 1, "folder": tmp_path / name},
         )
         assert [trial.epoch for trial in sweep.data.trials].count(3) == 1
-    assert scheduler.next_segment(can_start_new=True) == NextSegment(None, 1)
+    assert scheduler.next_segment(can_start_new=True) == StartTrial(1)
     assert scheduler.next_segment(can_start_new=False) is None
 
 

@@ -71,9 +71,9 @@ def launcher_of(tmp_path: Path) -> Iterator[Callable[..., LocalLauncher]]:
 
 def test_a_worker_that_dies_before_it_takes_the_job_costs_it_nothing(launcher_of) -> None:  # type: ignore[no-untyped-def]
     launcher = launcher_of(lambda _: os.getpid())
-    worker = int(launcher.submit(0, []).result().result.value)
+    worker = int(launcher.submit(0, [], "0_1").result().result.value)
     os.kill(worker, signal.SIGSTOP)  # so that it can't take the job
-    job = launcher.submit(1, [])
+    job = launcher.submit(1, [], "1_1")
     os.kill(worker, signal.SIGKILL)
     result = job.result().result
     assert result.end is SegmentEnd.RETURNED
@@ -88,6 +88,6 @@ class Deadly:
 
 
 def test_a_job_whose_workers_never_come_to_life_ends(launcher_of) -> None:  # type: ignore[no-untyped-def]
-    result = launcher_of(Deadly()).submit(0, []).result().result
+    result = launcher_of(Deadly()).submit(0, [], "0_1").result().result
     assert result.end is SegmentEnd.DIED
     assert result.failure == "the worker process died"

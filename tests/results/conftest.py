@@ -13,7 +13,7 @@ import yaml
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
-from hposweep.history import Event, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
+from hposweep.history import Event, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed, values_of
 from hposweep.search_space import Configuration, as_hyperparameter
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import Journal
@@ -92,10 +92,12 @@ def make(folder: Path, direction: Direction) -> Path:
         journal.append(at(begin, TrialProposed(number, configuration(number), 100 + number)))
         journal.append(at(begin + 1, SegmentStarted(number, 0, 1, 1 + number % 2)))
         if state is TrialState.STOPPED:  # it has been at a rung
-            journal.append(at(begin + 2, SegmentEnded(number, TrialState.PAUSED, 1, 0.5, 1.0)))
+            journal.append(at(begin + 2, SegmentEnded(number, TrialState.PAUSED, 1, {"error": 0.5}, 1.0)))
             journal.append(at(begin + 3, SegmentStarted(number, 1, 3, 1)))
         if state is not TrialState.RUNNING:
-            journal.append(at(begin + 5, SegmentEnded(number, state, epoch, value, 1.5, failure, subdir)))
+            journal.append(
+                at(begin + 5, SegmentEnded(number, state, epoch, values_of("error", value), 1.5, failure, subdir))
+            )
     journal.close()
     for number, errors in CURVES.items():
         (folder / "trials" / str(number)).mkdir()

@@ -18,7 +18,9 @@ def sweep(values: list[tuple[Configuration, float]], state: TrialState = TrialSt
     for number, (configuration, value) in enumerate(values):
         history.apply(TrialProposed(number, configuration, 0))
         history.apply(SegmentStarted(number, 0, None, 1))
-        history.apply(SegmentEnded(number, state if np.isfinite(value) else TrialState.DIVERGED, 1, value, 1.0))
+        history.apply(
+            SegmentEnded(number, state if np.isfinite(value) else TrialState.DIVERGED, 1, {"error": value}, 1.0)
+        )
     return SweepData("made up", history, {}, {}, [], [], [], 0.0, None, None)
 
 

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from hposweep.errors import ConfigError
-from hposweep.history import Event, SegmentDied, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
+from hposweep.history import (
+    Ending,
+    Event,
+    SegmentDied,
+    SegmentEnded,
+    SegmentStarted,
+    SweepEnded,
+    SweepStarted,
+    TrialProposed,
+    values_of,
+)
 from hposweep.results import sweep_data
 from hposweep.results.sweep_data import CUT_OFF, DIED
 from hposweep.sweep_folder import learning_curve
@@ -26,7 +36,7 @@ def start() -> SweepStarted:
 
 
 def ended(trial: int, state: TrialState, value: float | None, epoch: int = 3, failure: str = "") -> SegmentEnded:
-    return SegmentEnded(trial, state, epoch, value, 1.0, failure, folder=f"trials/{trial}")
+    return SegmentEnded(trial, state, epoch, values_of("error", value), 1.0, failure, folder=f"trials/{trial}")
 
 
 # Two workers. Trial 1's worker dies, then the controller is killed while trial 2 runs; an hour later it goes on.
@@ -45,7 +55,7 @@ EVENTS = [
     at(3606, start()),
     at(3606, SegmentStarted(2, 0, 3, 1)),
     at(3610, ended(2, TrialState.COMPLETE, 0.2)),
-    at(3610, SweepEnded("complete")),
+    at(3610, SweepEnded(Ending.COMPLETE)),
 ]
 
 

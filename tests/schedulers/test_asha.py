@@ -12,7 +12,7 @@ from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.rungs import rung_levels
 from hposweep.search_space import SearchSpace, parse_hyperparameter
 from hposweep.simulation import simulate
-from hposweep.trial import Segment, Trial, TrialState
+from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class RandomCurves:
@@ -109,14 +109,14 @@ def table(n: int, r_max: int, eta: int, s: int) -> list[tuple[int, int]]:
     came: Counter[int] = Counter()
     n_begun = 0
     while (wanted := scheduler.next_segment(can_start_new=n_begun < n)) is not None:
-        number = n_begun if wanted.trial is None else wanted.trial
-        n_begun += wanted.trial is None
+        number = n_begun if isinstance(wanted, StartTrial) else wanted.trial
+        n_begun += isinstance(wanted, StartTrial)
         assert wanted.target_epoch is not None
         scheduler.start(Segment(number, 0, wanted.target_epoch))
         trial = Trial(number, {}, 0, TrialState.PAUSED, target_epoch=wanted.target_epoch)
         if wanted.target_epoch == r_max:
             trial = Trial(number, {}, 0, TrialState.COMPLETE, target_epoch=r_max)
-        scheduler.record(trial, float(number))  # the first is the best
+        scheduler.tell(trial, float(number))  # the first is the best
         came[wanted.target_epoch] += 1
     return [(came[level], level) for level in sorted(came)]
 
@@ -134,7 +134,7 @@ def come(scheduler: AshaScheduler, number: int, loss: float, target: int = 1) ->
     scheduler.start(Segment(number, 0, target))
     trial = Trial(number, {}, 0, target_epoch=target)
     state = scheduler.state_after(trial, loss)
-    scheduler.record(Trial(number, {}, 0, state, target_epoch=target), loss)
+    scheduler.tell(Trial(number, {}, 0, state, target_epoch=target), loss)
     return state
 
 
@@ -142,17 +142,17 @@ def test_the_book_s_walk_through_two_workers() -> None:
     """ "Dive into Deep Learning", section 19.5, the text to Figure 19.5.2: eta = 2, trials 0 to 5."""
     scheduler = AshaScheduler(r_max=4, r_min=1, eta=2)
     come(scheduler, 0, 0.3)
-    assert scheduler.next_segment(can_start_new=True).trial is None  # type: ignore[union-attr]
+    assert isinstance(scheduler.next_segment(can_start_new=True), StartTrial)
     come(scheduler, 1, 0.5)
-    assert scheduler.next_segment(can_start_new=True).trial == 0  # type: ignore[union-attr]
+    assert scheduler.next_segment(can_start_new=True) == ResumeTrial(0, 2)
     come(scheduler, 0, 0.3, target=2)
     # Too few on rung 1, and trial 3 is worse than trial 0 on rung 0: a new trial.
     come(scheduler, 3, 0.4)
-    assert scheduler.next_segment(can_start_new=True).trial is None  # type: ignore[union-attr]
+    assert isinstance(scheduler.next_segment(can_start_new=True), StartTrial)
     come(scheduler, 2, 0.6)
-    assert scheduler.next_segment(can_start_new=True).trial == 3  # type: ignore[union-attr]
+    assert scheduler.next_segment(can_start_new=True) == ResumeTrial(3, 2)
     come(scheduler, 3, 0.4, target=2)
-    assert (scheduler.next_segment(can_start_new=True).trial, scheduler.next_segment(True).target_epoch) == (0, 4)  # type: ignore[union-attr]
+    assert scheduler.next_segment(can_start_new=True) == ResumeTrial(0, 4)
 
 
 def test_the_stopping_variant_lets_go_on_whoever_is_among_the_best_so_far() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hposweep.errors import ConfigError
-from hposweep.history import Event, History, SegmentEnded, SegmentStarted
+from hposweep.history import Ending, Event, History, SegmentEnded, SegmentStarted
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
@@ -20,7 +20,7 @@ from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
 from hposweep.simulation import EventList, simulate
 from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial, TrialState
-from hposweep.tuner import COMPLETE, Tuner
+from hposweep.tuner import Tuner
 from hposweep.workers.virtual import VirtualWorkers
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "scheduler"
@@ -140,7 +140,7 @@ def test_whatever_happens_every_trial_is_run_and_none_beyond_its_end(
         sweep.replay(list(journal.events))
         workers.sweep, workers.dies_at = sweep, dies_at
         try:
-            assert sweep.run() == COMPLETE
+            assert sweep.run().ending is Ending.COMPLETE
         except KilledError:
             continue
         break
@@ -196,7 +196,7 @@ def test_a_journal_that_ends_after_any_event_is_gone_on_with_to_the_same_end(kin
         journal.append(*whole.events[:n_events])
         sweep = tuner(kind(**options), VirtualWorkers(Curves(5).outcome), 12, journal)
         sweep.replay(list(journal.events))
-        assert sweep.run() == COMPLETE
+        assert sweep.run().ending is Ending.COMPLETE
         assert list(dict.fromkeys(starts(journal.events))) == starts(list(whole.events))
         assert what_came(sweep.history) == what_came(whole.history)
 
@@ -226,7 +226,7 @@ def test_more_trials_extend_a_finished_sweep_and_move_no_draw(kind, options) -> 
     for n_trials in (5, 30):
         sweep = tuner(kind(**options), VirtualWorkers(Curves(3).outcome, n_workers=2), n_trials, journal)
         sweep.replay(list(journal.events))
-        assert sweep.run() == COMPLETE
+        assert sweep.run().ending is Ending.COMPLETE
         assert sweep.is_complete()
     assert {n: trial.configuration for n, trial in sweep.history.trials.items()} == {
         n: SPACE.sample(0, n) for n in range(30)
@@ -255,7 +255,7 @@ def test_failures_at_a_rung_block_nobody_and_never_go_on(kind, options, state: T
 
     journal = EventList()
     sweep = tuner(kind(**options), VirtualWorkers(outcome, n_workers=4), 60, journal)
-    assert sweep.run() == COMPLETE
+    assert sweep.run().ending is Ending.COMPLETE
     bad = [trial for number, trial in sweep.history.trials.items() if number % 3]
     assert {trial.state for trial in bad} == {state}
     assert sweep.history.incumbent is not None
@@ -267,7 +267,7 @@ def test_failures_at_a_rung_block_nobody_and_never_go_on(kind, options, state: T
 def test_where_all_fail_the_sweep_still_ends(kind, options) -> None:  # type: ignore[no-untyped-def]
     workers = VirtualWorkers(lambda segment, trial: SegmentResult(1.0, value=math.nan), n_workers=2)
     sweep = tuner(kind(**options), workers, 40, EventList())
-    assert sweep.run() == COMPLETE
+    assert sweep.run().ending is Ending.COMPLETE
     assert {trial.state for trial in sweep.history.trials.values()} == {TrialState.DIVERGED}
 
 

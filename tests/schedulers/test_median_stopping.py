@@ -3,7 +3,7 @@
 import pytest
 
 from hposweep.schedulers.median_stopping import MedianStoppingScheduler
-from hposweep.trial import NextSegment, Segment, Trial, TrialState
+from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 def run(scheduler: MedianStoppingScheduler, number: int, losses: list[float]) -> tuple[TrialState, int]:
@@ -12,11 +12,12 @@ def run(scheduler: MedianStoppingScheduler, number: int, losses: list[float]) ->
     assert wanted is not None
     for n_looked, loss in enumerate(losses, start=1):
         assert wanted is not None
-        assert wanted.trial == (None if n_looked == 1 else number)
+        assert isinstance(wanted, StartTrial) if n_looked == 1 else wanted == ResumeTrial(number, wanted.target_epoch)
+        assert wanted.target_epoch is not None
         scheduler.start(Segment(number, 0, wanted.target_epoch))
         trial = Trial(number, {}, 0, target_epoch=wanted.target_epoch)
         state = scheduler.state_after(trial, loss)
-        scheduler.record(Trial(number, {}, 0, state, target_epoch=wanted.target_epoch), loss)
+        scheduler.tell(Trial(number, {}, 0, state, target_epoch=wanted.target_epoch), loss)
         if state is not TrialState.PAUSED:
             return state, n_looked
         wanted = scheduler.next_segment(can_start_new=True)
@@ -41,11 +42,12 @@ def test_a_trial_is_stopped_when_its_best_is_worse_than_the_median_of_running_av
 def test_trials_are_judged_at_rungs_or_each_so_many_epochs(options: dict[str, int], levels: list[int]) -> None:
     scheduler = MedianStoppingScheduler(r_max=9, **options)
     found = []
-    wanted: NextSegment | None = scheduler.next_segment(can_start_new=True)
-    while wanted is not None and wanted.trial in (None, 0) and len(found) < len(levels):
+    wanted = scheduler.next_segment(can_start_new=True)
+    while wanted is not None and len(found) < len(levels):
+        assert isinstance(wanted, StartTrial) or wanted.trial == 0
         found.append(wanted.target_epoch)
         scheduler.start(Segment(0, 0, wanted.target_epoch))
         state = TrialState.COMPLETE if wanted.target_epoch == 9 else TrialState.PAUSED
-        scheduler.record(Trial(0, {}, 0, state, target_epoch=wanted.target_epoch), 0.5)
+        scheduler.tell(Trial(0, {}, 0, state, target_epoch=wanted.target_epoch), 0.5)
         wanted = scheduler.next_segment(can_start_new=True)
     assert found == levels

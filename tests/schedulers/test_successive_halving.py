@@ -12,7 +12,7 @@ from hposweep.schedulers.rungs import rung_levels
 from hposweep.schedulers.successive_halving import SuccessiveHalvingScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter
 from hposweep.simulation import SimulatedSweep, simulate
-from hposweep.trial import NextSegment, Segment, Trial, TrialState
+from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class Straight:
@@ -99,7 +99,7 @@ def started(scheduler: SuccessiveHalvingScheduler, *numbers: int, target: int = 
 
 
 def ended(scheduler: SuccessiveHalvingScheduler, number: int, loss: float, target: int = 1) -> None:
-    scheduler.record(Trial(number, {}, 0, TrialState.PAUSED, target_epoch=target), loss)
+    scheduler.tell(Trial(number, {}, 0, TrialState.PAUSED, target_epoch=target), loss)
 
 
 def test_a_rung_waits_for_its_own_members_and_workers_begin_with_the_next_bracket_meanwhile() -> None:
@@ -108,15 +108,15 @@ def test_a_rung_waits_for_its_own_members_and_workers_begin_with_the_next_bracke
     ended(scheduler, 0, 0.3)
     ended(scheduler, 2, 0.2)
     # Trial 1 is a straggler: the next bracket gets trials 3 and 4, whose results don't fill the first one's rung.
-    assert scheduler.next_segment(can_start_new=True) == NextSegment(None, 1)
+    assert scheduler.next_segment(can_start_new=True) == StartTrial(1)
     started(scheduler, 3, 4)
     ended(scheduler, 3, 0.01)
     ended(scheduler, 4, 0.02)
-    assert scheduler.next_segment(can_start_new=True) == NextSegment(None, 1)
-    assert scheduler.next_segment(can_start_new=False) == NextSegment(3, 3)  # cut short, it is decided
+    assert scheduler.next_segment(can_start_new=True) == StartTrial(1)
+    assert scheduler.next_segment(can_start_new=False) == ResumeTrial(3, 3)  # cut short, it is decided
     ended(scheduler, 1, 0.5)
     # The older bracket comes first.
-    assert scheduler.next_segment(can_start_new=True) == NextSegment(2, 3)
+    assert scheduler.next_segment(can_start_new=True) == ResumeTrial(2, 3)
 
 
 def test_a_tie_is_won_by_the_smaller_number() -> None:
@@ -124,7 +124,7 @@ def test_a_tie_is_won_by_the_smaller_number() -> None:
     started(scheduler, 0, 1, 2)
     for number in (2, 1, 0):
         ended(scheduler, number, 0.5)
-    assert scheduler.next_segment(can_start_new=True) == NextSegment(0, 3)
+    assert scheduler.next_segment(can_start_new=True) == ResumeTrial(0, 3)
 
 
 @given(n_trials=st.integers(1, 200), n_workers=st.integers(1, 20), eta=st.integers(2, 4), r_max=st.integers(1, 30))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed
+from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed, values_of
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.median_stopping import MedianStoppingScheduler
@@ -28,7 +28,9 @@ def history(*ends: tuple[TrialState, float | None]) -> History:
         found.apply(TrialProposed(number, {"a.b": 0.1 + number, "c": None, "d": [1, "x"]}, seed=7, time="then"))
         found.apply(SegmentStarted(number, 0, None, 1))
         failure = 'Traceback\nValueError: a, "b"' if state is TrialState.FAILED else ""
-        found.apply(SegmentEnded(number, state, None, value, 1.25, failure, folder=f"trials/{number}"))
+        found.apply(
+            SegmentEnded(number, state, None, values_of("error", value), 1.25, failure, folder=f"trials/{number}")
+        )
     return found
 
 

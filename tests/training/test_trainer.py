@@ -160,7 +160,7 @@ import json, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hposweep.hydra_glue import schema
-from hposweep.app import conf_dir
+from hposweep.conf_dir import conf_dir
 from hposweep.training.objective import configure_tensorflow, learner, load_data
 schema.register()
 configure_tensorflow(1, True)

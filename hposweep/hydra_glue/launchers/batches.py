@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from hydra.plugins.launcher import Launcher
 
 from hposweep.hydra_glue.jobs.task_function import segment_result
-from hposweep.hydra_glue.sweep_folder import JobFolders
+from hposweep.hydra_glue.launchers.segments import SegmentJobs
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.protocol import Futures
 from hposweep.workers.stop_signals import StopSignals
@@ -27,34 +27,23 @@ class BatchWorkers:
     Args:
         launcher: Hydra's.
         n_workers: jobs in a batch, at most.
-        overrides_of: the overrides of a segment's job.
-        folders: who has which folder.
         signals: asked to interrupt a launch at once.
     """
 
-    def __init__(
-        self,
-        launcher: Launcher,
-        n_workers: int,
-        overrides_of: Callable[[Segment, Trial], list[str]],
-        folders: JobFolders,
-        signals: StopSignals,
-    ) -> None:
+    can_kill = False
+
+    def __init__(self, launcher: Launcher, n_workers: int, jobs: SegmentJobs, signals: StopSignals) -> None:
         self.n_workers = n_workers
-        self._launcher = launcher
-        self._overrides_of = overrides_of
-        self._folders = folders
-        self._signals = signals
+        self._launcher, self._jobs, self._signals = launcher, jobs, signals
         self._queue: list[Job] = []
 
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
+        overrides = self._jobs.overrides_of(segment, trial)
+        refused = self._jobs.refused(segment, overrides)
+        if refused is not None:
+            return refused
         future: Future[SegmentResult] = Future()
-        overrides = self._overrides_of(segment, trial)
-        conflict = self._folders.conflict(segment.trial, overrides)
-        if conflict:
-            future.set_result(SegmentResult(duration_s=0.0, failure=conflict))
-        else:
-            self._queue.append((segment.trial, overrides, future))
+        self._queue.append((segment.trial, overrides, future))
         return future
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
@@ -66,6 +55,9 @@ class BatchWorkers:
 
     def cancel(self, futures: Futures) -> None:
         """None is under way between two batches."""
+
+    def stop(self) -> None:
+        """The launcher's processes are its own."""
 
     def _launch(self, jobs: Sequence[Job]) -> None:
         started = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
-from hposweep.hydra_glue.sweep_folder import JobFolders
+from hposweep.hydra_glue.launchers.segments import SegmentJobs
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local.pool import WorkerPool, n_cores
 from hposweep.workers.local.worker import JobAnswer
@@ -27,32 +27,28 @@ PLUGIN_SCAN = "hposweep.hydra_glue.launchers.plugin_scan"
 
 
 class LocalWorkers(PoolFutures):
-    """Segments as jobs of the local launcher, each by itself.
+    """Segments as jobs of the local launcher, each by itself."""
 
-    Args:
-        launcher: the local one.
-        overrides_of: the overrides of a segment's job.
-        folders: who has which folder.
-    """
+    can_kill = True
 
-    def __init__(
-        self, launcher: LocalLauncher, overrides_of: Callable[[Segment, Trial], list[str]], folders: JobFolders
-    ) -> None:
+    def __init__(self, launcher: LocalLauncher, jobs: SegmentJobs) -> None:
         super().__init__(launcher)
-        self.n_workers = launcher.n_workers
-        self._launcher = launcher
-        self._overrides_of = overrides_of
-        self._folders = folders
+        self._launcher, self._segment_jobs = launcher, jobs
+
+    @property
+    def n_workers(self) -> int:
+        return self._launcher.n_workers
 
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
-        overrides = self._overrides_of(segment, trial)
-        conflict = self._folders.conflict(segment.trial, overrides)
-        if conflict:
-            future: Future[SegmentResult] = Future()
-            future.set_result(SegmentResult(duration_s=0.0, failure=conflict))
-            return future
-        job = self._launcher.submit(segment.trial, overrides, timeout_s)
-        return self.of_job(job, lambda: self._folders.subdir(segment.trial, overrides))
+        overrides = self._segment_jobs.overrides_of(segment, trial)
+        refused = self._segment_jobs.refused(segment, overrides)
+        if refused is not None:
+            return refused
+        job = self._launcher.submit(segment.trial, overrides, job_id=trial.job_id, timeout_s=timeout_s)
+        return self.of_job(job, lambda: self._segment_jobs.subdir(segment, overrides))
+
+    def stop(self) -> None:
+        self._launcher.stop()
 
 
 class LocalLauncher:
@@ -75,7 +71,6 @@ class LocalLauncher:
         self._preload = list(preload)
         self._max_memory_mb = max_worker_memory_mb
         self._pool: WorkerPool | None = None
-        self._n_jobs = 0
 
     def setup(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra's words: what the jobs will need."""
@@ -85,14 +80,14 @@ class LocalLauncher:
         self,
         number: int,
         overrides: Sequence[str],
+        job_id: str,
         timeout_s: float | None = None,
         wants_job_return: bool = False,
     ) -> Future[JobAnswer]:
-        """Runs a job with this number as soon as a worker is free."""
+        """Runs a job with this number and `hydra.job.id` as soon as a worker is free."""
         if self._pool is None:
             self._pool = self._started()
-        self._n_jobs += 1
-        return self._pool.submit((number, f"{number}_{self._n_jobs}", list(overrides), wants_job_return), timeout_s)
+        return self._pool.submit((number, job_id, list(overrides), wants_job_return), timeout_s)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Hydra's blocking call, for any sweeper: returns when all jobs are done."""
@@ -101,7 +96,7 @@ class LocalLauncher:
         futures = []
         for number, overrides in enumerate(job_overrides, start=initial_job_idx):
             log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-            futures.append(self.submit(number, overrides, wants_job_return=True))
+            futures.append(self.submit(number, overrides, job_id=f"{number}", wants_job_return=True))
         returns = []
         for future in futures:
             answer = future.result()

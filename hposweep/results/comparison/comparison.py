@@ -327,7 +327,8 @@ def _warnings(methods: Sequence[Method]) -> list[str]:
     sweeps = [sweep for method in methods for sweep in method.sweeps]
     for sweep in sweeps:
         if not sweep.is_finished():
-            lines.append(f"{sweep.name} is not finished: {sweep.history.ended or 'it runs, or was killed'}")
+            end = sweep.history.end
+            lines.append(f"{sweep.name} is not finished: {'it runs, or was killed' if end is None else end.text}")
         if sweep.history.incumbent is None:
             lines.append(f"{sweep.name} has no complete trial, which counts as the worst")
     for method in methods:

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from hposweep.optional_packages import PACKAGES
-from hposweep.results.terminal.summary import relative
-
-log = logging.getLogger(__name__)
 
 FILE_NAME = "report.html"
 
 
-def make(sweep_dir: Path) -> None:
-    """Makes `report.html` in the sweep's folder, and says where it is; where it can't be made, the sweep goes on."""
+@dataclass(frozen=True)
+class Report:
+    """What became of the report."""
+
+    path: Path
+    why_not: str = ""  # it was not made; empty where it was
+    lacks_packages: bool = False  # which is how it is without the extra
+
+
+def make(sweep_dir: Path) -> Report:
+    """Makes `report.html` in the sweep's folder; where it can't be made, the sweep goes on."""
+    path = sweep_dir / FILE_NAME
     if any(importlib.util.find_spec(name) is None for name in PACKAGES["report"]):
-        print("No report.html: it takes a few more packages, pip install 'hposweep[report]'")
-        return
+        why_not = "it takes a few more packages, pip install 'hposweep[report]'"
+        return Report(path, why_not, lacks_packages=True)
     command = [sys.executable, "-m", "hposweep", "report", str(sweep_dir.resolve())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (this program)
     except KeyboardInterrupt:
-        log.warning("report.html was not made; it takes: python -m hposweep report %s", relative(sweep_dir))
-        return
+        return Report(path, "it was interrupted")
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        log.warning("report.html was not made: %s", reason)
-        return
-    print(f"Report: {relative(sweep_dir / FILE_NAME)}")
+        return Report(path, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
+    return Report(path)

@@ -271,10 +271,10 @@ def _facts(sweep: SweepData) -> list[tuple[str, str, str]]:
 
 
 def _status(sweep: SweepData) -> str:
-    ended = sweep.history.ended
+    end = sweep.history.end
     if sweep.is_finished():
         return "finished"
-    return f"stopped: {ended}" if ended else "not finished: it runs, or was killed"
+    return "not finished: it runs, or was killed" if end is None else f"stopped: {end.text}"
 
 
 def _like_the_winner(sweep: SweepData, winner: Trial) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from hposweep.history import History, best_partial, ranked, states_text
+from hposweep.results.html.in_a_process import Report
 from hposweep.results.number_text import plural
 from hposweep.results.terminal.console import table_of, terminal, texts
 from hposweep.search_space import Configuration, SearchSpace, literal
@@ -71,6 +72,18 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     console.print(Text(f"Folder: {relative(sweep_dir)}"), soft_wrap=True)
     if command:
         console.print(Text(f"The winner again: {shlex.join(command)}"), soft_wrap=True)
+
+
+def print_report(report: Report) -> None:
+    """Where the report is, or why there is none."""
+    if report.lacks_packages:
+        text = f"No {report.path.name}: {report.why_not}"
+    elif report.why_not:
+        remedy = shlex.join(["python", "-m", "hposweep", "report", str(relative(report.path.parent))])
+        text = f"No {report.path.name}: {report.why_not}. It takes: {remedy}"
+    else:
+        text = f"Report: {relative(report.path)}"
+    terminal().print(Text(text), soft_wrap=True)
 
 
 def print_how_to_resume(sweep_dir: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from hposweep.errors import ConfigError
-from hposweep.history import Event, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
+from hposweep.history import Ending, Event, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
 from hposweep.results.comparison.comparison import Against, Comparison, Quartiles, compare, quartiles, summary, table
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
@@ -23,7 +23,7 @@ from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import CurveTable, SimulatedSweep, simulate
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import Journal
-from hposweep.trial import Direction, NextSegment, TrialState
+from hposweep.trial import Direction, StartTrial, TrialState
 
 N_EPOCHS = 9
 
@@ -32,8 +32,8 @@ N_EPOCHS = 9
 class FullBudgetScheduler(FifoScheduler):
     """First in, first out, for an objective that is told its epochs."""
 
-    def next_segment(self, can_start_new: bool) -> NextSegment | None:
-        return NextSegment(trial=None, target_epoch=N_EPOCHS) if can_start_new else None
+    def next_segment(self, can_start_new: bool) -> StartTrial | None:
+        return StartTrial(target_epoch=N_EPOCHS) if can_start_new else None
 
 
 def curves() -> CurveTable:
@@ -198,7 +198,7 @@ class Made:
     direction: Direction = Direction.minimize
     epoch: int | None = 3
     n_validation: int | None = None
-    ended: str = "complete"
+    ended: Ending | None = Ending.COMPLETE
 
     def write(self, folder: Path, what: dict[str, Any] | None = None) -> Path:
         (folder / "trials" / "0").mkdir(parents=True, exist_ok=True)
@@ -207,7 +207,9 @@ class Made:
         for number, value in enumerate(self.values):
             journal.append(at(3 * number, TrialProposed(number, {"x": value}, 1)))
             journal.append(at(3 * number, SegmentStarted(number, 0, self.epoch, 1)))
-            ended = SegmentEnded(number, TrialState.COMPLETE, self.epoch, value, 3.0, folder=f"trials/{number}")
+            ended = SegmentEnded(
+                number, TrialState.COMPLETE, self.epoch, {self.metric: value}, 3.0, folder=f"trials/{number}"
+            )
             journal.append(at(3 * number + 3, ended))
         if self.ended:
             journal.append(at(3 * len(self.values), SweepEnded(self.ended)))
@@ -379,7 +381,7 @@ def test_other_validation_data_is_a_warning_and_there_is_no_interval(tmp_path: P
 @pytest.mark.parametrize(
     ("sweep", "what", "warning"),
     [
-        (Made(ended="the time budget is over"), FIFO, "b is not finished: the time budget is over"),
+        (Made(ended=Ending.TIME_BUDGET), FIFO, "b is not finished: the time budget is over"),
         (Made(ended=""), FIFO, "b is not finished: it runs, or was killed"),
         (Made(()), FIFO, "b has no complete trial, which counts as the worst"),
         (Made(seed=5), FIFO, "a + b has several sweeps of one seed (5): they are no independent draws"),

@@ -21,7 +21,16 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from hposweep import optional_packages
 from hposweep.commands.report import command_of_trials
-from hposweep.history import FinalEnded, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
+from hposweep.history import (
+    Ending,
+    FinalEnded,
+    SegmentEnded,
+    SegmentStarted,
+    SweepEnded,
+    SweepStarted,
+    TrialProposed,
+    values_of,
+)
 from hposweep.hydra_glue import run_again
 from hposweep.results import sweep_data
 from hposweep.results.figures import hyperparameters, incumbents, learning_curves
@@ -60,8 +69,12 @@ def made(folder: Path, rows: list[Row] = ROWS, n_validation: int | None = 10_000
     journal.append(SweepStarted(len(rows), 0, "validation_error", Direction.minimize))
     for number, (state, value, configuration, failure) in enumerate(rows):
         journal.append(TrialProposed(number, configuration, 7), SegmentStarted(number, 0, None, 1))
-        journal.append(SegmentEnded(number, state, 3, value, 1.0, failure, folder=f"trials/{number}"))
-    journal.append(FinalEnded(0, 0.21), SweepEnded("complete"))
+        journal.append(
+            SegmentEnded(
+                number, state, 3, values_of("validation_error", value), 1.0, failure, folder=f"trials/{number}"
+            )
+        )
+    journal.append(FinalEnded(0, 0.21), SweepEnded(Ending.COMPLETE))
     journal.close()
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hposweep.history import History, SegmentEnded, SegmentStarted, TrialProposed
+from hposweep.history import History, SegmentEnded, SegmentStarted, TrialProposed, values_of
 from hposweep.results.terminal import progress
 from hposweep.sweep_folder import learning_curve
 from hposweep.trial import Trial, TrialState
@@ -18,7 +18,7 @@ def history() -> History:
     for number, (state, value) in enumerate([(TrialState.COMPLETE, 0.25), (TrialState.FAILED, None)]):
         found.apply(TrialProposed(number, {"optimizer.learning_rate": 0.1}, 0))
         found.apply(SegmentStarted(number, 0, None, 1))
-        found.apply(SegmentEnded(number, state, None, value, 1.0, folder=str(number)))
+        found.apply(SegmentEnded(number, state, None, values_of("validation_error", value), 1.0, folder=str(number)))
     found.apply(TrialProposed(2, {"optimizer.learning_rate": 0.012345, "text": "[red]x"}, 0))
     found.apply(SegmentStarted(2, 0, None, 2))
     return found
@@ -50,7 +50,9 @@ def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have
     for number, value in enumerate([0.4, 0.3]):
         found.apply(TrialProposed(number, {}, 0, target_epoch=1))
         found.apply(SegmentStarted(number, 0, 1, 1))
-        found.apply(SegmentEnded(number, TrialState.PAUSED, 1, value, 1.0, folder=str(number)))
+        found.apply(
+            SegmentEnded(number, TrialState.PAUSED, 1, values_of("validation_error", value), 1.0, folder=str(number))
+        )
     found.apply(SegmentStarted(0, 1, 3, 1))
     (tmp_path / "0").mkdir()
     learning_curve.append_row(tmp_path / "0" / "learning_curve.csv", {"epoch": 1, "validation_error": 0.4})

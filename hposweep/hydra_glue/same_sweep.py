@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from hposweep.errors import ConfigError
-from hposweep.history import History
 from hposweep.results.comparison.differences import NO_PART_OF_THE_SWEEP, unequal_leaves
 
 log = logging.getLogger(__name__)
@@ -40,16 +39,3 @@ def check_same_sweep(recorded: Mapping[str, Any], wanted: Mapping[str, Any], fol
         )
     for line in unequal_leaves("", recorded["versions"], wanted["versions"]):
         log.warning("this sweep began with other versions: %s", line)
-
-
-def check_number_of_trials(history: History, n_trials: int) -> None:
-    """Raises a ConfigError if the sweep has more trials already."""
-    if n_trials < len(history.trials):
-        raise ConfigError(f"hydra.sweeper.n_trials: the sweep has {len(history.trials)} trials already, got {n_trials}")
-
-
-def is_final_done(history: History) -> bool:
-    """Whether the winner had its last job already."""
-    return (
-        history.final is not None and history.incumbent is not None and history.final.trial == history.incumbent.number
-    )

@@ -1,0 +1,173 @@
+"""One run of a sweep in its folder, from taking it up to leaving its results; both fronts call it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hposweep.errors import ConfigError
+from hposweep.history import Ending, FinalEnded, History, SweepEnded
+from hposweep.results.html import in_a_process
+from hposweep.results.terminal import progress
+from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.journal import Journal, read_events
+from hposweep.sweep_folder.keeper import FolderKeeper
+from hposweep.sweep_folder.sweep_yaml import read_record, write_record
+from hposweep.trial import Segment, Trial
+from hposweep.tuner import POLL_S, STOPPED_BY_THE_USER, EventLog, Tuner
+from hposweep.workers.protocol import Workers
+from hposweep.workers.stop_signals import StopSignals
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+MAY_CHANGE = ("n_trials", "overrides", "config", "scheduler")
+
+
+@dataclass(frozen=True)
+class LastJob:
+    """One more job on the winner, after the last trial: its value stands in the results under the metric's name."""
+
+    metric: str
+    workers: Workers  # of the sweep, with what the job has besides its trial
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended."""
+
+    history: History
+    ended: SweepEnded | None  # None: nothing was left to do
+    report: in_a_process.Report
+
+    @property
+    def why_failed(self) -> str:
+        """What was wrong, for a sweep that stopped early or came to no result; empty where all is well."""
+        if self.ended is not None and self.ended.ending is not Ending.COMPLETE:
+            return "" if self.ended.ending in STOPPED_BY_THE_USER else f"the sweep stopped early: {self.ended.text}"
+        if self.history.trials and self.history.n_failed == len(self.history.trials):
+            return "no trial came to a result"
+        return ""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """What a front knows of the sweep that it wants to be run.
+
+    Args:
+        sweep_dir: its folder, which is there.
+        tuner_on: makes the tuner whose events this log keeps.
+        record: what `sweep.yaml` is to hold.
+        check_same: raises a ConfigError where the record that the folder holds already is another sweep's.
+        key: what the front calls an option, for messages.
+        folder_of: where a trial that runs has its job's folder, as far as that is known before the job has ended.
+        before_first_trial: says what its user should know by then.
+        stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
+            business of who started it.
+    """
+
+    sweep_dir: Path
+    tuner_on: Callable[[EventLog], Tuner]
+    record: Record
+    check_same: Callable[[Record], None]
+    key: Callable[[str], str]
+    folder_of: Callable[[Trial], Path]
+    stop_signals: StopSignals
+    progress: str = "auto"
+    final: LastJob | None = None
+    keeps_checkpoints: bool = False
+    before_first_trial: Callable[[], None] = field(default=lambda: None)
+
+    def run(self) -> Outcome:
+        """Runs what is left of the sweep, its progress shown and its files kept in order.
+
+        Raises:
+            ConfigError: if another sweep stands in the folder, another controller runs this one, its journal is
+                damaged or can't be written, or it has more trials than are wanted.
+        """
+        journal = Journal.open(self.sweep_dir)
+        try:
+            tuner = self.tuner_on(journal)
+            record = self._take_up(tuner)
+            if record is None:
+                log.info("the sweep is finished: %d trials; more n_trials extend it", len(tuner.history.trials))
+                return Outcome(tuner.history, None, in_a_process.Report(self.sweep_dir / in_a_process.FILE_NAME))
+            write_record(self.sweep_dir, record)
+            self.before_first_trial()
+            ended = self._run_tuner(tuner)
+        finally:
+            journal.close()
+        self._write_tables(tuner.history)
+        return Outcome(tuner.history, ended, in_a_process.make(self.sweep_dir))
+
+    def _take_up(self, tuner: Tuner) -> Record | None:
+        """Replays what the folder holds, and returns what `sweep.yaml` has to hold from now on; None: all is done."""
+        events = list(read_events(self.sweep_dir))
+        if not events:
+            return self.record
+        recorded = read_record(self.sweep_dir)
+        self.check_same(recorded)
+        tuner.replay(events)
+        n_there = len(tuner.history.trials)
+        if tuner.n_trials < n_there:
+            raise ConfigError(
+                f"{self.key('n_trials')}: the sweep in {self.sweep_dir} has {n_there} trials already, "
+                f"got {tuner.n_trials}"
+            )
+        is_final_done = self.final is None or tuner.history.is_final_done or tuner.history.incumbent is None
+        has_tables = (self.sweep_dir / tables.RESULTS_FILE).exists()
+        if tuner.is_complete() and tuner.history.is_complete and is_final_done and has_tables:
+            return None
+        if tuner.history.trials:
+            log.info("resuming: %d of %d trials have ended", tuner.history.n_ended, tuner.n_trials)
+        return {**recorded, **{key: self.record[key] for key in MAY_CHANGE if key in self.record}}
+
+    def _run_tuner(self, tuner: Tuner) -> SweepEnded:
+        keeper = FolderKeeper(
+            self.sweep_dir, tuner.history, self._final_metric, keeps_checkpoints=self.keeps_checkpoints
+        )
+        tuner.observer = keeper
+        is_main_thread = threading.current_thread() is threading.main_thread()
+        with self.stop_signals if is_main_thread else contextlib.nullcontext():
+            try:
+                with progress.shown(self.progress, tuner.history, tuner.n_trials, self.folder_of):
+                    ended = tuner.run()
+                if ended.ending is Ending.COMPLETE:
+                    self._run_last_job(tuner)
+            except KeyboardInterrupt:
+                ended = SweepEnded(Ending.INTERRUPTED)
+            finally:
+                tuner.workers.stop()
+        keeper.end(is_complete=ended.ending is Ending.COMPLETE)
+        return ended
+
+    def _run_last_job(self, tuner: Tuner) -> None:
+        winner = tuner.history.incumbent
+        if self.final is None or winner is None or tuner.history.is_final_done:
+            return
+        workers = self.final.workers
+        job = dataclasses.replace(winner, n_jobs=winner.n_jobs + 1)
+        future = workers.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), job, None)
+        while not workers.wait([future], POLL_S):
+            if self.stop_signals.is_made:
+                raise KeyboardInterrupt
+        result = future.result()
+        value = result.value if result.value is not None and math.isfinite(result.value) else None
+        tuner.commit(FinalEnded(winner.number, value, result.failure))
+        if value is None:
+            log.warning("%s of trial %d: failed\n%s", self.final.metric, winner.number, result.failure)
+
+    def _write_tables(self, history: History) -> None:
+        tables.write(self.sweep_dir, history, self._final_metric)
+
+    @functools.cached_property
+    def _final_metric(self) -> str | None:
+        return None if self.final is None else self.final.metric
