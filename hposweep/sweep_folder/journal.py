@@ -133,10 +133,12 @@ class Journal:
         """Writes events that arrived together, with one flush to disk.
 
         Raises:
-            ConfigError: if they can't be written, since the disk is full, say; then the file is as it was before.
+            ConfigError: if they can't be written, since the disk is full, say; then the file is as it was before. Also
+                if the file is no longer the one in the folder: another controller could run the sweep by now.
         """
         if not events:
             return
+        self._check_place()
         lines = [to_line(event, number) for number, event in enumerate(events, start=self._n_lines + 1)]
         size = self._file.seek(0, os.SEEK_END)
         try:
@@ -151,6 +153,14 @@ class Journal:
 
     def close(self) -> None:
         self._file.close()
+
+    def _check_place(self) -> None:
+        try:
+            is_there = os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise ConfigError(f"{self.path}: was removed or replaced while the sweep ran; the sweep has stopped")
 
     def _cut_torn_line(self) -> int:
         """Cuts what stands behind the last line's end, so that the next event isn't glued to it; counts the lines."""

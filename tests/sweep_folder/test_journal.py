@@ -233,3 +233,25 @@ def test_a_real_limit_in_the_middle_of_a_line_leaves_the_journal_as_it_was(tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["removed", "replaced", "folder removed"])
+def test_a_journal_that_is_no_longer_in_its_folder_takes_no_more_events(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    file = Journal.open(folder)
+    file.append(*some_events())
+    path = folder / journal.FILE_NAME
+    match kind:
+        case "removed":
+            path.unlink()
+        case "replaced":
+            (folder / "other").write_bytes(path.read_bytes())
+            (folder / "other").replace(path)
+        case "folder removed":
+            path.unlink()
+            folder.rmdir()
+    with pytest.raises(ConfigError, match="was removed or replaced while the sweep ran"):
+        file.append(SweepEnded(Ending.COMPLETE))
+    if kind == "replaced":
+        assert len(list(read_events(folder))) == len(some_events())
