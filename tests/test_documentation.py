@@ -133,3 +133,13 @@ def test_the_figures_of_the_comparison_are_those_that_were_measured() -> None:
         cells = f"{row['batch_size']} | {book:.2f} | {row['ours_2']:.2f} | {row['times_book']:.3g} |"
         assert cells in page, f"{row['model']}: {cells}"
     assert f"takes {report[-1]['seconds']:.0f} s and is a page of {report[-1]['page_mb']:.0f} MB" in page
+
+
+def test_each_room_of_the_package_has_its_line_in_the_drawing_of_the_house() -> None:
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    drawing = re.search(r"```text\n(__main__.*?)```", text, re.DOTALL)
+    assert drawing is not None
+    drawn = {line.split()[0] for line in drawing[1].splitlines()}
+    folders = {f"{path.parent.name}/" for path in (ROOT / "hposweep").glob("*/__init__.py")}
+    modules = {path.name for path in (ROOT / "hposweep").glob("*.py")} - {"__init__.py"}
+    assert folders | modules == drawn

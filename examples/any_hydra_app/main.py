@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> float:
-    """The height that is reached."""
+    """Returns the height that it reaches."""
     x, y = 3.0, 2.0
     for _ in range(cfg.n_steps):
         x, y = x - cfg.learning_rate * x, y - cfg.learning_rate * 4 * y
