@@ -1,14 +1,14 @@
-"""A sweep of real trainings whose controller and workers are killed again and again, against one that is left alone.
+"""Compares a sweep of real trainings whose controller and workers are killed again and again with an undisturbed one.
 
     python benchmarks/chaos.py [--controllers 20] [--workers 5] [--seed 0] [--scheduler fifo]
 
-Each kill is a SIGKILL at a random moment while at least one trial is RUNNING. After each kill of a controller none of
-its processes may be left 3 s later. In the end draws, learning curves (all columns but `seconds`) and the winner have
-to be those of the sweep that was left alone, which had another number of workers. Exits with 1 where anything differs.
+Each kill is a SIGKILL at a random moment while at least one trial is RUNNING. 3 s after each kill of a controller, none
+of its processes may be left. At the end draws, learning curves (all columns but `seconds`) and the winner must be those
+of the undisturbed sweep, which has another number of workers. Exits with 1 if anything differs.
 
 With `--scheduler asha` (or another that decides by the order of results) both sweeps have one worker, since with more
-of them who is promoted depends on who comes first. Then the sweep that was left alone is also held against one of fifo:
-the curves of both are the same as far as the shorter one goes.
+the promotions depend on the order in which trials finish. Then the undisturbed sweep is also compared with one of fifo:
+each pair of curves must be the same as far as the shorter one goes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 import yaml
 
 SWEEP = ["model=mlp", "search_space=mlp", "trainer.max_epochs=6", "data.train_fraction=0.5", "hydra.sweep.dir=swept"]
-LONGEST_S = 3.0  # from the begin of a training to the kill
+LONGEST_S = 3.0  # from the start of a training to the kill
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--controllers", type=int, default=20, help="kills of the controller")
     parser.add_argument("--workers", type=int, default=5, help="kills of a worker, at least")
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments and the victims")
     parser.add_argument("--scheduler", default="fifo")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
@@ -109,12 +109,12 @@ def events(folder: Path) -> list[dict]:
 
 
 def n_events(folder: Path) -> int:
-    """How many there are."""
+    """The number of events in the journal."""
     return len(events(folder))
 
 
 def is_running(folder: Path, since: int) -> bool:
-    """Whether a trial that was started after so many events has not ended."""
+    """Whether a trial that was started after the first `since` events has not ended."""
     started: set[int] = set()
     for event in events(folder)[since:]:
         if event["event"] == "segment_started":
@@ -160,12 +160,12 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Raises an AssertionError if the condition doesn't hold in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not hold in time"
         time.sleep(0.02)
 
 
 def check_whole(sweep: Path) -> None:
-    """No table and no record may be half-written."""
+    """Checks that no table and no record is half-written."""
     for path in sweep.glob("*.yaml"):
         assert yaml.safe_load(path.read_text()) is not None, path
     for path in sweep.rglob("*.npz"):
@@ -176,7 +176,7 @@ def check_whole(sweep: Path) -> None:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """In what the sweeps differ."""
+    """How the sweeps differ."""
     found = []
     tables = [rows(sweep) for sweep in (one, other)]
     if len(tables[0]) != len(tables[1]):

@@ -1,8 +1,8 @@
-"""What a trial costs beside its objective: trials that do nothing, on two workers, from few to ten thousand of them.
+"""The overhead of a trial: trials that do nothing, on two workers, from few to ten thousand of them.
 
     python benchmarks/overhead.py [--most 10000] [--json FILE]
 
-Overhead a trial is the wall time of a sweep of n trials minus that of a small one, over the trials that it has more.
+The overhead is the wall time of a sweep of n trials minus that of a small one, over the difference in trials.
 The sweeps take turns. Also: the time to the first trial's end, the largest memory of the controller, and the idle time
 of trials that last 0.1 s and 2 s in turn, against the greedy schedule of the same order.
 """
@@ -89,7 +89,7 @@ def idle(folder: Path) -> dict[str, float]:
     for duration in durations:
         free[free.index(min(free))] += duration
     ends = sorted(moment for kind, moment, _ in at if kind == "segment_ended")
-    # From the end of the first trial on: the start of the workers is not part of it.
+    # From the end of the first trial on, without the start of the workers.
     first = min(durations[:N_WORKERS])
     took = ends[-1] - ends[0] + first
     return {"seconds": took, "greedy_s": max(free), "ratio": took / max(free)}

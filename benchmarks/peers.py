@@ -1,8 +1,8 @@
 """Other tools' schedulers on the recorded tables, in the virtual time of our simulations.
 
 Optuna's SuccessiveHalvingPruner and HyperbandPruner, and Syne Tune's ASHA (pip install optuna syne-tune). All of them
-are of the kind that stops trials and never takes one up again. As with ours eta is 3, the first rung is at one epoch,
-and the last at the table's last one.
+stop trials and never resume one. As with ours, eta is 3, the first rung is at one epoch, and the last at the table's
+last epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hposweep.simulation import CurveTable
 
 
 class Peer(Protocol):
-    """A tool that is asked for trials, and after each epoch whether the trial goes on."""
+    """A tool that gives trials and says after each epoch whether the trial goes on."""
 
     def begin(self) -> tuple[Any, int]:
         """A new trial, in the tool's words, and its row of the table."""

@@ -3,7 +3,7 @@
     python benchmarks/record_curves.py [--tables mlp lenet softmax] [--outputs outputs]
 
 Each table is an ordinary random search whose trials all get their full budget, on Fashion-MNIST; about an hour and a
-half on two cores for all of them. Like any sweep it is taken up again when the same command is given again.
+half on two cores for all of them. Like any sweep it is resumed by the same command.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def record(recording: Recording, sweep_dir: Path) -> None:
-    """Runs the sweep, or what is left of it."""
+    """Runs the sweep, or the rest of it."""
     words = [*recording.overrides, f"trainer.max_epochs={recording.n_epochs}"]
     words += [f"hydra.sweeper.n_trials={recording.n_configurations}", f"hydra.sweep.dir={sweep_dir}"]
     # A checkpoint an epoch would be a large share of these short ones.

@@ -1,4 +1,4 @@
-"""What the report of a large sweep costs: seconds, memory and the size of the page.
+"""The cost of the report of a large sweep: seconds, memory and the size of the page.
 
     python benchmarks/report.py [--json FILE]
 

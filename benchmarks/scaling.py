@@ -3,12 +3,11 @@
     python benchmarks/scaling.py [--trials 10000] [--peers]
 
 Simulated over the recorded mlp table, 81 epochs, eta 3. The bound of a makespan is work / workers + the longest chain:
-all the seconds that are trained, spread evenly, and the longest time that one trial's segments take one after the
-other. "Busy" is the share of the workers' time that is worked until the last trial is begun. With stragglers each
-segment takes 1 + |z| times as long, z normal with the given standard deviation, and what counts is the time until the
-first trial is complete (Li et al. 2020, appendix A.1). `--peers` adds Optuna's
-SuccessiveHalvingPruner and Syne Tune's ASHA (pip install optuna syne-tune), with as many trials. Writes scaling.json
-and docs/scaling.svg.
+all seconds of training, spread evenly, plus the longest time that one trial's segments take one after the other. "Busy"
+is the share of their time that workers work until the last trial begins. With stragglers each segment takes 1 + |z|
+times as long, z normal with the given standard deviation; measured is the time until the first trial is complete (Li et
+al. 2020, appendix A.1). `--peers` adds Optuna's SuccessiveHalvingPruner and Syne Tune's ASHA (pip install optuna
+syne-tune), with as many trials. Writes scaling.json and docs/scaling.svg.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ def longest_chain(swept: SimulatedSweep) -> float:
 
 
 def busy_until_last_trial(swept: SimulatedSweep, n_workers: int) -> float:
-    """The share of all workers' time that is worked until the last trial begins."""
+    """The share of their time that workers work until the last trial begins."""
     begins = {}
     begun: dict[int, float] = {}
     intervals = []
@@ -147,7 +146,7 @@ def decisions(table: CurveTable, n_trials: int) -> dict[str, float]:
     for name, build in KINDS.items():
         scheduler = Timed(build(table.n_epochs))
         simulate(table, scheduler, n_trials=n_trials, n_workers=100)
-        # The very slowest is whatever else the machine did at that moment.
+        # The very slowest one measures what else the machine did at that moment.
         slowest[name] = 1000 * float(np.quantile(scheduler.seconds, 0.999))
     return slowest
 

@@ -3,12 +3,12 @@
     python benchmarks/schedulers.py [--tables mlp ...] [--seeds 300] [--precise] [--peers] [--real FOLDER]
 
 Simulated sweeps over the tables in benchmarks/curves (record_curves.py), each method on draws of its own: random search
-of 64 trials, and successive halving, Hyperband, ASHA and median stopping, eta 3, once with 64 trials and once with
-as many trials as the epochs of that random search allow. The incumbent is the best value that the sweep has seen so
-far, at whatever rung. Epochs are counted with one worker, wall time with eight. A median of 30 seeds is uncertain by a
-third, hence 300. `--peers` adds Optuna's SuccessiveHalvingPruner and HyperbandPruner and Syne Tune's ASHA (pip install
-optuna syne-tune) on the same tables, which take long and get 30; `--real` runs one real sweep of 64 trials of each
-method, with training, into that folder.
+of 64 trials, and successive halving, Hyperband, ASHA and median stopping, eta 3, once with 64 trials and once with as
+many trials as the epochs of that random search allow. The incumbent is the best value so far, at any rung. Epochs are
+counted with one worker, wall time with eight. A median of 30 seeds is uncertain by a third, hence 300. `--peers` adds
+Optuna's SuccessiveHalvingPruner and HyperbandPruner and Syne Tune's ASHA (pip install optuna syne-tune) on the same
+tables, which take long and get 30; `--real` runs one real sweep of 64 trials of each method, with training, into that
+folder.
 
 The target is the median of random search's last incumbents plus 0.003, a standard error of 10,000 validation examples.
 Writes schedulers.json, where what is not measured anew stays, and docs/schedulers-<table>.svg.
@@ -74,7 +74,7 @@ Run = Callable[[CurveTable, int, int, int], Course]  # of table, trials, workers
 
 
 class Courses(NamedTuple):
-    """Of one method, a course a seed."""
+    """The courses of one method, one for each seed."""
 
     few: list[Course]  # 64 trials, one worker
     by_epochs: list[Course]  # as many epochs as random search, one worker
@@ -134,9 +134,9 @@ def simulated(table: CurveTable, n_seeds: int, peers: bool) -> dict[str, Courses
 
 
 def precise(table: CurveTable, target: float) -> dict:
-    """Epochs to the target of random search and of ASHA on so many seeds that the medians hardly move.
+    """Epochs to the target, of random search and of ASHA, on enough seeds for medians that hardly move.
 
-    Random search's median is known without any: each draw is one of the table's rows and costs all of its epochs.
+    Random search's median is known without a simulation: each draw is a row of the table and costs all of its epochs.
     """
     at_target = float(np.mean(table.values[:, -1] <= target))
     random_median = table.n_epochs * math.ceil(math.log(0.5) / math.log(1 - at_target))
@@ -163,7 +163,7 @@ def precise(table: CurveTable, target: float) -> dict:
 
 
 def epochs_to_target(table: CurveTable, target: float, method: str, seed: int) -> float:
-    """Of one sweep with one worker."""
+    """The epochs of one sweep with one worker."""
     n_trials = N_TRIALS if method == "random search" else PRECISE_TRIALS
     return reaches(run_ours(OURS[method], table, n_trials, 1, seed), target, 0)
 
@@ -174,13 +174,13 @@ def middle(values: np.ndarray) -> float:
 
 
 def run_ours(build: Callable[[int], Scheduler], table: CurveTable, n_trials: int, n_workers: int, seed: int) -> Course:
-    """Of one simulated sweep."""
+    """The course of one simulated sweep."""
     swept = simulate(table, build(table.n_epochs), n_trials=n_trials, n_workers=n_workers, seed=seed)
     return course(swept.events, table.n_epochs)
 
 
 def until(course: Course, budget: int) -> Course:
-    """What of it lies within so many epochs."""
+    """Its part within so many epochs."""
     return course[course[:, 0] <= budget]
 
 
@@ -227,7 +227,7 @@ def reaches(course: Course, target: float, column: int) -> float:
 
 
 def quartiles(values: Sequence[float]) -> list[float | None]:
-    """First quartile, median and third quartile, each one of the values; None for an infinite one: JSON has no word."""
+    """First quartile, median and third quartile, each one of the values; None for an infinite one, which JSON lacks."""
     found = np.quantile(values, (0.25, 0.5, 0.75), method="higher")
     return [float(value) if np.isfinite(value) else None for value in found]
 

@@ -2,11 +2,11 @@
 
     python benchmarks/throughput.py [--models softmax mlp lenet] [--rounds N] [--more] [--json FILE]
 
-The book's loop is run alone, on all cores, and in two processes at once; the better of the two counts. What one more
-epoch of ours costs is the wall time of a sweep of many trials minus that of a sweep of few, as in training_speed.py,
-from which the models, the data and the loops come. All take turns, and each round is written, too: on a virtual machine
-the book's loop, which is mostly Python and small calls, may take half as long again from one hour to the next while
-ours, which is mostly arithmetic, changes little. `--more` adds rounds to those of the file, for medians over a day.
+The book's loop is run alone, on all cores, and in two processes at once; the better of the two counts. The cost of one
+more epoch of ours is the wall time of a sweep of many trials minus that of a sweep of few, as in training_speed.py,
+which has the models, the data and the loops. All take turns, and each round is written, too: on a virtual machine the
+time of the book's loop, mostly Python and small calls, may grow by half from one hour to the next, while that of ours,
+mostly arithmetic, changes little. `--more` adds rounds to those of the file, for medians over a day.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def measured(case: Case, work: Path, n_rounds: int, before: Sequence[dict[str, f
 
 
 def rate(case: Case, n_workers: int, folder: Path) -> float:
-    """Epochs a second of our sweep: the trials are multiples of the workers, so that none waits at the end."""
+    """Epochs a second of our sweep, of a multiple of n_workers trials, so that no worker waits at the end."""
     few, many = n_workers * case.few, n_workers * case.many
     seconds = time_of_sweep(case, many, Path(f"{folder}-many"), n_workers)
     seconds -= time_of_sweep(case, few, Path(f"{folder}-few"), n_workers)

@@ -4,8 +4,8 @@
 
 Both train on the book's split of Fashion-MNIST (60,000 examples, validation on 10,000 in every epoch) with the same
 models, batch sizes, optimizer and corrected loss. The book's epoch is the mean of the second and the third one of a
-process of its own; the first one builds its graph. Ours is what one more epoch of a real sweep costs, everything
-included: the wall time of a sweep of many trials minus that of a sweep of few, over the epochs that it trained more.
+process of its own; the first one builds its graph. Ours is the cost of one more epoch of a real sweep, everything
+included: the wall time of a sweep of many trials minus that of a sweep of few, over the difference in epochs.
 The two take turns, so that a machine whose speed drifts favours neither. Softmax regression is also trained to the end
 by both, at three learning rates, to compare the validation errors.
 """
@@ -43,7 +43,7 @@ class Case:
     many: int
     epochs: int  # of each trial
     rounds: int
-    target: float  # how many times faster ours has to be
+    target: float  # how many times faster ours must be
 
 
 CASES = (
@@ -126,12 +126,12 @@ def time_of_sweep(case: Case, n_trials: int, folder: Path, n_workers: int = 1) -
 
 
 def run_hposweep(words: Sequence[str]) -> None:
-    """One process of ours."""
+    """Runs hposweep in a process."""
     subprocess.run([sys.executable, "-m", "hposweep", *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def run_book(model: str, batch_size: int, learning_rate: float, epochs: int, work: Path) -> dict:
-    """One process of the book's, which finds the data where Keras would have downloaded it to."""
+    """Runs the book's loop in a process, with the data where Keras would have downloaded it."""
     data = work / "keras" / "datasets" / "fashion-mnist"
     if not data.exists():
         data.parent.mkdir(parents=True)
@@ -180,7 +180,7 @@ def book(model: str, batch_size: int, learning_rate: float, epochs: int) -> dict
 
 
 class Clock:
-    """Seconds from the begin of an epoch to the end of its validation."""
+    """Seconds from the start of an epoch to the end of its validation."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

@@ -1,10 +1,10 @@
-"""How a worker grows: real MLP trials of different widths, one after the other, and its resident memory after each.
+"""The memory of a worker: real MLP trials of different widths, one after the other, and its resident memory after each.
 
     python benchmarks/worker_memory.py [--trials 40] [--limit-mb 4000] [--json FILE]
 
-Each width compiles programs of its own, which TensorFlow keeps. One worker runs all trials; where it passes the limit
-(`hydra.launcher.max_worker_memory_mb`), a new one takes its place. A callback of Hydra's notes the memory at each job's
-end, in the worker.
+Each width compiles programs of its own, which TensorFlow keeps. One worker runs all trials; if it exceeds the limit
+(`hydra.launcher.max_worker_memory_mb`), a new one replaces it. A Hydra callback notes the memory at each job's end, in
+the worker.
 """
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
-"""What is done with a sweep's folder: `python -m hposweep <command> outputs/<sweep>`. One file each, thin."""
+"""Commands on a sweep's folder: `python -m hposweep <command> outputs/<sweep>`. One file for each, thin."""
 
 COMMANDS = ("best", "compare", "completion", "export", "report", "reproduce", "resume", "retrain")

@@ -21,15 +21,15 @@ def main(words: Sequence[str]) -> int:
         type=Path,
         nargs="+",
         metavar="sweep",
-        help="folder of a sweep, two or more; those that differ in nothing but the seed are one method",
+        help="folder of a sweep, two or more of them; those that differ only in the seed are one method",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
     arguments = parser.parse_args(words)
     folders = [chosen_sweep(folder) for folder in arguments.sweeps]
     if len(folders) < 2:
-        raise ConfigError(f"sweep: it takes two folders or more, got {folders[0]} alone")
+        raise ConfigError(f"sweep: needs two folders or more, got only {folders[0]}")
     comparison = compare(folders)
-    # First the page: where it can't be made, the one line that says so is all there is.
+    # The page first: if it can't be made, nothing is printed but the error.
     if arguments.html is not None:
         _write_page(comparison, arguments.html)
     print_comparison(comparison)

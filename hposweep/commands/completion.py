@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hposweep.commands import COMMANDS
 from hposweep.commands.one_line_parser import OneLineParser
 
-# Hydra's own completion knows groups and keys; the function below asks it for all that is no command.
+# Hydra's own completion knows groups and keys; the function below asks it for every word that is no command.
 BASH = """\
 eval "$(hposweep -sc install=bash)"
 _hposweep() {

@@ -1,4 +1,4 @@
-"""`python -m hposweep export [outputs/<sweep>] --to optuna|tensorboard TARGET`: the sweep for other tools to show."""
+"""`python -m hposweep export [outputs/<sweep>] --to optuna|tensorboard TARGET`: writes the sweep for another tool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError, nearest
 from hposweep.optional_packages import needed_by
 
-TOOLS = ("optuna", "tensorboard")  # each the name of the extra that brings it, too
+TOOLS = ("optuna", "tensorboard")  # each is also the name of its extra
 
 
 def main(words: Sequence[str]) -> int:

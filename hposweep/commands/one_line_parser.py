@@ -1,4 +1,4 @@
-"""What reads a command's arguments, and refuses wrong ones in one line as everything else does."""
+"""Reads the arguments of a command, and refuses wrong ones in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hposweep.errors import ConfigError
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse's parser, with a ConfigError where that prints its usage and exits with 2."""
+    """argparse's parser, which raises a ConfigError instead of printing its usage and exiting with 2."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message.removeprefix('argument ')}; see {self.prog} --help")

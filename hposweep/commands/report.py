@@ -1,4 +1,4 @@
-"""`python -m hposweep report [outputs/<sweep>]`: makes report.html anew, from the folder alone."""
+"""`python -m hposweep report [outputs/<sweep>]`: writes report.html anew, from the folder alone."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ def main(words: Sequence[str]) -> int:
         "--tolerance",
         type=float,
         default=0.02,
-        help="largest difference of a validation error that counts as none between different processors or versions, "
-        "where bits can't be equal (default: %(default)s)",
+        help="by how much validation errors may differ between different processors or versions, where bits can't be "
+        "equal (default: %(default)s)",
     )
     arguments = parser.parse_args(words)
     if not arguments.tolerance >= 0:
         raise ConfigError(f"--tolerance: must be at least 0, got {arguments.tolerance}")
     if arguments.into is not None and arguments.into.exists():
-        raise ConfigError(f"--into: {arguments.into} is there already; name a new folder")
+        raise ConfigError(f"--into: {arguments.into} exists already; name a new folder")
     recorded = chosen_sweep(arguments.sweep)
     again = arguments.into or unique_folder(recorded.with_name(f"{recorded.name}-again"))
     record = run_again.read(recorded)

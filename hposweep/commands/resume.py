@@ -1,4 +1,4 @@
-"""`python -m hposweep resume outputs/<sweep>`: takes up an unfinished sweep, or extends a finished one."""
+"""`python -m hposweep resume outputs/<sweep>`: continues an unfinished sweep, or extends a finished one."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def main(words: Sequence[str]) -> int:
         value = arguments[option.removeprefix("--").replace("-", "_")]
         if value is not None:
             overrides.append(f"{key}={value}")
-    # In place of this process: signals, output and exit code are the sweep's own.
+    # The sweep replaces this process, so that signals, output and exit code are its own.
     os.execv(sys.executable, [*run_again.words_of_program(record), "--multirun", *overrides])  # noqa: S606

@@ -29,7 +29,7 @@ EXIT_INTERRUPTED = 130
 
 
 class Retrained(NamedTuple):
-    """What the job of one seed left."""
+    """The result of one seed's job."""
 
     seed: int
     folder: Path
@@ -46,7 +46,7 @@ def main(words: Sequence[str]) -> int:
         "--seeds",
         type=int,
         default=1,
-        help="how many models, each with weights and batch order of its own; the first seed is the winner's "
+        help="number of models, each with its own weights and batch order; the first seed is the winner's "
         "(default: %(default)s)",
     )
     parser.add_argument("--epochs", type=int, help="passes over the data (default: as many as the winner had)")
@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> int:
     n_test = _n_test(sweep, trial)
     into = arguments.into or unique_folder(sweep / "retrained")
     if into.exists():
-        raise ConfigError(f"--into: {into} is there already; name a new folder")
+        raise ConfigError(f"--into: {into} exists already; name a new folder")
     command = [*run_again.words_of_program(record), *_overrides(record, trial, arguments.epochs)]
     seeds = [trial.seed, *(trial_seed(trial.seed, number) for number in range(1, arguments.seeds))]
     trained, exit_code = [], 0
@@ -91,7 +91,7 @@ def _n_test(sweep: Path, trial: Trial) -> int:
         raise ConfigError(f"{path}: not found; only trials of hposweep's own objective can be retrained")
     n_test = int(json.loads(path.read_text(encoding="utf-8"))["n_test"])
     if n_test == 0:
-        raise ConfigError(f"{sweep}: validated on the test set, so that there is nothing left to test a new model on")
+        raise ConfigError(f"{sweep}: validated on the test set, so nothing is left to test a new model on")
     return n_test
 
 
@@ -103,7 +103,7 @@ def _overrides(record: dict[str, Any], trial: Trial, epochs: int | None) -> list
 
 
 def _train(command: Sequence[str], seed_key: str, seed: int, folder: Path) -> Retrained | None:
-    """Runs one Hydra job in a process of its own; None, and a line that says so, where it leaves no model."""
+    """Runs one Hydra job in its own process; if it leaves no model, prints why and returns None."""
     folder.mkdir(parents=True)
     output = folder / file_names.OUTPUT
     with open(output, "wb") as file:
@@ -124,7 +124,7 @@ def _train(command: Sequence[str], seed_key: str, seed: int, folder: Path) -> Re
 def _results(trained: Sequence[Retrained], n_test: int) -> dict[str, Any]:
     errors = [each.test_error for each in trained]
     mean = statistics.fmean(errors)
-    # All seeds are tested on the same examples: more seeds tell nothing more of the examples' chance.
+    # All seeds are tested on the same examples, so more seeds don't narrow the interval.
     low, high = wilson_interval(mean, n_test)
     return {
         "test_error": {each.seed: each.test_error for each in trained},

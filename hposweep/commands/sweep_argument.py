@@ -18,7 +18,7 @@ def add_sweep_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_sweep(named: Path | None) -> Path:
-    """The folder of the sweep; says which one where none was named.
+    """The named folder, or that of the newest sweep, which is then printed.
 
     Raises:
         ConfigError: if the folder holds no sweep, or there is none at all.

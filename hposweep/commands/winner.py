@@ -12,7 +12,7 @@ from hposweep.trial import Trial
 
 
 def winner_of(sweep: Path) -> tuple[History, Trial]:
-    """The sweep's history, and its best complete trial; the best of the others, and a word on it, where none is.
+    """The sweep's history and its best complete trial; without one, the best of the others, with a printed remark.
 
     Raises:
         ConfigError: if no trial has a value yet.

@@ -1,1 +1,1 @@
-"""What people read of a sweep. Made from the journal and the learning curves, at any time; the tuner reads none."""
+"""What people read about a sweep, made from its journal and learning curves at any time; the tuner never reads it."""

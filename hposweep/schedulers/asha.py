@@ -1,4 +1,4 @@
-"""ASHA, asynchronous successive halving: whoever is good enough so far goes on at once, and nobody waits."""
+"""ASHA, asynchronous successive halving: a trial that is good enough so far goes on at once; no worker waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 @dataclass
 class AshaRung(Rung):
-    """A rung that also knows who waits on it, the best first."""
+    """A rung that also knows the trials that wait on it, the best first."""
 
     waiting: list[tuple[float, int]] = field(default_factory=list)
 
@@ -32,7 +32,7 @@ class AshaScheduler:
     smaller trial number wins a tie, so that a replay of the journal decides the same. A trial that failed or diverged
     on its way to a rung counts there as the worst.
 
-    With `stopping` nobody waits for a promotion: a trial that comes to a rung goes on at once if it is among the best
+    With `stopping` no trial waits for a promotion: a trial that comes to a rung goes on at once if it is among the best
     max(1, floor(n / eta)) of the n results that are there by then, its own included, and is STOPPED else. It needs no
     checkpoints of waiting trials, but a trial that came early goes on more easily.
 
@@ -40,8 +40,8 @@ class AshaScheduler:
         r_max: epochs of a complete trial.
         r_min: epochs of the first rung.
         eta: one trial in eta goes on, to eta times the epochs.
-        brackets: new trials begin by turns in the first so many brackets of Hyperband, in proportion to their sizes
-            there; each has rungs of its own (section 3.2: asynchronous Hyperband). 1: all begin at r_min.
+        brackets: new trials take turns in this many of Hyperband's brackets, the first ones, in proportion to their
+            sizes there; each has rungs of its own (section 3.2: asynchronous Hyperband). 1: all begin at r_min.
         stopping: the stopping variant.
 
     Raises:
@@ -84,7 +84,7 @@ class AshaScheduler:
             self._bracket_of[segment.trial] = self._brackets[position]
             return
         for rung in bracket:
-            # The one that goes on is the first of its rung; one that was cut off waits on none.
+            # A promoted trial is the first of its rung; one that was cut off waits on none.
             if rung.waiting and rung.waiting[0][1] == segment.trial:
                 del rung.waiting[0]
 
@@ -104,7 +104,7 @@ class AshaScheduler:
             bisect.insort(rung.waiting, (loss, trial.number))
 
     def _next_of(self, rung: AshaRung) -> int | None:
-        """Who goes on from this rung."""
+        """The trial that goes on from this rung."""
         if self.stopping:
             return rung.waiting[0][1] if rung.waiting else None
         return rung.promotable(self.eta)

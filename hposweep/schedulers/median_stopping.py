@@ -1,4 +1,4 @@
-"""Median stopping: a trial goes on as long as it is no worse than the median of the others were by then."""
+"""Median stopping: a trial goes on as long as it is no worse than the median of the others at the same epoch."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class MedianStoppingScheduler:
-    """Stops a trial whose best loss so far is worse than the median of what complete trials averaged up to there.
+    """Stops a trial whose best loss so far is worse than the median of the complete trials' average losses up to there.
 
     Golovin et al., "Google Vizier: A Service for Black-Box Optimization", KDD 2017, section 3.2.2. Decisions are taken
     at the ends of segments, so that they don't depend on timing: the averages are over the decision epochs. Before a
-    trial is complete nobody is stopped.
+    trial is complete none is stopped.
 
     Args:
         r_max: epochs of a complete trial.
         r_min: epochs before a trial is first judged.
         eta: trials are judged at r_min * eta**k epochs.
-        check_every: trials are judged each so many epochs from r_min on instead; None: as `eta` says.
+        check_every: if given, trials are judged every so many epochs instead, from r_min on.
 
     Raises:
         ConfigError: as `rung_levels`, or if `check_every` is below 1.
@@ -69,6 +69,6 @@ class MedianStoppingScheduler:
 
 
 def median_of_sorted(values: list[float]) -> float:
-    """The median of values that are sorted already, at no cost."""
+    """The median of values that are sorted already."""
     n = len(values)
     return (values[(n - 1) // 2] + values[n // 2]) / 2

@@ -1,4 +1,4 @@
-"""Rungs: the budgets at which trials are compared, and who stands where on one of them."""
+"""Rungs: the budgets at which trials are compared, and the order of the trials on each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rung_levels(r_min: int, r_max: int, eta: int) -> tuple[int, ...]:
 class Rung:
     """The results at one level, the best first; the smaller trial number where two losses are equal.
 
-    Looking and adding cost next to nothing, however many results there are: nothing is sorted anew.
+    `add` and `rank` search a sorted list: they are fast with any number of results.
     """
 
     level: int

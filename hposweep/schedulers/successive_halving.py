@@ -12,7 +12,7 @@ from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class BracketShape(NamedTuple):
-    """What is fixed of a bracket before its first trial: the levels of its rungs, and how many trials begin in it."""
+    """What is known of a bracket before its first trial: the levels of its rungs, and how many trials begin in it."""
 
     levels: tuple[int, ...]
     n_trials: int
@@ -32,11 +32,11 @@ class Bracket:
         self.members = [set() for _ in self.shape.levels]
 
     def takes_new_trials(self) -> bool:
-        """Whether it wants more; once its first rung was decided it is closed, even where it got fewer."""
+        """Whether another trial may begin in it; none may once its first rung was decided, even if it got fewer."""
         return len(self.members[0]) < self.shape.n_trials and not (len(self.members) > 1 and self.members[1])
 
     def promotion(self, cut_short: bool = False) -> ResumeTrial | None:
-        """Who goes on next; None while a rung waits, and when all is over.
+        """The next promotion; None while a rung waits, and when all are done.
 
         Args:
             cut_short: decide the first rung among the trials that it has, since there will be no more.
@@ -56,7 +56,7 @@ class Bracket:
 
 
 def n_promoted(n_members: int, eta: int) -> int:
-    """How many of a rung go on: one in eta, but one at least, so that a bracket of few trials completes one, too."""
+    """How many of a rung go on: one in eta, but at least one, so that a bracket of few trials completes one, too."""
     return max(1, n_members // eta)
 
 
@@ -65,8 +65,8 @@ class SuccessiveHalvingScheduler:
 
     Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016,
     Algorithm 1, in the form of "Dive into Deep Learning", section 19.4: K + 1 rungs, and where a rung waits for its
-    slowest trials, free workers begin with the next bracket. Where the sweep has fewer trials than a bracket wants, its
-    first rung is decided among those that there are. A trial that failed or diverged is the worst of its rung.
+    slowest trials, free workers begin with the next bracket. If the sweep has fewer trials than a bracket takes, its
+    first rung is decided among those. A trial that failed or diverged is the worst of its rung.
 
     Args:
         r_max: epochs of a complete trial.
@@ -119,7 +119,7 @@ class SuccessiveHalvingScheduler:
         self._look_at(self._bracket_of[trial.number])
 
     def _look_at(self, position: int) -> None:
-        """Notes whether the bracket has a promotion, now that something has happened in it."""
+        """Notes whether the bracket has a promotion now, after a start or a result in it."""
         place = bisect.bisect_left(self._ready, position)
         was_ready = place < len(self._ready) and self._ready[place] == position
         is_ready = self._brackets[position].promotion() is not None

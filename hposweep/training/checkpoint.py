@@ -1,4 +1,4 @@
-"""Checkpoints: where a trial goes on. A cache; without one the trial starts again and reaches the same bits."""
+"""Checkpoints, from which trials go on. A cache: without one a trial starts again and reaches the same bits."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 
 
 class Checkpoint(NamedTuple):
-    """The values of a program's variables, by position, after so many epochs."""
+    """The values of a program's variables, by position, after `epoch` epochs."""
 
     epoch: int
     state: list[np.ndarray]
 
 
 def save(path: Path, identity: str, checkpoint: Checkpoint) -> None:
-    """Writes the checkpoint whole or not at all.
+    """Writes the checkpoint atomically.
 
     Args:
-        identity: what the trained values depend on; `load` takes no checkpoint of another one.
+        identity: what the trained values depend on; `load` refuses a checkpoint of another identity.
     """
     arrays: dict[str, Any] = {f"{position:04d}": value for position, value in enumerate(checkpoint.state)}
     arrays["head"] = np.array(json.dumps({"identity": identity, "epoch": checkpoint.epoch}))

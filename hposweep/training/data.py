@@ -55,7 +55,7 @@ class ArrayData(d2l.DataModule):
         return float(np.mean(self.val[1] != most_frequent))
 
     def tensors(self, part: str) -> tuple[tf.Tensor, tf.Tensor]:
-        """Inputs and classes of "train", "val" or "test" where the compiled programs read them; made once."""
+        """Inputs and classes of "train", "val" or "test" as tensors for the compiled programs; made once."""
         if part not in self._tensors:
             inputs, labels = getattr(self, part)
             self._tensors[part] = tf.constant(inputs), tf.constant(labels, tf.int32)
@@ -69,7 +69,7 @@ class ArrayData(d2l.DataModule):
         return other
 
     def with_validation_in_training(self) -> ArrayData:
-        """The same examples, those for validation among the training examples, for a last training before the test.
+        """The same examples, with those for validation added to those for training, for the training before the test.
 
         Raises:
             ConfigError: if there is no test set.
@@ -100,8 +100,8 @@ class FashionMNIST(ArrayData):
         validation: "held_out" keeps `n_validation` training examples for validation and the test set for the winner;
             "test" validates on the test set, as the book does, and leaves nothing to test on.
         n_validation: examples held out, the same number of each class.
-        train_fraction: share of the remaining training examples that is used, each class alike.
-        split_seed: of the choice of examples; one split for all trials of a sweep.
+        train_fraction: share of the other training examples to train on, the same for each class.
+        split_seed: seed of the split, the same for all trials of a sweep.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ class Examples(NamedTuple):
 
 
 def data_folder() -> Path:
-    """Where the files are: `datasets/fashion_mnist` of the repository, else the cache that Keras downloads to."""
+    """The folder of the files: `datasets/fashion_mnist` of the repository, else the cache that Keras downloads to."""
     embedded = Path(__file__).resolve().parents[2] / "datasets" / "fashion_mnist"
     if embedded.is_dir():
         return embedded
@@ -43,7 +43,7 @@ def data_folder() -> Path:
 
 
 def check_files(folder: Path) -> None:
-    """Raises a ConfigError for a file that is there and isn't the original one."""
+    """Raises a ConfigError for a file that exists and isn't the original."""
     for name in SHA256:
         if (folder / name).exists():
             _checked_bytes(folder / name)

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 def build_optimizer(node: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     """The optimizer `node["name"]` with the other keys as its arguments; null leaves Keras's own default.
 
-    Keys that this optimizer does not know are left out, with a line in the log: a search over `optimizer.name` has the
-    arguments of all the names in one node.
+    Keys that this optimizer does not know are left out, with a line in the log: in a search over `optimizer.name` the
+    node has the arguments of every optimizer.
 
     Raises:
         ConfigError: if Keras has no optimizer of this name, or refuses an argument's value.

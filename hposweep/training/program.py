@@ -1,8 +1,8 @@
 """Compiled programs: a whole epoch as one loop over data in memory, and the evaluation of a data set.
 
-Against Keras's `fit` this saves the Python and the data pipeline of every step, which for small models is nearly all of
-the time. A program belongs to an architecture, a batch size and an optimizer; learning rates and weights are variables,
-so that trials which differ in no more share one program, compiled once in a process.
+Compared with Keras's `fit`, this saves the Python and the data pipeline of every step: for small models nearly all of
+the time. A program belongs to an architecture, a batch size and an optimizer; learning rates and weights are variables, so
+trials that differ only in these share one program, compiled once in a process.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Program:
     """A model, its loss and its optimizer, compiled for one batch size.
 
     Args:
-        xla: compile by XLA; None decides by the layers.
+        xla: compile with XLA; None: if all layers suit it.
 
     Raises:
         ConfigError: if the model's output does not fit the loss or the classes.
@@ -84,7 +84,7 @@ class Program:
         return [np.asarray(variable.value) for variable in self.variables]
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
-        """Puts values that `state` returned back."""
+        """Sets the variables to values that `state` returned."""
         for variable, value in zip(self.variables, state, strict=True):
             variable.assign(value)
 
@@ -136,8 +136,8 @@ class Program:
 def _matmul_gradient(operation: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The gradient of a matrix product; for small batches as a sum that XLA fuses with the update of the weights.
 
-    A product is a call into a library, whose result, as large as the weights, is written and read again; the sum is
-    part of the loop that updates the weights, which are passed over once.
+    A product is a library call, whose result, as large as the weights, is written and read again; the sum is part of
+    the loop that updates the weights, so they are passed over once.
     """
     left, right = operation.inputs
     is_transposed = operation.get_attr("transpose_a"), operation.get_attr("transpose_b")
@@ -145,7 +145,7 @@ def _matmul_gradient(operation: tf.Operation, gradient: tf.Tensor) -> tuple[tf.T
     of_left = tf.matmul(gradient, right, transpose_b=True)
     n_rows = left.shape[0]
     if n_rows in ROWS_AS_SUM:
-        # Or XLA takes the flattening of images into that loop, which then works out pixels' positions all along.
+        # Without it XLA takes the flattening of images into that loop, which then computes pixel positions each time.
         left, gradient = optimization_barrier(left, gradient)
         products = [a * b for a, b in zip(tf.unstack(left[:, :, None]), tf.unstack(gradient[:, None, :]), strict=True)]
         of_right = tf.add_n([tf.add_n(products[i : i + 4]) for i in range(0, n_rows, 4)])
@@ -155,14 +155,14 @@ def _matmul_gradient(operation: tf.Operation, gradient: tf.Tensor) -> tuple[tf.T
 
 
 class ProgramCache:
-    """The programs of a process by key; the one that was not used for longest makes room for a new one."""
+    """The programs of a process by key; a new one replaces the least recently used."""
 
     def __init__(self, n_programs: int = N_CACHED_PROGRAMS) -> None:
         self._programs: OrderedDict[str, Program] = OrderedDict()
         self._n_programs = n_programs
 
     def get(self, key: str, build: Callable[[], Program]) -> Program:
-        """The program of this key, built where it isn't there yet."""
+        """The program of this key, built if it is missing."""
         if key not in self._programs:
             self._programs[key] = build()
             if len(self._programs) > self._n_programs:
@@ -172,7 +172,7 @@ class ProgramCache:
 
 
 def check_output_fits_loss(model: keras.Model, loss: keras.losses.Loss, data: ArrayData) -> None:
-    """Refuses a model whose last layer and loss would train to nothing, each silently.
+    """Refuses a model whose last layer does not fit its loss: it would hardly learn, without any error.
 
     A loss that expects probabilities clips what is outside of (0, 1) and passes no gradient there; one that expects
     logits flattens probabilities. Rows that are probabilities are non-negative and add up to 1, which logits do not.

@@ -11,9 +11,9 @@ from hposweep.training.data import ArrayData
 
 
 def save(path: Path, model: keras.Model, data: ArrayData) -> None:
-    """Writes the model as `.keras`, for inputs as the data has them.
+    """Writes the model as `.keras`, for inputs like those of the data.
 
-    Where these are bytes the file holds their scaling to [0, 1] too, so that raw images go in:
+    If these are bytes, the file includes their scaling to [0, 1], so the model takes raw images:
 
         model = keras.models.load_model("model.keras")
         classes = model.predict(images).argmax(axis=1)      # images: bytes, of the shape that the model was trained on

@@ -103,7 +103,7 @@ def test_each_plot_holds_the_trials(sweep: hposweep.Sweep) -> None:
 
 def test_a_plot_s_notes_stand_under_it(sweep: hposweep.Sweep) -> None:
     (note,) = sweep.plot_parallel_coordinates().layout.annotations
-    assert "Left out for want of a value: 2" in note.text
+    assert "Not shown: 2 trials without a value." in note.text
 
 
 def test_what_can_not_be_plotted_is_said(sweep: hposweep.Sweep, tmp_path: Path) -> None:

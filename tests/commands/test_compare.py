@@ -51,7 +51,7 @@ def test_real_sweeps_are_compared_from_their_records(hposweep: Any, small_sweep:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["outputs/branin-1"], "compare: sweep: it takes two folders or more, got outputs/branin-1 alone"),
+        (["outputs/branin-1"], "compare: sweep: needs two folders or more, got only outputs/branin-1"),
         (["outputs/branin-1", "outputs"], "compare: outputs: holds no sweep of hposweep (no journal.jsonl)"),
         (["outputs/branin-1"] * 2, "compare: outputs/branin-1: is named twice; a sweep can't be compared with itself"),
         (

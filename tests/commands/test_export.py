@@ -33,7 +33,7 @@ def test_a_sweep_of_our_own_goes_to_optuna(hposweep, small_sweep: Path, tmp_path
 def test_a_sweep_of_our_own_goes_to_tensorboard(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = hposweep("export", str(small_sweep), "--to", "tensorboard", "the logs")
     assert (done.exit_code, done.err) == (0, "")
-    assert done.out.splitlines() == ["4 runs of TensorBoard's. To look at them: tensorboard --logdir 'the logs'"]
+    assert done.out.splitlines() == ["4 TensorBoard runs. To look at them: tensorboard --logdir 'the logs'"]
     run = EventAccumulator(str(tmp_path / "the logs" / "trial-3")).Reload()
     columns = ["seconds", "train_error", "train_loss", "validation_error", "validation_loss"]
     assert sorted(run.Tags()["scalars"]) == columns
@@ -49,8 +49,8 @@ REFUSED = [
     pytest.param(["--to", "optna", "x"], "--to: no 'optna'; did you mean 'optuna'? Available: optuna, tensorboard"),
     pytest.param(["--to", "optuna"], "--to: expected 2 arguments; see hposweep export --help"),
     pytest.param([], "the following arguments are required: --to; see hposweep export --help"),
-    pytest.param(["--to", "optuna", "no/x.db"], "sqlite:///no/x.db: can't be used as a storage of Optuna (unable to"),
-    pytest.param(["--to", "tensorboard", "outputs"], "outputs: holds something already; name a folder that is empty"),
+    pytest.param(["--to", "optuna", "no/x.db"], "sqlite:///no/x.db: can't be used as an Optuna storage (unable to"),
+    pytest.param(["--to", "tensorboard", "outputs"], "outputs: is not empty; name an empty folder or a new one"),
     pytest.param(["--to", "tensorboard", "/proc/x"], "/proc/x: can't be written ("),
 ]
 

@@ -45,7 +45,7 @@ def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep, small_swee
 def test_a_folder_that_is_there_is_no_place_for_it(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     name = copy(small_sweep, tmp_path).name
     done = hposweep("reproduce", name, "--into", name)
-    assert done.error_lines == [f"reproduce: --into: {name} is there already; name a new folder"]
+    assert done.error_lines == [f"reproduce: --into: {name} exists already; name a new folder"]
     done = hposweep("reproduce", name, "--tolerance", "nan")
     assert done.error_lines == ["reproduce: --tolerance: must be at least 0, got nan"]
 

@@ -88,7 +88,7 @@ def test_data_that_validate_on_the_test_set_are_refused(hposweep, tmp_path: Path
     assert hposweep("--multirun", *words, "hydra.sweep.dir=swept").exit_code == 0
     before = sorted(tmp_path.rglob("*"))
     done = hposweep("retrain", "swept")
-    message = "swept: validated on the test set, so that there is nothing left to test a new model on"
+    message = "swept: validated on the test set, so nothing is left to test a new model on"
     assert (done.exit_code, done.error_lines) == (1, [f"retrain: {message}"])
     assert sorted(tmp_path.rglob("*")) == before
     single = hposweep(*words[:3], "trainer.stage=retrain", "hydra.run.dir=run")
@@ -100,7 +100,7 @@ def test_data_that_validate_on_the_test_set_are_refused(hposweep, tmp_path: Path
     [
         (["--seeds", "0"], "--seeds: must be at least 1, got 0"),
         (["--epochs", "-1"], "--epochs: must be at least 1, got -1"),
-        (["--into", "taken"], "--into: taken is there already; name a new folder"),
+        (["--into", "taken"], "--into: taken exists already; name a new folder"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -1,7 +1,7 @@
 """How the incumbents of several sweeps compare: at equal epochs and at equal time.
 
-Equal epochs are as many as every sweep has used, equal time as long as every sweep has run. Sweeps that differ in
-nothing but the seed are one method, and stand in it by their median and quartiles.
+Equal epochs: the most that every sweep has used; equal time: the longest that every sweep has run. Sweeps that differ
+only in the seed are one method, shown by their median and quartiles.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Against = Literal["epochs", "trials", "seconds"]
 
 @dataclass(frozen=True)
 class Quartiles:
-    """Of the incumbents of a method's sweeps; a sweep that has none yet counts as the worst, which is None here."""
+    """Quartiles of the incumbents of a method's sweeps. A sweep without an incumbent counts as the worst, here None."""
 
     first: float | None
     median: float | None
@@ -42,39 +42,39 @@ class Quartiles:
 
 @dataclass(frozen=True)
 class Course:
-    """The incumbent of one sweep, each time that it changed, against what the sweep has used by then."""
+    """The incumbent of one sweep after each change, against the epochs, trials or seconds used by then."""
 
-    used: Sequence[float]  # rising
+    used: Sequence[float]  # ascending
     values: Sequence[float]
-    end: float  # all that the sweep has used
+    end: float  # used by the whole sweep
 
     def value_at(self, used: float) -> float | None:
-        """The incumbent's value by then; None before the first complete trial."""
+        """The incumbent's value when so much is used; None before the first complete trial."""
         position = bisect.bisect_right(self.used, used)
         return self.values[position - 1] if position else None
 
 
 @dataclass(frozen=True)
 class Method:
-    """Sweeps that differ in nothing but the seed."""
+    """Sweeps that differ only in the seed."""
 
     name: str
     sweeps: Sequence[SweepData]
 
     def incumbent(self, against: Against, used: float) -> Quartiles:
-        """The incumbents when each sweep has used so much; one that ended before keeps its own."""
+        """The incumbents when each sweep has used so much; one that ended earlier keeps its last one."""
         values = [course(sweep, against).value_at(used) for sweep in self.sweeps]
         return quartiles(values, self.sweeps[0].history.direction)
 
     def steps(self, against: Against) -> list[tuple[float, Quartiles]]:
-        """Each time that they change, and the end of the sweep that has used the most."""
+        """The incumbents at each change, and at the end of the sweep that has used the most."""
         courses = [course(sweep, against) for sweep in self.sweeps]
         direction = self.sweeps[0].history.direction
         changes = sorted({used for each in courses for used in each.used} | {max(each.end for each in courses)})
         return [(used, quartiles([each.value_at(used) for each in courses], direction)) for used in changes]
 
     def median_used(self, against: Against) -> float:
-        """Half of its sweeps have used less."""
+        """The median of what its sweeps have used."""
         return _quantile(sorted(course(sweep, against).end for sweep in self.sweeps), 0.5)
 
 
@@ -87,9 +87,9 @@ class Comparison:
     effort: Against  # what is counted beside time: epochs, or trials where not all objectives report epochs
     equal_effort: float  # as much as every sweep has used
     equal_s: float  # as long as every sweep has run
-    n_validation: int | None  # examples behind each value of every sweep; None: unknown, or not the same
-    warnings: Sequence[str]  # why values may not be compared, or mean less than they seem to
-    notes: Sequence[str]  # what else is not the same
+    n_validation: int | None  # validation examples, the same in all sweeps; None: unknown, or different
+    warnings: Sequence[str]  # why values can't be compared, or are less certain than they look
+    notes: Sequence[str]  # other differences
 
     @property
     def metric(self) -> str:
@@ -101,13 +101,13 @@ class Comparison:
 
     @property
     def without_median(self) -> str:
-        """What a method lacks whose median incumbent is none: some of its sweeps may have one."""
+        """In words, what a method without a median incumbent lacks; some of its sweeps may have an incumbent."""
         is_alone = all(len(method.sweeps) == 1 for method in self.methods)
         return "complete trial" if is_alone else "complete trial in more than half of its sweeps"
 
     @property
     def points(self) -> list[tuple[str, Against, float]]:
-        """Where incumbents are compared: in words, against what, and at how much."""
+        """The points at which incumbents are compared: in words, against what, and at which amount of it."""
         n = int(self.equal_effort)
         effort = f"{n:,} {self.effort}" if n != 1 else f"1 {self.effort.removesuffix('s')}"
         scale, unit = self.time_unit
@@ -116,13 +116,13 @@ class Comparison:
 
     @property
     def time_unit(self) -> tuple[float, str]:
-        """One for all times of the comparison: the one that suits the longest."""
+        """The unit of all times in the comparison: the one that suits the longest."""
         return time_unit(max(sweep.wall_s for method in self.methods for sweep in method.sweeps))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Of the table of methods."""
+    """A cell of the table of methods."""
 
     text: str
     spread: str = ""  # the quartiles, where there are several sweeps
@@ -157,7 +157,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def course(sweep: SweepData, against: Against) -> Course:
-    """The way of a sweep's incumbent; against epochs where all of them are known."""
+    """The course of a sweep's incumbent; against epochs only if all of them are known."""
     used: list[float] = []
     values: list[float] = []
     for point in sweep.complete:
@@ -190,9 +190,9 @@ def summary(comparison: Comparison) -> list[str]:
         lines.append(_sentence(comparison, f"{'In' if against == 'seconds' else 'At'} {point}, {why},", against, used))
     alone = [method.name for method in comparison.methods if len(method.sweeps) == 1]
     if len(alone) == len(comparison.methods) > 1:
-        lines.append("Each method has one sweep alone: other seeds may turn the order round.")
+        lines.append("Each method has only one sweep: other seeds may reverse the order.")
     elif alone and len(comparison.methods) > 1:
-        lines.append(f"With one sweep alone: {'; '.join(alone)}. Nothing is known of its spread over seeds.")
+        lines.append(f"With only one sweep: {'; '.join(alone)}. Its spread over seeds is unknown.")
     return lines
 
 
@@ -200,9 +200,11 @@ def how_to_read(comparison: Comparison) -> list[str]:
     """What the numbers mean."""
     lines = ["The incumbent is the best COMPLETE trial so far."]
     if any(len(method.sweeps) > 1 for method in comparison.methods):
-        lines.append("Of several sweeps that differ in the seed alone: their median (first quartile, third quartile).")
+        lines.append("Of several sweeps that differ only in the seed: their median (first quartile, third quartile).")
     if comparison.effort == "epochs":
-        lines.append("Epochs used are all that all trials have trained by then, counted at the ends of their segments.")
+        lines.append(
+            "Epochs used: those that all trials together have trained by then, counted when their segments end."
+        )
     return lines
 
 
@@ -231,7 +233,7 @@ def table(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
 
 
 def leaders(found: Sequence[Quartiles], direction: Direction) -> list[int]:
-    """Which of them have the best median; none where no one has any."""
+    """The positions of the best medians; none if there is no median."""
     losses = [math.inf if each.median is None else direction.loss(each.median) for each in found]
     return [i for i, loss in enumerate(losses) if loss == min(losses) and math.isfinite(loss)]
 
@@ -293,7 +295,7 @@ def _within_the_seeds(
 
 
 def _losses(found: Quartiles, direction: Direction) -> tuple[float, float]:
-    """The better quartile and the worse one as losses; none is the worst in either direction."""
+    """The better quartile and the worse one as losses; None is the worst in both directions."""
     one, other = (math.inf if each is None else direction.loss(each) for each in (found.first, found.third))
     return min(one, other), max(one, other)
 
@@ -336,12 +338,12 @@ def _warnings(methods: Sequence[Method]) -> list[str]:
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if twice:
             seed_text = ", ".join(map(str, twice))
-            lines.append(f"{method.name} has several sweeps of one seed ({seed_text}): they are no independent draws")
+            lines.append(f"{method.name} has several sweeps of one seed ({seed_text}): they are not independent")
     of_functions = [sweep.name for sweep in sweeps if sweep.record and "config" not in sweep.record]
     if of_functions:
         lines.append(
-            "whether it is the same objective, with the same options of its scheduler, is not recorded by "
-            f"hposweep.tune: {', '.join(of_functions)}"
+            "hposweep.tune records neither the objective nor its scheduler's options, so they may differ: "
+            f"{', '.join(of_functions)}"
         )
     return lines
 
@@ -350,7 +352,7 @@ def _notes(sweeps: Sequence[SweepData], has_epochs: bool) -> list[str]:
     lines = other_environment(sweeps)
     without = [sweep.name for sweep in sweeps if sweep.epochs_used is None]
     if not has_epochs:
-        lines.append(f"trials that have started are counted, since epochs are unknown in {', '.join(without)}")
+        lines.append(f"started trials are counted instead of epochs, which are unknown in {', '.join(without)}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""In what two sweeps differ: configs, versions, machines, configurations, seeds, learning curves and winners."""
+"""How two sweeps differ: configs, versions, machines, configurations, seeds, learning curves and winners."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import Trial
 
-# Where a sweep was run and what its help says, and not what it is.
+# Where a sweep was run, and what its help says: no part of what it is.
 NO_PART_OF_THE_SWEEP = (
     *("hydra.sweep.dir", "hydra.overrides.hydra", "hydra.runtime", "hydra.job.override_dirname"),
     "hydra.help",

@@ -1,6 +1,6 @@
-"""Which sweeps are one method, in what methods differ, and what they are called: from the records in sweep.yaml.
+"""Groups sweeps into methods, names these and lists how they differ, by what sweep.yaml holds.
 
-A method is all sweeps that differ in nothing but the seed.
+A method is all sweeps that differ only in the seed.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import yaml
 from hposweep.results.sweep_data import SweepData
 from hposweep.sweep_folder.sweep_yaml import config_node
 
-# What is kept of Hydra's own config, and what of that is left out: where the draws begin, how a sweep is shown, when it
-# is stopped, and what comes after its last trial. n_workers stays in: it decides the wall time.
+# The parts of Hydra's own config that make a method, and the keys in them that don't: the seed, the display, when a
+# sweep stops, and what follows its last trial. n_workers stays in: it decides the wall time.
 OF_HYDRA = ("hydra.sweeper", "hydra.launcher", "hydra.job.env_set")
 NOT_OF_THE_METHOD = (
     *(f"hydra.sweeper.{key}" for key in ("seed", "progress", "dry_run", "time_budget", "max_retries")),
     *(f"hydra.sweeper.{key}" for key in ("max_failure_rate", "final_overrides", "final_metric")),
-    # `search_space` of sweep.yaml tells what came of both, and of the command line.
+    # `search_space` of sweep.yaml holds the result of both and of the command line.
     *("hydra.sweeper.search_space", "hydra.sweeper.params"),
 )
 # Our own app's keys that decide on which examples a trial is validated.
 VALIDATION_KEYS = ("data._target_", "data.validation", "data.n_validation", "data.split_seed")
 # Groups whose options stand in another package than their name says.
 PACKAGES = {"searcher": "hydra.sweeper.searcher", "scheduler": "hydra.sweeper.scheduler"}
-SEARCH_SPACE = "search_space"  # what the keys of distributions begin with
+SEARCH_SPACE = "search_space"  # the keys of distributions begin with it
 ABSENT = "absent"
 NOT_RECORDED = "not recorded"
 LONGEST_NAME = 64
-MOST_FOLDERS = 3  # of a name
+MOST_FOLDERS = 3  # in a name
 MOST_CHARACTERS = 200
 
 
@@ -46,7 +46,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is recorded of a sweep and makes it what it is, its seed left out."""
+    """What is recorded of a sweep and defines its method."""
 
     leaves: Mapping[str, str]  # values as YAML writes them, by their keys
     choices: Mapping[str, str]  # options of config groups
@@ -54,14 +54,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Alike:
-    """Sweeps that differ in nothing but the seed, and what they have in common."""
+    """Sweeps that differ only in the seed, and what they have in common."""
 
     sweeps: Sequence[SweepData]
-    facts: Facts | None  # None: one sweep, of which nothing is recorded
+    facts: Facts | None  # None: one sweep, without a record
 
 
 def methods_of(sweeps: Sequence[SweepData]) -> list[Alike]:
-    """The sweeps by methods, in the order of the first ones. A sweep without a record is one by itself."""
+    """Groups the sweeps, in the order of each method's first one. A sweep without a record is a method by itself."""
     groups: dict[object, list[SweepData]] = {}
     found: dict[object, Facts | None] = {}
     for i, sweep in enumerate(sweeps):
@@ -73,7 +73,7 @@ def methods_of(sweeps: Sequence[SweepData]) -> list[Alike]:
 
 
 def method_names(methods: Sequence[Alike]) -> list[str]:
-    """Of each method what sets it apart from the others; its folders where nothing does, or nothing is recorded."""
+    """A name for each method: the keys that set it apart; if there are none, or no record, its folders."""
     recorded = [method.facts for method in methods if method.facts is not None]
     keys = _unequal([facts.leaves for facts in recorded])
     groups = _telling_choices(recorded, keys)
@@ -81,7 +81,7 @@ def method_names(methods: Sequence[Alike]) -> list[str]:
     for method in methods:
         words = [] if method.facts is None else _words(method.facts, recorded, keys, groups)
         found.append(_as_many_as_fit(words) or _folders(method))
-    # What was left out may be all that tells two methods apart.
+    # Two names are equal if only words that were left out differ.
     return [
         name if found.count(name) == 1 else f"{name} ({_folders(method)})"
         for name, method in zip(found, methods, strict=True)
@@ -89,7 +89,7 @@ def method_names(methods: Sequence[Alike]) -> list[str]:
 
 
 def _as_many_as_fit(words: Sequence[str]) -> str:
-    """Of the words those that make a name of some length; none where not even the first one does."""
+    """As many of the first words as fit into a name; empty if not even the first does."""
     for n in range(len(words), 0, -1):
         name = " ".join(words[:n] if n == len(words) else [*words[:n], "…"])
         if len(name) <= LONGEST_NAME:
@@ -108,13 +108,13 @@ def _words(facts: Facts, recorded: Sequence[Facts], keys: Sequence[str], groups:
         if group in facts.choices:
             words[group].append(_word(group, facts.choices[group]))
     for key in keys:
-        # An option tells all that lies in its group, but for what differs between methods that chose it both.
+        # `model=mlp` stands for every key of `model`, except those in which methods with `model=mlp` differ.
         owner = next((group for group in groups if _is_under(key, [_package(group)])), None)
         peers = [each for each in recorded if owner is None or each.choices.get(owner) == facts.choices.get(owner)]
         if len({each.leaves.get(key) for each in peers}) > 1:
             words.setdefault(owner or key, []).append(_word(key, facts.leaves.get(key)))
     ordered = [word for of_one in words.values() for word in of_one]
-    # What is not there tells little, and distributions are long.
+    # Last come missing keys, which say little, and distributions, which are long.
     return sorted(ordered, key=lambda word: (word.startswith("no "), word.startswith(f"{SEARCH_SPACE}.")))
 
 
@@ -129,7 +129,7 @@ def _word(key: str, value: str | None) -> str:
 
 
 def differences(methods: Sequence[Alike]) -> list[Difference]:
-    """Groups, then keys, with other values in at least two methods."""
+    """The groups, then the keys, in which methods differ."""
     recorded = [method.facts for method in methods if method.facts is not None]
     keys = _unequal([facts.leaves for facts in recorded])
     groups = _telling_choices(recorded, keys)
@@ -152,11 +152,11 @@ def other_validation_data(methods: Sequence[Alike]) -> list[str]:
         unequal.append(f"validation examples: {', '.join(f'{size:,}' for size in sorted(sizes))}")
     if not unequal:
         return []
-    return [f"not all were validated on the same data, so that their values can't be compared ({'; '.join(unequal)})"]
+    return [f"not all sweeps were validated on the same data: their values can't be compared ({'; '.join(unequal)})"]
 
 
 def other_environment(sweeps: Sequence[SweepData]) -> list[str]:
-    """A line for versions, machines and commits where they are not the same."""
+    """A line each for versions, machines and commits that differ."""
     lines = []
     for name, title in (("versions", "versions"), ("platform", "machines")):
         records = [_as_texts(sweep.record.get(name)) for sweep in sweeps if name in sweep.record]
@@ -164,10 +164,10 @@ def other_environment(sweeps: Sequence[SweepData]) -> list[str]:
             f"{key} {', '.join(dict.fromkeys(each.get(key, ABSENT) for each in records))}" for key in _unequal(records)
         ]
         if unequal:
-            lines.append(f"not the same {title}: {'; '.join(map(cut, unequal))}")
+            lines.append(f"different {title}: {'; '.join(map(cut, unequal))}")
     commits = dict.fromkeys(str(sweep.record["commit"])[:12] for sweep in sweeps if sweep.record.get("commit"))
     if len(commits) > 1:
-        lines.append(f"not the same commits: {', '.join(commits)}")
+        lines.append(f"different commits: {', '.join(commits)}")
     return lines
 
 
@@ -211,7 +211,7 @@ def _unequal(mappings: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _telling_choices(facts: Sequence[Facts], keys: Sequence[str]) -> list[str]:
-    """Groups of which methods chose different options, and keys in which these differ."""
+    """Groups in which methods chose different options, if these differ in any key."""
     return [
         name
         for name in _unequal([each.choices for each in facts])

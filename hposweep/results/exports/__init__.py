@@ -1,1 +1,1 @@
-"""Sweeps for other tools to show."""
+"""Exports of sweeps to other tools."""

@@ -1,4 +1,4 @@
-"""A sweep as a study in a storage of Optuna's: its plots and optuna-dashboard then show it."""
+"""A sweep as a study in an Optuna storage, for Optuna's plots and optuna-dashboard."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ STATES = {
 
 
 def write(sweep_dir: Path, target: str) -> str:
-    """Adds the sweep to a storage, as a study that has the name of its folder.
+    """Adds the sweep to a storage, as a study named like its folder.
 
-    A trial keeps its number. What Optuna has no place for is in the user attributes of the trial (`state`, `seed`,
-    `attempts`, `duration_s`, `folder`, `failure`, and as text the `value` of one that Optuna calls failed) and of the
-    study (`search_space`, `seed`).
+    A trial keeps its number. User attributes hold what Optuna has no field for: of a trial `state`, `seed`, `attempts`,
+    `duration_s`, `folder`, `failure` and, if Optuna calls it failed, its `value` as text; of the study `search_space`
+    and `seed`.
 
     Args:
         target: the URL of a storage, or the path of an SQLite file, new or not.
 
     Returns:
-        What was written, and how to look at it, in one line.
+        One line: what was written, and how to look at it.
 
     Raises:
-        ConfigError: if the storage can't be used, or has a study of that name.
+        ConfigError: if the storage can't be used, or has a study of this name already.
     """
     sweep = sweep_data.read(sweep_dir)
     # All is checked before the storage is touched.
@@ -64,7 +64,7 @@ def write(sweep_dir: Path, target: str) -> str:
         storage = RDBStorage(url.render_as_string(hide_password=False))
     # ImportError: no driver for the database; RuntimeError: its tables are of another version of Optuna.
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        raise ConfigError(f"{shown}: can't be used as a storage of Optuna ({_reason(error)})") from None
+        raise ConfigError(f"{shown}: can't be used as an Optuna storage ({_reason(error)})") from None
     try:
         _write(storage, sweep, trials)
     except DuplicatedStudyError:
@@ -88,10 +88,10 @@ def frozen_trials(sweep_dir: Path, sweep: SweepData) -> list[FrozenTrial]:
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """The distribution of Optuna's that has these values.
+    """Optuna's distribution over these values.
 
-    Optuna keeps numbers, text, booleans and null as options, and doesn't tell 1 from 1.0 or true. A list, a mapping
-    and whatever is equal to another option is therefore kept as the text that a search space's YAML file holds.
+    Optuna's options are numbers, text, booleans and null; it takes 1, 1.0 and true for the same. So a list or a mapping
+    becomes text, and so do all options if two of them would be the same: as a search space's YAML file writes them.
     """
     match domain:
         case Range(integer=True):
@@ -153,12 +153,12 @@ def _user_attributes(trial: Trial, *, has_failed: bool) -> dict[str, Any]:
     if trial.failure:
         attributes["failure"] = trial.failure_line
     if has_failed and trial.value is not None:
-        attributes["value"] = repr(trial.value)  # as text: JSON has no word for NaN
+        attributes["value"] = repr(trial.value)  # as text: JSON has no NaN
     return attributes
 
 
 def _local(date: datetime.datetime) -> datetime.datetime:
-    """Optuna's dates are local, and don't say so."""
+    """The date as Optuna stores it: local, without a time zone."""
     return date.astimezone().replace(tzinfo=None)
 
 
@@ -174,7 +174,7 @@ def _write(storage: RDBStorage, sweep: SweepData, trials: list[FrozenTrial]) -> 
         study.set_user_attr("search_space", sweep.record.get("search_space", {}))
         study.add_trials(trials)
     except BaseException:
-        # Half a study would stand in the way of the next export.
+        # A half-written study would block the next export.
         optuna.delete_study(study_name=sweep.name, storage=storage)
         raise
 
@@ -194,6 +194,6 @@ def _storage_url(target: str) -> URL:
 
 
 def _reason(error: Exception) -> str:
-    """What the database said, in one line."""
+    """The database's message, in one line."""
     cause = getattr(error, "orig", None) or getattr(error.__cause__, "orig", None) or error
     return " ".join(str(cause).split()) or type(cause).__name__

@@ -1,7 +1,7 @@
-"""A sweep as a log folder of TensorBoard's: a run a trial, with its curves as scalars, and a table for HParams.
+"""A sweep as a TensorBoard log folder: a run for each trial, with its curves as scalars, and a table for HParams.
 
-The files are written by the package `tensorboard` alone. What it has for the purpose, `EventFileWriter`, imports
-TensorFlow where that is installed, and starts a thread a run.
+It needs the package `tensorboard` alone, and not its `EventFileWriter`, which imports TensorFlow if that is installed
+and starts a thread for each run.
 """
 
 from __future__ import annotations
@@ -54,32 +54,32 @@ STATUSES = {
 
 
 def write(sweep_dir: Path, target: str) -> str:
-    """Makes a log folder of the sweep.
+    """Writes the sweep into a log folder.
 
-    Each run has, by epoch, all columns of the trial's learning curve. TensorBoard keeps them with 32 bits, and the
-    values of hyperparameters with 64. It knows success and failure alone: our own state is the text `trial/state`, and
-    the reason of a failure `trial/failure`.
+    Each run has all columns of the trial's learning curve, by epoch. TensorBoard stores them as 32-bit floats, and the
+    values of hyperparameters as 64-bit floats. It knows only success and failure: the text `trial/state` holds our own
+    state, and `trial/failure` the reason of a failure.
 
     Args:
-        target: a folder that is empty, or not there yet.
+        target: an empty folder or a new one.
 
     Returns:
-        What was written, and how to look at it, in one line.
+        One line: what was written, and how to look at it.
 
     Raises:
-        ConfigError: if the folder holds something, or can't be written.
+        ConfigError: if the folder is not empty, or can't be written.
     """
     sweep = sweep_data.read(sweep_dir)
     folder = Path(target)
     try:
         if folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{target}: holds something already; name a folder that is empty or new")
+            raise ConfigError(f"{target}: is not empty; name an empty folder or a new one")
         _write(folder, sweep_dir, sweep)
     except OSError as error:
         raise ConfigError(f"{target}: can't be written ({error.strerror})") from None
     n_trials = len(sweep.trials)
     return (
-        f"{plural(n_trials, 'run')} of TensorBoard's. "
+        f"{plural(n_trials, 'TensorBoard run')}. "
         f"To look at {'it' if n_trials == 1 else 'them'}: tensorboard --logdir {shlex.quote(target)}"
     )
 
@@ -182,7 +182,7 @@ def _kept(options: Options) -> Sequence[Kept]:
 
 def _write_events(run: Path, events: list[Event]) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    # TensorBoard knows its files by "tfevents".
+    # TensorBoard finds its files by "tfevents".
     with open(run / "events.out.tfevents.0.hposweep", "wb") as file:
         writer = RecordWriter(file)
         for event in [Event(wall_time=events[0].wall_time, file_version="brain.Event:2"), *events]:

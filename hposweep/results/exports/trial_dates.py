@@ -1,4 +1,4 @@
-"""When the trials of a sweep started and ended, by the clock on the wall."""
+"""The dates at which the trials of a sweep started and ended."""
 
 from __future__ import annotations
 

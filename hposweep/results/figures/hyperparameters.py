@@ -28,14 +28,14 @@ from hposweep.results.figures.style import (
     winner_mark,
 )
 from hposweep.results.importance import Importances
-from hposweep.results.number_text import number_text
+from hposweep.results.number_text import number_text, plural
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value, literal
 from hposweep.trial import Trial, TrialState
 
-MOST_LINES = 1000  # of parallel coordinates
-MOST_OPTIONS = 40  # that are named on an axis
-MOST_NUMERIC_OPTIONS = 12  # of numbers to choose from that are evenly spaced
+MOST_LINES = 1000  # in parallel coordinates
+MOST_OPTIONS = 40  # named on an axis
+MOST_NUMERIC_OPTIONS = 12  # up to so many options that are numbers are evenly spaced
 LITTLE = 0.2  # explained variance with which importances are hardly more than noise
 
 
@@ -121,7 +121,7 @@ def parallel_coordinates(sweep: SweepData) -> Plot | None:
     left_out = len(sweep.trials) - len(trials)
     notes = [*of_all(len(kept), len(trials), "trials", "the best ones among them")]
     if left_out:
-        notes.append(f"Left out for want of a value: {left_out}.")
+        notes.append(f"Not shown: {plural(left_out, 'trial')} without a value.")
     return Plot(figure, notes)
 
 
@@ -145,7 +145,7 @@ def importance(found: Importances) -> Plot:
     )
     figure.update_yaxes(showgrid=False)
     notes = [
-        f"From {found.n_trials} finished trials; unshuffled the forest explains "
+        f"From {found.n_trials} finished trials; unshuffled, the forest explains "
         f"{max(0.0, found.explained):.0%} of the variance of their ranks."
     ]
     if found.explained < LITTLE:
@@ -155,11 +155,11 @@ def importance(found: Importances) -> Plot:
 
 @dataclass(frozen=True)
 class _Axis:
-    """Where the values of a hyperparameter stand: numbers at themselves, anything else at the number of its option."""
+    """Positions on a hyperparameter's axis: of a number itself, of any other value the number of its option."""
 
     options: Mapping[str, int]  # empty for numbers
     log: bool
-    low: float = 0.0  # the least and the largest of the numbers
+    low: float = 0.0  # smallest and largest number
     high: float = 0.0
 
     @classmethod
@@ -171,7 +171,7 @@ class _Axis:
         return cls({text: i for i, text in enumerate(texts)}, log=False)
 
     def position(self, value: Value, number: int | None = None) -> float:
-        """With a trial's number: options are spread a little, so that trials don't hide each other."""
+        """The position; with a trial's number, options are spread a little, so that trials don't hide each other."""
         if not self.options:
             return float(value)
         spread = 0.0 if number is None else ((number * 0.618034) % 1 - 0.5) * 0.5
@@ -227,11 +227,11 @@ def _dimension(trials: Sequence[Trial], key: str, axis: _Axis) -> dict[str, Any]
 
 
 def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
-    """Where numbers are written: at even steps, or at powers of ten, with 2 and 5 times them where those are few."""
+    """Positions and texts of ticks: at even steps, or at powers of ten; if these are few, with 2 and 5 times them."""
     if not log:
         steps = [low + (high - low) * i / 4 for i in range(5)]
         return [(at, f"{at:.3g}") for at in steps]
-    # A random draw comes close to the ends of its range, and seldom to them.
+    # Random draws come close to the ends of their range, but seldom reach them.
     low, high = low - 0.1, high + 0.1
     powers = range(math.floor(low), math.ceil(high) + 1)
     powers = powers[:: math.ceil(len(powers) / 7)]
@@ -248,7 +248,7 @@ def _has_value(trial: Trial) -> bool:
 
 
 def _upper_edge(figure: go.Figure, values: Sequence[float]) -> float:
-    """Where trials without a value stand; makes room for them."""
+    """The height at which trials without a value stand; extends the axis to it."""
     low, high = figure.layout.yaxis.range
     edge = high + 0.05 * (high - low)
     figure.update_yaxes(range=[low, edge + 0.05 * (high - low)])
@@ -256,7 +256,7 @@ def _upper_edge(figure: go.Figure, values: Sequence[float]) -> float:
 
 
 def _thinned_trials(sweep: SweepData, trials: Sequence[Trial], n_most: int = MOST_POINTS) -> list[Trial]:
-    """A third of them the best, the others evenly chosen."""
+    """At most so many trials: a third of them the best, the others evenly chosen."""
     if len(trials) <= n_most:
         return list(trials)
     loss = sweep.history.direction.loss

@@ -26,7 +26,7 @@ from hposweep.results.figures.style import (
 from hposweep.results.number_text import time_unit
 from hposweep.results.sweep_data import SweepData
 
-# Told apart without colours; as many as have no divisor in common, so that no two of many methods look the same.
+# Methods are told apart without colours. 5 and 7 have no common divisor, so 35 methods all look different.
 METHOD_DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
 METHOD_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x"]
 
@@ -100,7 +100,7 @@ def incumbents(comparison: Comparison, against: Against) -> Plot | None:
 
 
 def _band(steps: Sequence[tuple[float, Quartiles]], scale: float, i: int) -> list[go.Scatter]:
-    """Two lines that are not drawn, and what lies between them where both quartiles are known."""
+    """Two invisible lines, with the area between them filled, where both quartiles are known."""
     known = [(used / scale, q.first, q.third) for used, q in steps if q.first is not None and q.third is not None]
     if not known:
         return []

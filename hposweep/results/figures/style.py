@@ -30,7 +30,7 @@ BAD = "#b0123b"
 FADED = "rgba(102,112,125,0.32)"
 SOFT = "rgba(11,98,168,0.38)"
 RULE = "rgba(102,112,125,0.55)"
-# What stands for each colour on a dark ground.
+# The colour that replaces each one on a dark background.
 DARK = {
     WINNER: "#ffb454",
     GOOD: "#6cb6ff",
@@ -43,7 +43,7 @@ DARK = {
 # From good to bad; told apart without colours by their lightness.
 SCALE = [[0.0, "#0b3c6f"], [0.35, "#2f7fb8"], [0.7, "#8aa9bd"], [1.0, "#c9b79c"]]
 DARK_SCALE = ["#9fd0ff", "#4f9be0", "#5a6f86", "#6f6450"]
-# Of the methods in a comparison: colour, colour of the band of quartiles, and both on a dark ground.
+# Of the methods in a comparison: colour, colour of the band of quartiles, and both on a dark background.
 METHOD_COLOURS = [
     (GOOD, "rgba(11,98,168,0.16)", DARK[GOOD], "rgba(108,182,255,0.22)"),
     (WINNER, "rgba(179,89,0,0.16)", DARK[WINNER], "rgba(255,180,84,0.22)"),
@@ -81,14 +81,14 @@ LOOKS: Mapping[str, Look] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with what must be said beside it."""
+    """A figure, and the sentences beside it."""
 
     figure: go.Figure
-    notes: Sequence[str] = ()  # sentences: what was left out, how to read it
+    notes: Sequence[str] = ()  # what was left out, how to read it
 
 
 def plain(text: object, n_most: int = MOST_CHARACTERS) -> str:
-    """Text of anybody's as one short line that plotly shows as it is."""
+    """Any text as one short line that plotly shows literally."""
     line = " ".join(str(text).split())
     if len(line) > n_most:
         line = f"{line[: n_most - 1]}…"
@@ -125,7 +125,7 @@ def figure_of(**layout: Any) -> go.Figure:
 
 
 def robust_range(values: Iterable[float]) -> tuple[float, float]:
-    """The ends of an axis on which a few huge values don't press all others together."""
+    """The ends of an axis that a few huge values don't stretch."""
     array = np.array([value for value in values if math.isfinite(value)], dtype=float)
     if not len(array):
         return 0.0, 1.0
@@ -144,7 +144,7 @@ def fit_y(figure: go.Figure, values: Sequence[float]) -> list[str]:
     if not n_outside:
         return []
     values_lie, them = ("1 value lies", "it") if n_outside == 1 else (f"{n_outside} values lie", "them")
-    return [f"{values_lie} outside of the picture; a double click on it shows {them}."]
+    return [f"{values_lie} outside of the plot; a double click on it shows {them}."]
 
 
 def thinned(items: Sequence[Any], n_most: int) -> list[Any]:
@@ -155,7 +155,7 @@ def thinned(items: Sequence[Any], n_most: int) -> list[Any]:
 
 
 def of_all(n_shown: int, n: int, what: str, which: str = "") -> list[str]:
-    """The note that not all of them are drawn; nothing where all are."""
+    """The note that not all of them are drawn; empty if all are."""
     if n_shown == n:
         return []
     return [f"{n_shown:,} of {n:,} {what} are drawn{f', {which}' if which else ''}."]
@@ -167,12 +167,12 @@ def scatter_kind(n_points: int) -> Any:
 
 
 def floats(values: Iterable[float]) -> np.ndarray:
-    """In single precision, a quarter of the size in the page; what is too large for it is a gap."""
+    """The values in single precision, a quarter of the size in the page; a value too large for it becomes a gap."""
     array = np.fromiter(values, dtype=np.float64)
     array[~(np.abs(array) < LARGEST_FLOAT)] = math.nan
     return array.astype(np.float32)
 
 
 def whole_numbers(values: Iterable[int]) -> np.ndarray:
-    """In half the size that plotly would take for them in the page."""
+    """The values as 32-bit integers, half the size that plotly would use in the page."""
     return np.fromiter(values, dtype=np.int32)

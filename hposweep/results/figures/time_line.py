@@ -82,7 +82,7 @@ def time_line(sweep: SweepData) -> Plot | None:
 
 
 def _joined(segments: Sequence[RunSegment], wall_s: float) -> list[RunSegment]:
-    """Neighbours in a lane that ended alike, where less than a pixel is between them, as one."""
+    """Joins neighbours in a lane that ended alike and are less than a pixel apart."""
     pixel_s = wall_s / 1500
     last: dict[int, RunSegment] = {}
     found: list[RunSegment] = []

@@ -1,4 +1,4 @@
-"""The page of a comparison: the incumbents of the methods against epochs and time, and in what the methods differ."""
+"""The page of a comparison: the incumbents of the methods against epochs and time, and how the methods differ."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def render(comparison: Comparison) -> str:
 
 
 def _plots(comparison: Comparison) -> tuple[dict[str, Plot], list[Section]]:
-    """The plots by the ids of their places, and what stands around them."""
+    """The plots by the ids of their elements, and the sections around them."""
     plots: dict[str, Plot] = {}
     sections = []
     for _, against, _ in comparison.points:
@@ -64,7 +64,7 @@ def _plots(comparison: Comparison) -> tuple[dict[str, Plot], list[Section]]:
 
 
 def _fact(comparison: Comparison, point: str, against: Against, used: float) -> tuple[str, str, str]:
-    """A large figure: where, the best value there, and whose it is."""
+    """A number at the top: at which point, the best value there, and whose it is."""
     found = [method.incumbent(against, used) for method in comparison.methods]
     best = leaders(found, comparison.direction)
     if not best:

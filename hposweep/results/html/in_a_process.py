@@ -1,4 +1,4 @@
-"""The report at the end of a sweep, made in a process of its own: no plotting library comes into the sweep's."""
+"""The report at the end of a sweep, made in its own process, so that the sweep's imports no plotting library."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ FILE_NAME = "report.html"
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the report."""
+    """Whether the report was made, and if not, why."""
 
     path: Path
-    why_not: str = ""  # it was not made; empty where it was
-    lacks_packages: bool = False  # which is how it is without the extra
+    why_not: str = ""  # why it was not made; empty if it was
+    lacks_packages: bool = False  # the extra `report` is not installed
 
 
 def make(sweep_dir: Path) -> Report:
-    """Makes `report.html` in the sweep's folder; where it can't be made, the sweep goes on."""
+    """Makes `report.html` in the sweep's folder; if that fails, the sweep goes on."""
     path = sweep_dir / FILE_NAME
     if any(importlib.util.find_spec(name) is None for name in PACKAGES["report"]):
-        why_not = "it takes a few more packages, pip install 'hposweep[report]'"
+        why_not = "it needs more packages: pip install 'hposweep[report]'"
         return Report(path, why_not, lacks_packages=True)
     command = [sys.executable, "-m", "hposweep", "report", str(sweep_dir.resolve())]
     try:

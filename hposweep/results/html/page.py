@@ -1,7 +1,7 @@
-"""Pages of one file that ask for nothing from anywhere: their frame, their style, their plots.
+"""Self-contained pages (they make no network request): their frame, their style, their plots.
 
-Texts of configs and errors reach a page by Jinja2's autoescape, by its `tojson` for scripts, and by `figures.plain` for
-plots; a content security policy names the two scripts of a page by their hashes, so that no other one would run.
+Texts of configs and errors are escaped: in HTML by Jinja2's autoescape, in scripts by its `tojson`, in plots by
+`figures.style.plain`. A content security policy allows only the page's two scripts, by their hashes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from hposweep.sweep_folder.files import write_atomically
 
 @dataclass(frozen=True)
 class Section:
-    """A plot of the page, or the reason why it is not there."""
+    """A plot of the page, or the reason why it is missing."""
 
     id: str
     title: str
     notes: Sequence[str]
     has_plot: bool
-    description: str  # of the plot, for who can't see it
+    description: str  # of the plot, for screen readers
 
 
 def render(
@@ -44,15 +44,15 @@ def render(
     """The page of a template in `parts`.
 
     Args:
-        plots: by the ids of their places.
-        scripts: files of `parts` that run beside that of the plots, and find `data` in their `page`.
-        variables: of the template.
+        plots: by the ids of their elements.
+        scripts: more files of `parts` to run; they find `data` in the variable `page`.
+        variables: for the template.
     """
     loader = jinja2.FunctionLoader(_part)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=loader
     )
-    # What JSON has no word for would be a bug of ours, and break the page.
+    # NaN and infinity, which JSON lacks, would be a bug of ours, and break the page.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     plotly_js = get_plotlyjs()
     script = "\n".join([*map(_part, ("plots.js", *scripts)), "start_plots();\n"])

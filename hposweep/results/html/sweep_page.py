@@ -1,6 +1,6 @@
-"""`report.html`: what a sweep has shown, in one file that asks for nothing from anywhere.
+"""`report.html`: the results of a sweep, self-contained: it makes no network request.
 
-Made from the folder alone, so it can be made anew at any time.
+It is made from the folder alone, so it can be made anew at any time.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def table(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any]:
 
 
 def _plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
-    """The plots by the ids of their places, and what stands around them."""
+    """The plots by the ids of their elements, and the sections around them."""
     plots: dict[str, Plot] = {}
     sections: dict[str, Section] = {}
 
@@ -252,7 +252,7 @@ def _plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
 
 
 def _facts(sweep: SweepData) -> list[tuple[str, str, str]]:
-    """Large figures: a name, a value, and a word more."""
+    """The numbers at the top: name, value, and a remark."""
     history = sweep.history
     winner = history.incumbent
     facts = []

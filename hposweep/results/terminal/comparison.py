@@ -1,4 +1,4 @@
-"""A comparison of sweeps on a terminal: sentences, a row a method, and in what their configs differ."""
+"""A comparison of sweeps on a terminal: sentences, a row a method, and how their configs differ."""
 
 from __future__ import annotations
 

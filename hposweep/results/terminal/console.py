@@ -1,4 +1,4 @@
-"""Tables on a terminal, or in a file that stands for one."""
+"""Tables on a terminal, or in the file or pipe that replaces it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ WIDTH_WITHOUT_TERMINAL = 120
 
 
 def texts(*cells: object) -> list[Text]:
-    """The cells of a row, as Text: rich would read square brackets in a value as its own markup."""
+    """The cells of a row as Text: in plain strings rich would read square brackets as markup."""
     return [Text(str(cell)) for cell in cells]
 
 

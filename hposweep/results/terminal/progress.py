@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a live display on a terminal, else a line now and then."""
+"""What a sweep shows while it runs: a live display on a terminal, else a line every few seconds."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _filtered(keep: logging.Filter | Callable[[logging.LogRecord], bool]) -> Ite
 
 @contextmanager
 def _logs_above_it() -> Iterator[None]:
-    """Lets log lines appear above the display: their handlers hold the terminal that it has taken over."""
+    """Lets log lines appear above the display: their handlers write to the terminal that it has taken over."""
     handlers = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
     before = [handler.setStream(sys.stdout) for handler in handlers]
     try:

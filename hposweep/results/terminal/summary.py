@@ -87,9 +87,9 @@ def print_report(report: Report) -> None:
 
 
 def print_how_to_resume(sweep_dir: Path) -> None:
-    """The command that takes the sweep up again."""
+    """The command that resumes the sweep."""
     command = ["python", "-m", "hposweep", "resume", str(relative(sweep_dir))]
-    terminal().print(Text(f"Not finished. It goes on with: {shlex.join(command)}"), soft_wrap=True)
+    terminal().print(Text(f"Not finished. Resume it with: {shlex.join(command)}"), soft_wrap=True)
 
 
 def _row(trial: Trial) -> list[Text]:

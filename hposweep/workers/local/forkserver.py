@@ -2,9 +2,8 @@
 script again.
 
 The standard library's forkserver imports the user's `__main__` in every child, which needs a guard and repeats side
-effects, and it is one for the whole process, with one environment. This one leaves `__main__` alone, and has the
-environment and the preloaded modules that it is given. It uses private parts of `multiprocessing` of Python 3.11 to
-3.13.
+effects; and a process has only one, with one environment. This one leaves `__main__` alone, and takes an environment
+and modules to preload. It uses private parts of `multiprocessing` of Python 3.11 to 3.13.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from typing import Any
 from hposweep.workers.local import forkserver_preload
 
 FIRST_PRELOAD = forkserver_preload.__name__
-EXITED_WITH_0 = 256  # no process's own exit code
+EXITED_WITH_0 = 256  # stands for exit code 0; no process has it as its own
 
 _servers: list[forkserver.ForkServer] = []
 
 
 def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> BaseContext:
-    """A context that starts workers: by forkserver where the system has it and is safe, by spawn elsewhere (macOS).
+    """A context that starts workers: by forkserver where that is safe, else by spawn (macOS, Windows).
 
     Args:
         preload: modules that are imported once, before any worker is started.
-        env: variables that preloads and workers have from their first instruction.
+        env: environment variables of preloads and workers, set before their first instruction.
     """
     if sys.platform in ("darwin", "win32"):
         return _SpawnContext()
@@ -64,7 +63,7 @@ class _Popen(popen_forkserver.Popen):
 class _Worker(BaseProcess):
     @property
     def exitcode(self) -> int | None:
-        # pebble takes 0 for a worker that had done its work, and would wait for the job's answer for ever.
+        # pebble takes 0 for a worker that finished its work, and would wait for the job's answer for ever.
         code = super().exitcode
         return EXITED_WITH_0 if code == 0 else code
 

@@ -1,7 +1,7 @@
-"""The first module that our forkserver imports, and nobody else: what it does at import is meant for that process.
+"""The first module that our forkserver imports. In that process, and no other, the import prepares the process.
 
-It leaves the controller's process group, so that Ctrl-C reaches the controller alone, and keeps what libraries print
-while they are imported off the terminal. Workers get their terminal back by `restore_output`.
+It leaves the controller's process group, so that Ctrl-C reaches only the controller, and discards what libraries print
+while they are imported. `restore_output` gives workers their output back.
 """
 
 import os

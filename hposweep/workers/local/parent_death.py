@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, however that one ends."""
+"""Ends a process with its parent, however the parent ends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def die_with(parent: int) -> None:
-    """Lets the kernel kill this process when its parent is gone, in the middle of whatever it does; Linux alone.
+    """Lets the kernel kill this process when its parent is gone, whatever it is doing; on Linux only.
 
     A thread that waits for the parent can't do so while an import or a library in C holds the interpreter.
     """
     if not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before the kernel knew
+    if os.getppid() != parent:  # the parent was gone before the call
         os._exit(1)

@@ -48,7 +48,7 @@ class Slot:
         return self._warm_pool().schedule(worker.run, args=arguments, timeout=timeout_s)
 
     def after(self, answer: JobAnswer | None) -> None:
-        """Replaces the worker, if it can't be used again; None says that it gave no answer."""
+        """Replaces the worker if it can't be used again; `answer` is None if it gave none."""
         if answer is None or answer.memory_mb > self._max_memory_mb:
             self.stop()
 
@@ -56,7 +56,7 @@ class Slot:
         """Ends the worker."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            # Not here: it waits for the process, for seconds where that ignores signals.
+            # In a thread: this waits for the process, for seconds if that ignores signals.
             threading.Thread(target=_stop, args=(pool,)).start()
 
     def _warm_pool(self) -> ProcessPool:
@@ -74,7 +74,7 @@ class QueuedJob:
     """A job that waits for a worker."""
 
     future: Future[JobAnswer]
-    arguments: tuple[Any, ...]  # of `worker.run`
+    arguments: tuple[Any, ...]  # for `worker.run`
     timeout_s: float | None
     is_second_try: bool = False  # the worker that it was given to died before it began
 
@@ -85,7 +85,7 @@ class WorkerPool:
     Args:
         state: what all jobs share.
         preload: modules to import before the workers start.
-        env: variables that preloads and workers have from their first instruction.
+        env: environment variables of preloads and workers, set before their first instruction.
         max_memory_mb: a worker that is larger after a job is replaced.
     """
 
@@ -157,7 +157,7 @@ class WorkerPool:
     def _finish(self, slot: Slot, job: QueuedJob, started: float, running: Future[bytes]) -> None:
         answer, failed = _answer(running, time.monotonic() - started)
         slot.after(None if failed else answer)
-        # Once: workers that all die before they begin die of what they have in common.
+        # Only once: if every worker dies before it begins, they share the cause.
         begins_again = _never_began(running) and not job.is_second_try
         with self._lock:
             self._running.pop(job.future, None)
@@ -171,7 +171,7 @@ class WorkerPool:
 
 
 def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]:
-    """The worker's answer, or one that says why there is none."""
+    """The worker's answer, or one that says why there is none; and whether the worker failed."""
     try:
         answer: JobAnswer = cloudpickle.loads(running.result())
     except TimeoutError:
@@ -181,14 +181,14 @@ def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]
     except (ProcessExpired, BrokenProcessPool) as error:
         reason = _death(getattr(error, "exitcode", None))
         return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), True
-    except BaseException as error:  # the worker's: composing the config, or what can't be pickled
+    except BaseException as error:  # raised in the worker: the config can't be composed, or something can't be pickled
         result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
         return JobAnswer(result, 0.0, error=error), False
     return answer, False
 
 
 def _never_began(running: Future[bytes]) -> bool:
-    """Whether the worker died before it took the job: of one that began it pebble tells how it died."""
+    """Whether the worker died before it took the job; for one that died in a job, pebble raises ProcessExpired."""
     return not running.cancelled() and isinstance(running.exception(), BrokenProcessPool)
 
 

@@ -1,4 +1,4 @@
-"""What a worker process does: gets what its jobs share once, then runs jobs, one after the other."""
+"""The worker process: receives once what its jobs share, then runs them, one after the other."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hposweep.workers.local import forkserver_preload, parent_death
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job, as long as it is in the worker."""
+    """The result of a job, inside of the worker."""
 
     result: SegmentResult
-    payload: bytes = b""  # what else its caller has asked for, pickled
+    payload: bytes = b""  # more that the caller asked for, pickled
 
 
 class WorkerState(Protocol):
@@ -36,7 +36,7 @@ class WorkerState(Protocol):
 
 @dataclass(frozen=True)
 class JobAnswer:
-    """What comes back from a job: small, since a sweep may have ten thousands of them."""
+    """A job's answer to the controller: small, since a sweep may have tens of thousands."""
 
     result: SegmentResult
     memory_mb: float
@@ -51,7 +51,7 @@ def initialize(state: bytes) -> None:
     """Prepares the process for its jobs."""
     global _state
     forkserver_preload.restore_output()
-    # By forkserver the parent is that one, by spawn the controller: each dies with the controller, or is it.
+    # The parent is the forkserver, which dies with the controller, or (by spawn) the controller itself.
     parent_death.die_with(os.getppid())
     threading.Thread(target=_die_with_the_controller, daemon=True).start()
     _state = cloudpickle.loads(state)

@@ -367,7 +367,7 @@ def test_other_validation_data_is_a_warning_and_there_is_no_interval(tmp_path: P
     sizes = [Made(n_validation=10_000), Made((0.21,), n_validation=5_000)]
     comparison = compared(tmp_path / "sizes", None, None, sweeps=sizes)
     assert comparison.warnings == [
-        "not all were validated on the same data, so that their values can't be compared "
+        "not all sweeps were validated on the same data: their values can't be compared "
         "(validation examples: 5,000, 10,000)"
     ]
     assert comparison.n_validation is None
@@ -384,12 +384,11 @@ def test_other_validation_data_is_a_warning_and_there_is_no_interval(tmp_path: P
         (Made(ended=Ending.TIME_BUDGET), FIFO, "b is not finished: the time budget is over"),
         (Made(ended=""), FIFO, "b is not finished: it runs, or was killed"),
         (Made(()), FIFO, "b has no complete trial, which counts as the worst"),
-        (Made(seed=5), FIFO, "a + b has several sweeps of one seed (5): they are no independent draws"),
+        (Made(seed=5), FIFO, "a + b has several sweeps of one seed (5): they are not independent"),
         (
             Made(),
             {"n_trials": 2, "scheduler": "FifoScheduler", "search_space": {"x": "uniform(0, 1)"}},
-            "whether it is the same objective, with the same options of its scheduler, is not recorded by "
-            "hposweep.tune: b",
+            "hposweep.tune records neither the objective nor its scheduler's options, so they may differ: b",
         ),
     ],
 )
@@ -403,9 +402,9 @@ def test_other_versions_machines_and_commits_are_noted(tmp_path: Path) -> None:
     environment = {"versions": {"python": "3.11", "keras": "3.1"}, "platform": {"cpu": "A"}, "commit": "0" * 40}
     other = {"versions": {"python": "3.11", "numpy": "2.0"}, "platform": {"cpu": "B"}, "commit": "1" * 40}
     assert compared(tmp_path, changed(FIFO, **environment), changed(ASHA, **other)).notes == [
-        "not the same versions: keras 3.1, absent; numpy absent, 2.0",
-        "not the same machines: cpu A, B",
-        "not the same commits: 000000000000, 111111111111",
+        "different versions: keras 3.1, absent; numpy absent, 2.0",
+        "different machines: cpu A, B",
+        "different commits: 000000000000, 111111111111",
     ]
 
 
@@ -424,7 +423,7 @@ def test_a_difference_within_the_interval_of_the_validation_set_is_said_to_be_no
     )
     assert by_epochs == f"At 3 epochs, the most that every sweep has used, {told}"
     assert by_time == f"In 3 seconds, the longest that every sweep has run, {told}"
-    assert alone == "Each method has one sweep alone: other seeds may turn the order round."
+    assert alone == "Each method has only one sweep: other seeds may reverse the order."
 
 
 def test_a_difference_beyond_the_interval_is_said_to_be_one(tmp_path: Path) -> None:
@@ -471,9 +470,7 @@ def test_equal_incumbents_have_no_leader(tmp_path: Path) -> None:
 
 def test_a_method_with_one_sweep_among_others_is_named(tmp_path: Path) -> None:
     comparison = compared(tmp_path, FIFO, record("fifo", 1), ASHA)
-    assert summary(comparison)[-1] == (
-        "With one sweep alone: scheduler=asha. Nothing is known of its spread over seeds."
-    )
+    assert summary(comparison)[-1] == ("With only one sweep: scheduler=asha. Its spread over seeds is unknown.")
 
 
 def test_without_a_complete_trial_there_is_nothing_to_say(tmp_path: Path) -> None:
@@ -498,7 +495,7 @@ def test_without_epochs_trials_are_counted(tmp_path: Path) -> None:
     swept = simulate(curves(), AshaScheduler(r_max=N_EPOCHS), n_trials=40, folder=folders[1])
     comparison = compare(folders)
     assert (comparison.effort, comparison.equal_effort) == ("trials", 10)
-    assert comparison.notes == ["trials that have started are counted, since epochs are unknown in fifo"]
+    assert comparison.notes == ["started trials are counted instead of epochs, which are unknown in fifo"]
     heads, rows = table(comparison)
     assert "epochs" not in heads
     assert "at 10 trials" in heads

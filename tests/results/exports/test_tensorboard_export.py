@@ -221,7 +221,7 @@ def test_tensorflow_is_never_imported(python: Any, odd_sweep: Callable[[Directio
     done = python(code)
     assert done.exit_code == 0, done.err
     assert done.out.splitlines() == [
-        "10 runs of TensorBoard's. To look at them: tensorboard --logdir logs",
+        "10 TensorBoard runs. To look at them: tensorboard --logdir logs",
         "False",
     ]
 
@@ -241,7 +241,7 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path: Path,
     with pytest.raises(ConfigError) as caught:
         tensorboard_export.write(folder, str(logs))
     reason = {"a file in its place": "can't be written (Not a directory)"}
-    expected = reason.get(held, "holds something already; name a folder that is empty or new")
+    expected = reason.get(held, "is not empty; name an empty folder or a new one")
     assert str(caught.value) == f"{logs}: {expected}"
     assert sorted(tmp_path.rglob("*")) == before
 

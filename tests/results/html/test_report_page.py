@@ -199,7 +199,7 @@ def test_values_that_are_no_numbers_or_huge_break_no_axis(tmp_path: Path) -> Non
         low, high = plot.figure.layout.yaxis.range
         assert 0.0 < low < high < 1.0
         assert all(np.isfinite(trace.y[~np.isnan(trace.y)]).all() for trace in plot.figure.data)
-        assert "2 values lie outside of the picture" in plot.notes[-1]
+        assert "2 values lie outside of the plot" in plot.notes[-1]
     diverged = next(t for t in hyperparameters.hyperparameter(sweep, "x").figure.data if t.name == "DIVERGED")
     assert len(set(diverged.y)) == 1
     assert "NaN" not in json.dumps(data_of(page_of(tmp_path)))
@@ -301,7 +301,7 @@ def test_without_the_extra_the_sweep_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(optional_packages.PACKAGES, "report", ("plotly", "no_such_package"))
     in_a_process.make(made(tmp_path))
-    assert capsys.readouterr().out == ("No report.html: it takes a few more packages, pip install 'hposweep[report]'\n")
+    assert capsys.readouterr().out == ("No report.html: it needs more packages: pip install 'hposweep[report]'\n")
     assert not (tmp_path / "report.html").exists()
 
 
