@@ -1,8 +1,8 @@
 """Compiled programs: a whole epoch as one loop over data in memory, and the evaluation of a data set.
 
 Compared with Keras's `fit`, this saves the Python and the data pipeline of every step: for small models nearly all of
-the time. A program belongs to an architecture, a batch size and an optimizer; learning rates and weights are variables, so
-trials that differ only in these share one program, compiled once in a process.
+the time. A program belongs to an architecture, a batch size and an optimizer; learning rates and weights are variables,
+so trials that differ only in these share one program, compiled once in a process.
 """
 
 from __future__ import annotations
