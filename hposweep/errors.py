@@ -1,4 +1,4 @@
-"""Errors that their user can mend."""
+"""Errors that a user can mend."""
 
 
 class ConfigError(ValueError):
@@ -9,7 +9,7 @@ class ConfigError(ValueError):
 
 
 class SweepError(RuntimeError):
-    """A sweep stopped early; what it has come to so far is in its folder."""
+    """A sweep stopped early; its results so far are in its folder."""
 
 
 def nearest(word: str, allowed: list[str]) -> str:

@@ -12,7 +12,7 @@ from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.trial import Trial, TrialState
 
 FEWEST_TRIALS = 20
-MOST_TRIALS = 1000  # of them a sample: more change nothing and take long
+MOST_TRIALS = 1000  # of more trials a sample is taken: it gives the same, faster
 N_TREES = 60
 N_FOLDS = 4
 N_REPEATS = 5
@@ -31,7 +31,7 @@ class Importances:
 
 @dataclass(frozen=True)
 class NotShown:
-    """Importances that would mean nothing."""
+    """Why there are no importances: they would mean nothing."""
 
     reason: str
 
@@ -39,9 +39,9 @@ class NotShown:
 def importances(sweep: SweepData, seed: int = 0) -> Importances | NotShown:
     """Fits a random forest to the ranks of the finished trials, and shuffles one hyperparameter after the other.
 
-    Breiman, "Random Forests", Machine Learning 45, 2001, section 10. Two differences: the trials that are shuffled are
-    those of a cross-validation's test fold, so that a forest that has learnt noise shows no importances; and what is
-    predicted is the rank of a trial's value, so that a few huge values don't decide alone. Diverged trials rank last.
+    Breiman, "Random Forests", Machine Learning 45, 2001, section 10. Two differences: the shuffled trials are
+    those of a cross-validation's test fold, so that a forest that has learnt noise shows no importances; and the forest
+    predicts the rank of a trial's value, so that a few huge values don't decide alone. Diverged trials rank last.
     """
     finished = [trial for trial in sweep.trials if trial.state in (TrialState.COMPLETE, TrialState.DIVERGED)]
     if len(finished) < FEWEST_TRIALS:
@@ -70,8 +70,8 @@ def importances(sweep: SweepData, seed: int = 0) -> Importances | NotShown:
 
 
 def _drops(columns: np.ndarray, losses: Sequence[float], seed: int) -> tuple[np.ndarray, float]:
-    """What R² loses, shape (n hyperparameters, folds * repeats), and the R² that it loses it from."""
-    # A second and a half, which only a sweep of many trials pays.
+    """The drops of R², shape (n hyperparameters, folds * repeats), and the R² before them."""
+    # These imports take 1.5 s, and only a sweep of many trials needs them.
     from scipy.stats import rankdata
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
@@ -93,7 +93,7 @@ def _identity(trial: Trial, key: str) -> str:
 
 
 def _column(trials: Sequence[Trial], key: str) -> np.ndarray:
-    """The values as numbers: as they are, or the number of the option; NaN, which trees take, where there is none."""
+    """The values as numbers: themselves, or the numbers of their options; NaN, which trees take, if missing."""
     values = [trial.configuration.get(key) for trial in trials]
     if all(value is None or is_number(value) for value in values):
         return np.array([math.nan if value is None else float(value) for value in values])

@@ -1,4 +1,4 @@
-"""What a sweep's folder tells, read once: history, learning curves, segments, the way of the incumbent."""
+"""A sweep's folder, read once: history, learning curves, segments, the course of the incumbent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hposweep.sweep_folder.sweep_yaml import read_record
 from hposweep.trial import Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
-CUT_OFF = "CUT_OFF"  # the end of a segment that the journal knows no end of
+CUT_OFF = "CUT_OFF"  # the end of a segment whose end is not in the journal
 LOG_PRIOR = re.compile(r"(int\()?(loguniform|reciprocal)\(|tag\(\s*log\b")
 LARGEST_NUMBER = 1e300
 
@@ -63,7 +63,7 @@ class RunSegment:
 
 @dataclass(frozen=True)
 class CompleteTrial:
-    """A point on the way of the incumbent: a complete trial, when it ended."""
+    """A point on the course of the incumbent: a complete trial, at its end."""
 
     trial: int
     value: float
@@ -130,7 +130,7 @@ class SweepData:
         return str(self.record.get("search_space", {}).get(key, "")).startswith("choice(")
 
     def interval(self, value: float | None, n_examples: int | None) -> tuple[float, float] | None:
-        """Of a rate that was counted on so many examples; None for what is no rate, or where nobody knows how many."""
+        """The 95% interval of a rate over so many examples; None if it is no rate, or their number is unknown."""
         if value is None or not n_examples or not 0 <= value <= 1:
             return None
         return wilson_interval(value, n_examples)
@@ -249,7 +249,7 @@ def _complete(
 
 
 def _n_epochs_by(event: SegmentEnded, trial: Trial, curves: Mapping[int, Curve]) -> int | None:
-    """Epochs that the trial had trained by this end of a segment; None where nobody knows."""
+    """Epochs that the trial had trained by this end of a segment; None: unknown."""
     is_last = event.state is trial.state and event.state is not TrialState.PAUSED
     # What failed or was cut off is recorded where its segment began, and the learning curve goes further.
     return _n_epochs(trial, curves) if is_last else event.epoch
