@@ -80,7 +80,7 @@ def print_report(report: Report) -> None:
         text = f"No {report.path.name}: {report.why_not}"
     elif report.why_not:
         remedy = shlex.join(["python", "-m", "hposweep", "report", str(relative(report.path.parent))])
-        text = f"No {report.path.name}: {report.why_not}. It takes: {remedy}"
+        text = f"No {report.path.name}: {report.why_not}. Make it with: {remedy}"
     else:
         text = f"Report: {relative(report.path)}"
     terminal().print(Text(text), soft_wrap=True)
