@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,16 +16,30 @@ Value = Any  # what a YAML file can hold: a number, text, a boolean, null, or a 
 SMALLEST_QUANTILE = 2.0**-54
 LARGEST_QUANTILE = 1.0 - 2.0**-53
 LARGEST_WHOLE_FLOAT = 2**53
+LOG_FAMILIES = ("loguniform", "reciprocal")  # SciPy's two names of one distribution
 
 
 class Hyperparameter(Protocol):
-    """The prior of one hyperparameter."""
+    """The prior of one hyperparameter; `str` gives its text."""
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it is spread evenly over the logarithm of its values."""
 
     def at(self, quantiles: np.ndarray) -> list[Value]:
         """The values at these quantiles, an array of shape (n,) with values in [0, 1), as plain Python."""
 
     def quantile(self, value: Value) -> float:
-        """A quantile in [0, 1) at which `at` gives this value back (for floats, up to rounding)."""
+        """A quantile in [0, 1) at which `at` gives this value back (for floats, up to rounding): the middle of its cell."""
+
+    def cell(self, value: Value) -> tuple[float, float]:
+        """The ends of the interval of quantiles that have this value, both in [0, 1]; equal for a continuous prior."""
+
+    def grid(self, n: int) -> list[Value]:
+        """The values at the middles of n equal cells of probability, each once; all values where these are not more."""
+
+    def record(self) -> dict[str, Value]:
+        """What `sweep.yaml` holds of it: its `text`, and from what `read_prior` makes it again to the bit."""
 
     def __contains__(self, value: object) -> bool: ...
 
@@ -37,7 +51,9 @@ class Hyperparameter(Protocol):
 class Distribution:
     """A frozen distribution of `scipy.stats`, continuous or discrete, or the floor of one.
 
-    `lower` and `upper` are the ends of the support, both included; infinite where it has none.
+    Args:
+        lower, upper: the ends of the support, both included; infinite where it has none.
+        made_of: its record, without the text.
     """
 
     text: str
@@ -45,6 +61,8 @@ class Distribution:
     integer: bool
     lower: float
     upper: float
+    is_log: bool
+    made_of: Mapping[str, Value] = field(compare=False, repr=False)
 
     def at(self, quantiles: np.ndarray) -> list[Value]:
         # At 0 SciPy's inverse gives an infinity for an unbounded support and `low - 1` for a discrete one.
@@ -56,11 +74,23 @@ class Distribution:
         return [int(value) if self.integer else float(value) for value in values]
 
     def quantile(self, value: Value) -> float:
+        return _middle(self.cell(value))
+
+    def cell(self, value: Value) -> tuple[float, float]:
+        end = float(self.frozen.cdf(value))
         if not self.integer:
-            return _inside(float(self.frozen.cdf(value)))
+            return end, end
         if _is_discrete(self.frozen):
-            return _inside(float(self.frozen.cdf(value) - self.frozen.pmf(value) / 2))
-        return _inside(float(self.frozen.cdf(value) + self.frozen.cdf(value + 1)) / 2)
+            return float(self.frozen.cdf(value - 1)), end
+        return end, float(self.frozen.cdf(value + 1))
+
+    def grid(self, n: int) -> list[Value]:
+        if self.integer and self.upper - self.lower < n:
+            return list(range(int(self.lower), int(self.upper) + 1))
+        return list(dict.fromkeys(self.at(_middles(n))))
+
+    def record(self) -> dict[str, Value]:
+        return {"text": self.text, **self.made_of}
 
     def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if self.integer else float):
@@ -95,11 +125,24 @@ class Choice:
         last = len(self.options) - 1
         return [self.options[min(int(quantile * len(self.options)), last)] for quantile in quantiles]
 
+    @property
+    def is_log(self) -> bool:
+        return False
+
     def quantile(self, value: Value) -> float:
+        return _middle(self.cell(value))
+
+    def cell(self, value: Value) -> tuple[float, float]:
         for number, option in enumerate(self.options):
             if _same(option, value):
-                return (number + 0.5) / len(self.options)
+                return number / len(self.options), (number + 1) / len(self.options)
         raise ValueError(f"{value!r} is not among the options of {self}")
+
+    def grid(self, n: int) -> list[Value]:
+        return list(self.options) if len(self.options) <= n else self.at(_middles(n))
+
+    def record(self) -> dict[str, Value]:
+        return {"text": str(self), "choice": list(self.options)}
 
     def __contains__(self, value: object) -> bool:
         return any(_same(option, value) for option in self.options)
@@ -121,8 +164,21 @@ class Constant:
     def at(self, quantiles: np.ndarray) -> list[Value]:
         return [self.value] * len(quantiles)
 
+    @property
+    def is_log(self) -> bool:
+        return False
+
     def quantile(self, value: Value) -> float:
         return 0.5
+
+    def cell(self, value: Value) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def grid(self, n: int) -> list[Value]:
+        return [self.value]
+
+    def record(self) -> dict[str, Value]:
+        return {"text": str(self), "constant": self.value}
 
     def __contains__(self, value: object) -> bool:
         return _same(self.value, value)
@@ -179,7 +235,10 @@ def scipy_distribution(name: str, arguments: Sequence[Value], keywords: Mapping[
         raise ConfigError(_why_impossible(name, frozen, text, usage))
     if not np.isfinite(quartiles).all():
         raise ConfigError(f"{text}: half of its draws or more would not be finite; {usage}")
-    return Distribution(text, frozen, _is_discrete(frozen), lower, upper)
+    made_of: dict[str, Value] = {"distribution": name, "arguments": list(arguments)}
+    if keywords:
+        made_of["keywords"] = dict(keywords)
+    return Distribution(text, frozen, _is_discrete(frozen), lower, upper, _is_log(frozen), made_of)
 
 
 def floor_of(distribution: Distribution) -> Distribution:
@@ -187,12 +246,15 @@ def floor_of(distribution: Distribution) -> Distribution:
     text = f"int({distribution})"
     if distribution.integer:
         raise ConfigError(f"{text}: {distribution} gives integers already")
-    if distribution.frozen.dist.name in ("loguniform", "reciprocal") and distribution.text.count("=") == 0:
+    made_of = {"int": distribution.made_of}
+    # Whose ends are named is floored as it stands: draws of recorded sweeps must not move.
+    if distribution.frozen.dist.name in LOG_FAMILIES and "keywords" not in distribution.made_of:
         low, high = distribution.lower, distribution.upper
         if low.is_integer() and high.is_integer():
-            return integers(int(low), int(high), log=True, text=text)
+            return replace(integers(int(low), int(high), log=True, text=text), made_of=made_of)
     # The upper end of a continuous distribution is never drawn, so a whole number there is no value.
-    return Distribution(text, distribution.frozen, True, np.floor(distribution.lower), np.ceil(distribution.upper) - 1)
+    lower, upper = np.floor(distribution.lower), np.ceil(distribution.upper) - 1
+    return Distribution(text, distribution.frozen, True, lower, upper, distribution.is_log, made_of)
 
 
 def integers(low: int, high: int, *, log: bool, text: str) -> Distribution:
@@ -203,7 +265,7 @@ def integers(low: int, high: int, *, log: bool, text: str) -> Distribution:
     if max(abs(low), abs(high)) > LARGEST_WHOLE_FLOAT:
         raise ConfigError(f"{text}: whole numbers are drawn up to 2**53")
     frozen = stats.loguniform(low, high + 1) if log else stats.uniform(low, high + 1 - low)
-    return Distribution(text, frozen, True, low, high)
+    return Distribution(text, frozen, True, low, high, log, _interval_record(low, high, log=log))
 
 
 def interval(low: float, high: float, *, log: bool, text: str) -> Distribution:
@@ -212,7 +274,12 @@ def interval(low: float, high: float, *, log: bool, text: str) -> Distribution:
 
     _check_bounds(low, high, log=log, text=text)
     frozen = stats.loguniform(low, high) if log else stats.uniform(low, high - low)
-    return Distribution(text, frozen, False, float(low), float(np.nextafter(high, low)))
+    made_of = _interval_record(float(low), float(high), log=log)
+    return Distribution(text, frozen, False, float(low), float(np.nextafter(high, low)), log, made_of)
+
+
+def _interval_record(low: float, high: float, *, log: bool) -> dict[str, Value]:
+    return {"interval": [low, high], "log": log}  # of whole numbers where its ends are
 
 
 def literal(value: Value) -> str:
@@ -245,7 +312,7 @@ def _check_bounds(low: float, high: float, *, log: bool, text: str) -> None:
 def _why_impossible(name: str, frozen: Any, text: str, usage: str) -> str:
     shapes, _loc, scale = frozen.dist._parse_args(*frozen.args, **frozen.kwds)
     got = ", ".join(f"{key}={value!r}" for key, value in zip(_shape_names(frozen.dist), shapes, strict=True))
-    if name in ("loguniform", "reciprocal"):
+    if name in LOG_FAMILIES:
         return f"{name}(a, b) needs 0 < a < b, got {got}"
     if name == "randint":
         return f"randint(low, high) needs low < high, got {got}"
@@ -275,8 +342,18 @@ def _call_text(name: str, arguments: Sequence[Value], keywords: Mapping[str, Val
     return f"{name}({', '.join(parts)})"
 
 
-def _inside(quantile: float) -> float:
-    return min(max(quantile, 0.0), LARGEST_QUANTILE)
+def _is_log(frozen: Any) -> bool:
+    _shapes, loc, _scale = frozen.dist._parse_args(*frozen.args, **frozen.kwds)[:3]
+    return frozen.dist.name in LOG_FAMILIES and loc == 0
+
+
+def _middle(cell: tuple[float, float]) -> float:
+    return min(max((cell[0] + cell[1]) / 2, 0.0), LARGEST_QUANTILE)
+
+
+def _middles(n: int) -> np.ndarray:
+    """The middles of n equal cells of [0, 1)."""
+    return (np.arange(n) + 0.5) / n
 
 
 def _same(one: object, other: object) -> bool:

@@ -22,6 +22,24 @@ LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What a hyperparameter of a branch needs to be active: that a choice has this option."""
+
+    choice: str  # id of its dimension
+    option: Value
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One hyperparameter of a search space."""
+
+    id: str  # unique in the space; the key itself where there is no condition
+    key: str  # the config key that it overrides
+    prior: Hyperparameter
+    when: Condition | None = None  # None: always active
+
+
+@dataclass(frozen=True, init=False)
 class SearchSpace:
     """Named hyperparameters, in the order in which the user wrote them.
 
@@ -34,12 +52,25 @@ class SearchSpace:
         [{'optimizer.learning_rate': 0.01}]
     """
 
-    hyperparameters: Mapping[str, Hyperparameter]
+    dimensions: tuple[Dimension, ...]
+
+    def __init__(self, priors: Mapping[str, Hyperparameter]) -> None:
+        """A space without conditions, from the prior of each config key."""
+        object.__setattr__(self, "dimensions", tuple(Dimension(key, key, prior) for key, prior in priors.items()))
+
+    @functools.cached_property
+    def hyperparameters(self) -> Mapping[str, Hyperparameter]:
+        """The prior of each dimension, by its id."""
+        return {dimension.id: dimension.prior for dimension in self.dimensions}
 
     @functools.cached_property
     def keys(self) -> tuple[str, ...]:
         """The hyperparameters that vary: the columns of the unit cube."""
         return tuple(key for key, prior in self.hyperparameters.items() if not isinstance(prior, Constant))
+
+    def records(self) -> dict[str, dict[str, Value]]:
+        """What `sweep.yaml` holds of it: the record of each prior, by its dimension's id."""
+        return {dimension.id: dimension.prior.record() for dimension in self.dimensions}
 
     def __len__(self) -> int:
         return len(self.keys)
