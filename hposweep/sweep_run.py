@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hposweep.errors import ConfigError
 from hposweep.history import Ending, FinalEnded, History, SweepEnded
@@ -20,16 +19,13 @@ from hposweep.results.terminal import progress
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.journal import Journal, read_events
 from hposweep.sweep_folder.keeper import FolderKeeper
-from hposweep.sweep_folder.sweep_yaml import read_record, write_record
+from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, SweepRecord, read_record, taken_up, write_record
 from hposweep.trial import Segment, Trial
 from hposweep.tuner import POLL_S, STOPPED_BY_THE_USER, EventLog, Tuner
 from hposweep.workers.protocol import Workers
 from hposweep.workers.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
-
-Record = dict[str, Any]
-MAY_CHANGE = ("n_trials", "overrides", "config", "scheduler")
 
 
 @dataclass(frozen=True)
@@ -76,8 +72,8 @@ class SweepRun:
 
     sweep_dir: Path
     tuner_on: Callable[[EventLog], Tuner]
-    record: Record
-    check_same: Callable[[Record], None]
+    record: SweepRecord
+    check_same: Callable[[SweepRecord], None]
     key: Callable[[str], str]
     folder_of: Callable[[Trial], Path]
     stop_signals: StopSignals
@@ -108,12 +104,14 @@ class SweepRun:
         self._write_tables(tuner.history)
         return Outcome(tuner.history, ended, in_a_process.make(self.sweep_dir))
 
-    def _take_up(self, tuner: Tuner) -> Record | None:
+    def _take_up(self, tuner: Tuner) -> SweepRecord | None:
         """Replays what the folder holds, and returns what `sweep.yaml` has to hold from now on; None: all is done."""
         events = list(read_events(self.sweep_dir))
         if not events:
             return self.record
         recorded = read_record(self.sweep_dir)
+        if recorded is None:
+            raise ConfigError(f"{self.sweep_dir / RECORD_FILE}: not found; it tells which sweep stands in the folder")
         self.check_same(recorded)
         tuner.replay(events)
         n_there = len(tuner.history.trials)
@@ -128,7 +126,7 @@ class SweepRun:
             return None
         if tuner.history.trials:
             log.info("resuming: %d of %d trials have ended", tuner.history.n_ended, tuner.n_trials)
-        return {**recorded, **{key: self.record[key] for key in MAY_CHANGE if key in self.record}}
+        return taken_up(recorded, self.record)
 
     def _run_tuner(self, tuner: Tuner) -> SweepEnded:
         keeper = FolderKeeper(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -28,9 +27,9 @@ from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
 from hposweep.searchers import Searcher
-from hposweep.searchers.random import RandomSearcher
 from hposweep.sweep_folder import environment, tables
 from hposweep.sweep_folder.files import made_unique_folder
+from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord, SweepRecord
 from hposweep.sweep_run import SweepRun
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import Tuner
@@ -145,19 +144,21 @@ def tune(
         time_budget_s=time_budget_s,
         trial_timeout_s=trial_timeout_s,
     )
-    identity = {
-        "seed": seed,
-        "metric": metric,
-        "direction": direction,
-        "search_space": {key: str(prior) for key, prior in space.hyperparameters.items()},
-        "searcher": type(built_searcher).__name__,
-        "scheduler": type(built_scheduler).__name__,
-    }
+    record = FunctionRecord(
+        seed=seed,
+        metric=metric,
+        direction=str(direction),
+        search_space=space.records(),
+        n_trials=n_trials,
+        searcher=type(built_searcher).__name__,
+        scheduler=type(built_scheduler).__name__,
+        **environment.record(),
+    )
     outcome = SweepRun(
         sweep_dir,
         tuner_on,
-        {**identity, "n_trials": n_trials, **environment.record()},
-        check_same=lambda recorded: _check_same(recorded, identity, sweep_dir),
+        record,
+        check_same=lambda recorded: _check_same(recorded, record, sweep_dir),
         key=str,
         folder_of=lambda trial: sweep_dir / _subdir(trial),
         stop_signals=stop_signals,
@@ -272,19 +273,16 @@ def _made(folder: Path | str | None) -> Path:
     return path.resolve()
 
 
-def _check_same(recorded: Mapping[str, Any], wanted: Mapping[str, Any], sweep_dir: Path) -> None:
+def _check_same(recorded: SweepRecord, wanted: FunctionRecord, sweep_dir: Path) -> None:
     """Raises a ConfigError if another sweep stands in the folder."""
-    if "command" in recorded:
+    if isinstance(recorded, AppRecord):
+        raise ConfigError(f"folder: {sweep_dir} holds a sweep of a Hydra app ({recorded.command}). Name another folder")
+    difference = next(recorded.differences(wanted), None)
+    if difference is not None:
+        name, there, here = difference
         raise ConfigError(
-            f"folder: {sweep_dir} holds a sweep of a Hydra app ({recorded['command']}). Name another folder"
+            f"folder: {sweep_dir} holds another sweep; its {name} is {there}, not {here}. Name another folder"
         )
-    for key, value in wanted.items():
-        # The first version knew no other searcher, and wrote none.
-        was = recorded.get(key, RandomSearcher.__name__ if key == "searcher" else None)
-        if was != value:
-            raise ConfigError(
-                f"folder: {sweep_dir} holds another sweep; its {key} is {was}, not {value}. Name another folder"
-            )
 
 
 def _searcher(searcher: str | SearcherFactory, space: SearchSpace, seed: int) -> Searcher:

@@ -12,6 +12,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
 from hposweep.results.comparison.differences import Difference, differences
 from hposweep.sweep_folder.files import unique_folder
+from hposweep.sweep_folder.sweep_yaml import RECORD_FILE
 
 EXIT_DIFFERENT = 1
 
@@ -40,8 +41,10 @@ def main(words: Sequence[str]) -> int:
     command = [*run_again.words_of_program(record), "--multirun", *run_again.starting_overrides(record, again)]
     completed = subprocess.run(command, check=False)  # noqa: S603 (the words of this program's own record)
     exit_code = completed.returncode
-    if not (again / run_again.FILE_NAME).exists():
+    if not (again / RECORD_FILE).exists():
         raise ConfigError(f"{again}: the second sweep did not start (exit code {exit_code})")
+    # What a later version of hposweep has added is no difference while it has its default value.
+    record = record.completed(run_again.defaults_of_keys())
     found = differences(recorded, record, again, run_again.read(again), arguments.tolerance)
     for difference in found:
         print(f"{'DIFFERS' if difference.matters else 'noted'}: {difference.text}")

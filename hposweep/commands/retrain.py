@@ -21,6 +21,7 @@ from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import trial_seed
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import unique_folder
+from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.trial import Trial, TrialState
 
 RESULTS_FILE = "retrained.yaml"
@@ -60,6 +61,8 @@ def main(words: Sequence[str]) -> int:
     record = run_again.read(sweep)
     history, trial = winner_of(sweep)
     n_test = _n_test(sweep, trial)
+    if record.seed_key is None:
+        raise ConfigError(f"{sweep}: its config names no seed_key, the key that would get a new model's seed")
     into = arguments.into or unique_folder(sweep / "retrained")
     if into.exists():
         raise ConfigError(f"--into: {into} exists already; name a new folder")
@@ -69,7 +72,7 @@ def main(words: Sequence[str]) -> int:
     for number, seed in enumerate(seeds, start=1):
         print(f"Training with seed {seed} ({number} of {len(seeds)}) into {into / f'seed-{seed}'}", flush=True)
         try:
-            each = _train(command, record["config"]["hydra"]["sweeper"]["seed_key"], seed, into / f"seed-{seed}")
+            each = _train(command, record.seed_key, seed, into / f"seed-{seed}")
         except KeyboardInterrupt:
             exit_code = EXIT_INTERRUPTED
             break
@@ -95,7 +98,7 @@ def _n_test(sweep: Path, trial: Trial) -> int:
     return n_test
 
 
-def _overrides(record: dict[str, Any], trial: Trial, epochs: int | None) -> list[str]:
+def _overrides(record: AppRecord, trial: Trial, epochs: int | None) -> list[str]:
     overrides = [*run_again.trial_overrides(record, trial), "trainer.stage=retrain"]
     if epochs is None and trial.state is TrialState.COMPLETE:
         epochs = trial.epoch

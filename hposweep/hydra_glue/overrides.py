@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -199,6 +200,7 @@ def render_value(value: Value) -> str:
     return _rendered_text(str(value))
 
 
+@functools.lru_cache(maxsize=10_000)  # the options of choices come again in each trial, and parsing takes a millisecond
 def _rendered_text(text: str) -> str:
     """Bare where Hydra reads it as this text, else quoted: '1', 'true' and "it's" would become something else."""
     try:

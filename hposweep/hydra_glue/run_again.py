@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shlex
 import sys
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.search_space import SearchSpace
 from hposweep.sweep_folder import environment
-from hposweep.sweep_folder.files import write_atomically
-from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, check_record
+from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord, SweepRecord, read_record
 from hposweep.trial import Trial, TrialState
 
-FILE_NAME = RECORD_FILE
 CONSOLE_SCRIPT = "hposweep"
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
 # Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
 OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.mode")
 
 
-def record_of(config: DictConfig, search_space: SearchSpace) -> dict[str, Any]:
+def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
     """What the file of this sweep holds; of versions those of the packages that are installed."""
-    return {
-        "command": program(),
-        "overrides": {
-            "task": OmegaConf.to_container(config.hydra.overrides.task),
-            "hydra": OmegaConf.to_container(config.hydra.overrides.hydra),
-        },
-        "seed": config.hydra.sweeper.seed,
-        "n_trials": config.hydra.sweeper.n_trials,
-        "search_space": {key: str(prior) for key, prior in search_space.hyperparameters.items()},
-        **environment.record(),
+    return AppRecord(
+        command=program(),
+        task_overrides=list(config.hydra.overrides.task),
+        hydra_overrides=list(config.hydra.overrides.hydra),
+        seed=config.hydra.sweeper.seed,
+        n_trials=config.hydra.sweeper.n_trials,
+        search_space=search_space.records(),
         # Interpolations stay as they are: they are part of what the user wrote.
-        "config": OmegaConf.to_container(config, resolve=False, enum_to_str=True),
-    }
+        config=_plain(OmegaConf.to_container(config, resolve=False, enum_to_str=True)),
+        **environment.record(),
+    )
 
 
-def write(sweep_dir: Path, record: dict[str, Any]) -> None:
-    """Writes the file, whole or not at all."""
-    write_atomically(sweep_dir / FILE_NAME, OmegaConf.to_yaml(OmegaConf.create(record)))
+def _plain(node: Any) -> Any:
+    """The tree with text in the place of paths, for which YAML has no word."""
+    if isinstance(node, Mapping):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return str(node) if isinstance(node, PurePath) else node
 
 
 def program() -> str:
@@ -66,54 +69,85 @@ def program() -> str:
     return shlex.join(words)
 
 
-def words_of_program(record: dict[str, Any]) -> list[str]:
+def words_of_program(record: AppRecord) -> list[str]:
     """What starts the program of a recorded sweep again, with this interpreter, wherever its scripts are."""
-    first, *others = shlex.split(record["command"])
+    first, *others = shlex.split(record.command)
     return [sys.executable, *(["-m", "hposweep"] if first == CONSOLE_SCRIPT else []), *others]
 
 
-def read(sweep_dir: Path) -> dict[str, Any]:
+def read(sweep_dir: Path) -> AppRecord:
     """The record of a Hydra app's sweep.
 
     Raises:
         ConfigError: if the folder has none, a damaged one, or that of a sweep by `hposweep.tune`.
     """
-    path = sweep_dir / FILE_NAME
-    if not path.is_file():
-        raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
-    try:
-        record = check_record(OmegaConf.to_container(OmegaConf.load(path), resolve=False), path)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):  # OmegaConf's for a file that holds a single value
-        record = check_record(None, path)
-    if "command" not in record:
-        raise ConfigError(
-            f"{path}: a sweep of hposweep.tune, which no command line runs again; "
-            f"hposweep.tune(..., folder='{sweep_dir}') goes on with it"
-        )
-    return record
+    record = read_record(sweep_dir)
+    if record is None:
+        raise ConfigError(f"{sweep_dir / RECORD_FILE}: not found; the folder holds no sweep of hposweep")
+    return of_an_app(record, sweep_dir)
 
 
-def starting_overrides(record: dict[str, Any], folder: Path) -> list[str]:
+def of_an_app(record: SweepRecord, sweep_dir: Path) -> AppRecord:
+    """The record, which is that of a Hydra app's sweep.
+
+    Raises:
+        ConfigError: if it is that of a sweep by `hposweep.tune`.
+    """
+    if isinstance(record, AppRecord):
+        return record
+    raise ConfigError(
+        f"{sweep_dir / RECORD_FILE}: a sweep of hposweep.tune, which no command line runs again; "
+        f"hposweep.tune(..., folder='{sweep_dir}') goes on with it"
+    )
+
+
+def defaults_of_keys() -> dict[str, dict[str, Any]]:
+    """By its `_target_` the keys of each of our sweepers, launchers, searchers and schedulers, and their defaults."""
+    Plugins.instance()  # whose scan puts them into the store
+    groups = ConfigStore.instance().repo["hydra"]
+    nodes = [groups["sweeper"], groups["launcher"], groups["sweeper"]["searcher"], groups["sweeper"]["scheduler"]]
+    found: dict[str, dict[str, Any]] = {}
+    for stored in (each for group in nodes for each in group.values() if not isinstance(each, dict)):
+        if stored.provider == "hposweep":
+            keys = _plain(OmegaConf.to_container(stored.node, resolve=False, enum_to_str=True))
+            keys.pop("defaults", None)  # a word to Hydra, and no key of the composed config
+            found.setdefault(keys["_target_"], keys)
+    return found
+
+
+def starting_overrides(record: AppRecord, folder: Path) -> list[str]:
     """The overrides with which a recorded sweep was started, for a sweep in this folder."""
-    return [*record["overrides"]["task"], *record["overrides"]["hydra"], f"hydra.sweep.dir={folder}"]
+    return [*record.task_overrides, *record.hydra_overrides, f"hydra.sweep.dir={folder}"]
 
 
-def trial_overrides(record: dict[str, Any], trial: Trial) -> list[str]:
-    """The overrides with which a trial of a recorded sweep is run again, by itself."""
-    parser = OverridesParser.create()
-    task = [line for line in record["overrides"]["task"] if not is_sweep(parser.parse_override(line))]
-    overrides = [*task, *render(trial.configuration)]
+def trial_overrides(record: AppRecord, trial: Trial) -> list[str]:
+    """The overrides with which a trial of a recorded sweep is run again, by itself, with the sweep's full budget."""
+    overrides = [*_without_sweeps(tuple(record.task_overrides)), *render(trial.configuration)]
     taken = {line.split("=", 1)[0] for line in overrides}
-    sweeper = record["config"]["hydra"]["sweeper"]
-    if sweeper["seed_key"] is not None and sweeper["seed_key"] not in taken:
-        overrides.append(f"{sweeper['seed_key']}={trial.seed}")
-    # The scheduler's full budget, where that isn't what the config says anyway.
-    is_short = trial.state is TrialState.COMPLETE and (sweeper["scheduler"] or {}).get("r_max") is not None
-    if is_short and sweeper["budget_key"] is not None:
-        overrides.append(f"{sweeper['budget_key']}={trial.target_epoch}")
-    return overrides + [line for line in record["overrides"]["hydra"] if not line.lstrip("+~").startswith(OF_THE_SWEEP)]
+    if record.seed_key is not None and record.seed_key not in taken:
+        overrides.append(f"{record.seed_key}={trial.seed}")
+    budget = _full_budget(record, trial)
+    if budget is not None and record.budget_key is not None:
+        overrides.append(f"{record.budget_key}={budget}")
+    return overrides + [line for line in record.hydra_overrides if not line.lstrip("+~").startswith(OF_THE_SWEEP)]
 
 
-def trial_command(record: dict[str, Any], trial: Trial) -> list[str]:
+def _full_budget(record: AppRecord, trial: Trial) -> int | None:
+    """Epochs of a complete trial as the scheduler has them; None where the config has them anyway."""
+    r_max = record.scheduler_r_max
+    if isinstance(r_max, int):
+        return r_max
+    # An interpolation is resolved in the config of the sweep: a complete trial tells to what.
+    return trial.target_epoch if r_max is not None and trial.state is TrialState.COMPLETE else None
+
+
+@functools.lru_cache(maxsize=8)
+def _without_sweeps(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """The overrides that are the same for all trials; parsed once for the thousands of trials of a sweep."""
+    parser = OverridesParser.create()
+    return tuple(line for line in overrides if not is_sweep(parser.parse_override(line)))
+
+
+def trial_command(record: AppRecord, trial: Trial) -> list[str]:
     """The words that run a trial of a recorded sweep again, by itself."""
-    return [*shlex.split(record["command"]), *trial_overrides(record, trial)]
+    return [*shlex.split(record.command), *trial_overrides(record, trial)]

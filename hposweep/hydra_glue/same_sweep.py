@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 from hposweep.errors import ConfigError
+from hposweep.hydra_glue.run_again import defaults_of_keys, of_an_app
 from hposweep.results.comparison.differences import NO_PART_OF_THE_SWEEP, unequal_leaves
+from hposweep.sweep_folder.sweep_yaml import AppRecord, SweepRecord
 
 log = logging.getLogger(__name__)
 
@@ -22,20 +23,22 @@ MAY_DIFFER = (
 )
 
 
-def check_same_sweep(recorded: Mapping[str, Any], wanted: Mapping[str, Any], folder: str) -> None:
+def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: str) -> None:
     """Compares what `sweep.yaml` holds with what it would hold now.
+
+    A key that a later version of hposweep has added is no difference while it has its default value.
 
     Raises:
         ConfigError: with all differences, if another sweep stands in the folder.
     """
-    lines = [
-        line for line in unequal_leaves("", recorded["config"], wanted["config"]) if not line.startswith(MAY_DIFFER)
-    ]
-    lines += [f"search space: {line}" for line in unequal_leaves("", recorded["search_space"], wanted["search_space"])]
+    recorded = of_an_app(recorded, Path(folder))
+    configs = recorded.completed(defaults_of_keys()).config, wanted.config
+    lines = [line for line in unequal_leaves("", *configs) if not line.startswith(MAY_DIFFER)]
+    lines += [f"search space: {line}" for line in unequal_leaves("", recorded.prior_texts, wanted.prior_texts)]
     if lines:
         raise ConfigError(
             f"hydra.sweep.dir: {folder} holds another sweep; {'; '.join(lines)}. "
             "Name another folder, or resume it as it was"
         )
-    for line in unequal_leaves("", recorded["versions"], wanted["versions"]):
+    for line in unequal_leaves("", recorded.versions, wanted.versions):
         log.warning("this sweep began with other versions: %s", line)

@@ -7,11 +7,9 @@ import functools
 import heapq
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,15 +25,14 @@ from hposweep.history import (
     replay,
 )
 from hposweep.results.intervals import wilson_interval
-from hposweep.search_space import Value
+from hposweep.search_space import Choice, Hyperparameter, Value
 from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.sweep_folder.journal import read_events
-from hposweep.sweep_folder.sweep_yaml import read_record
+from hposweep.sweep_folder.sweep_yaml import SweepRecord, read_record
 from hposweep.trial import Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
 CUT_OFF = "CUT_OFF"  # the end of a segment whose end is not in the journal
-LOG_PRIOR = re.compile(r"(int\()?(loguniform|reciprocal)\(|tag\(\s*log\b")
 LARGEST_NUMBER = 1e300
 
 
@@ -79,7 +76,7 @@ class SweepData:
 
     name: str
     history: History
-    record: Mapping[str, Any]  # what sweep.yaml holds; empty where there is none
+    record: SweepRecord | None  # None: there is no sweep.yaml
     curves: Mapping[int, Curve]
     segments: Sequence[RunSegment]
     complete: Sequence[CompleteTrial]
@@ -118,16 +115,21 @@ class SweepData:
             total += n_epochs
         return total or None
 
+    def prior(self, key: str) -> Hyperparameter | None:
+        """The prior as it is recorded; None where it is not, or can't be read."""
+        return None if self.record is None else self.record.priors.get(key)
+
     def is_log(self, key: str) -> bool:
-        """Whether the prior of the hyperparameter is spread over its logarithm, so that values are all above 0."""
-        if not LOG_PRIOR.match(str(self.record.get("search_space", {}).get(key, ""))):
+        """Whether the prior of the hyperparameter is spread over its logarithm, and values are all above 0."""
+        prior = self.prior(key)
+        if prior is None or not prior.is_log:
             return False
         values = [trial.configuration[key] for trial in self.trials if key in trial.configuration]
         return all(is_number(value) and value > 0 for value in values)
 
     def is_choice(self, key: str) -> bool:
         """Whether the hyperparameter is one of several options, which may be numbers."""
-        return str(self.record.get("search_space", {}).get(key, "")).startswith("choice(")
+        return isinstance(self.prior(key), Choice)
 
     def interval(self, value: float | None, n_examples: int | None) -> tuple[float, float] | None:
         """The 95% interval of a rate over so many examples; None if it is no rate, or their number is unknown."""

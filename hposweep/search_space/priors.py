@@ -30,7 +30,7 @@ class Hyperparameter(Protocol):
         """The values at these quantiles, an array of shape (n,) with values in [0, 1), as plain Python."""
 
     def quantile(self, value: Value) -> float:
-        """A quantile in [0, 1) at which `at` gives this value back (for floats, up to rounding): the middle of its cell."""
+        """The middle of the value's cell, in [0, 1): there `at` gives it back (for floats, up to rounding)."""
 
     def cell(self, value: Value) -> tuple[float, float]:
         """The ends of the interval of quantiles that have this value, both in [0, 1]; equal for a continuous prior."""

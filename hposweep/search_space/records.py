@@ -1,4 +1,4 @@
-"""Priors as `sweep.yaml` holds them: each by what it is made of and, in files of the first schema, by its text alone."""
+"""Priors as `sweep.yaml` holds them: by what each is made of or, in files of the first schema, by its text alone."""
 
 from __future__ import annotations
 

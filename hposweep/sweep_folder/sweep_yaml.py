@@ -1,54 +1,252 @@
-"""`sweep.yaml`: what is needed to run a sweep again."""
+"""`sweep.yaml`: what is needed to run a sweep again. The fields that it has are known here alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import functools
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
 from hposweep.errors import ConfigError
+from hposweep.search_space import Hyperparameter, Value, is_record, prior_text, read_prior
 from hposweep.sweep_folder.files import write_atomically
 
 RECORD_FILE = "sweep.yaml"
+MAY_CHANGE = ("n_trials", "task_overrides", "hydra_overrides", "config")  # when a sweep is taken up again
+FIRST_SEARCHER = "RandomSearcher"  # the only one of the first version, which wrote none
+# Nodes of the config that choose a class by their `_target_`, from the outermost on.
+CHOOSING_NODES = (
+    ("hydra", "sweeper"),
+    ("hydra", "sweeper", "searcher"),
+    ("hydra", "sweeper", "scheduler"),
+    ("hydra", "launcher"),
+)
 
 
-def read_record(sweep_dir: Path) -> dict[str, Any]:
-    """What `sweep.yaml` holds, interpolations as they were written; nothing where there is none."""
-    path = sweep_dir / RECORD_FILE
-    if not path.is_file():
-        return {}
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        record = None
-    return check_record(record, path)
+@dataclass(frozen=True, kw_only=True)
+class _Shared:
+    """What the file of any sweep holds; a field that it lacks is None or empty."""
+
+    seed: int | None = None
+    n_trials: int | None = None
+    search_space: Mapping[str, Value] = field(default_factory=dict)  # the record of each prior, by its dimension's id
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    platform: Mapping[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def prior_texts(self) -> Mapping[str, str]:
+        """The text of each prior."""
+        return {id: prior_text(record) for id, record in self.search_space.items()}
+
+    @functools.cached_property
+    def priors(self) -> Mapping[str, Hyperparameter]:
+        """The priors, but for those that can't be read, such as a distribution that the installed SciPy lacks."""
+        found = {}
+        for id, record in self.search_space.items():
+            with contextlib.suppress(ConfigError):
+                found[id] = read_prior(record)
+        return found
 
 
-def check_record(record: object, path: Path) -> dict[str, Any]:
-    """What a `sweep.yaml` holds.
+@dataclass(frozen=True, kw_only=True)
+class AppRecord(_Shared):
+    """Of a Hydra app's sweep, which can be run again."""
+
+    command: str  # what starts the program, quoted for a shell, without the overrides
+    task_overrides: Sequence[str]
+    hydra_overrides: Sequence[str]
+    config: Mapping[str, Any]  # interpolations as they were written
+
+    @property
+    def metric(self) -> str | None:
+        """The name of what the objective returns."""
+        return self._text("metric")
+
+    @property
+    def final_metric(self) -> str | None:
+        """The name of the value of the job that follows the last trial; None where there is no such job."""
+        return self._text("final_metric")
+
+    @property
+    def seed_key(self) -> str | None:
+        """The config key that gets a trial's seed."""
+        return self._text("seed_key")
+
+    @property
+    def budget_key(self) -> str | None:
+        """The config key that gets the epoch to which a job trains."""
+        return self._text("budget_key")
+
+    @property
+    def scheduler_r_max(self) -> int | str | None:
+        """The full budget of a trial as the scheduler's node names it; text: an interpolation."""
+        r_max: int | str | None = self.config_node("hydra", "sweeper", "scheduler", "r_max")
+        return r_max
+
+    @property
+    def choices(self) -> Mapping[str, str | None]:
+        """The chosen option of each config group."""
+        return self.config_node("hydra", "runtime", "choices") or {}
+
+    def config_node(self, *names: str) -> Any:
+        """What stands at this key in the config; None where nothing does."""
+        node: Any = self.config
+        for name in names:
+            node = node.get(name) if isinstance(node, Mapping) else None
+        return node
+
+    def completed(self, defaults: Mapping[str, Mapping[str, Any]]) -> Self:
+        """The record with the keys that came to the sweeper, launcher, searcher or scheduler since it was written.
+
+        Args:
+            defaults: by the `_target_` of a node the keys that it has today, with their default values.
+        """
+        config: Mapping[str, Any] = self.config
+        for names in CHOOSING_NODES:
+            config = _with_defaults(config, names, defaults)
+        return replace(self, config=config)
+
+    def _text(self, name: str) -> str | None:
+        value = self.config_node("hydra", "sweeper", name)
+        return None if value is None else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionRecord(_Shared):
+    """Of a sweep by `hposweep.tune`, which no command line runs again."""
+
+    metric: str | None = None
+    direction: str | None = None
+    searcher: str = FIRST_SEARCHER  # name of the class
+    scheduler: str | None = None  # the same
+
+    @property
+    def final_metric(self) -> None:
+        """There is no such job."""
+
+    def differences(self, other: FunctionRecord) -> Iterator[tuple[str, object, object]]:
+        """What makes the other one another sweep: the field with both values."""
+        for name in ("seed", "metric", "direction", "prior_texts", "searcher", "scheduler"):
+            one, two = getattr(self, name), getattr(other, name)
+            if one != two:
+                yield ("search_space" if name == "prior_texts" else name), one, two
+
+
+SweepRecord = AppRecord | FunctionRecord
+
+
+def taken_up(recorded: SweepRecord, wanted: SweepRecord) -> SweepRecord:
+    """What the file of a recorded sweep holds once it is taken up again as the wanted one."""
+    return replace(recorded, **{name: getattr(wanted, name) for name in MAY_CHANGE if hasattr(recorded, name)})
+
+
+def read_record(sweep_dir: Path) -> SweepRecord | None:
+    """What `sweep.yaml` holds; None where there is none.
 
     Raises:
         ConfigError: if somebody has damaged it.
     """
-    if isinstance(record, dict):
-        # That of a Hydra app, which can be run again, has more than that of a function.
-        keys = ("search_space", "config", "overrides") if "command" in record else ("search_space",)
-        if all(isinstance(record.get(key), dict) for key in keys):
-            return record
-    raise ConfigError(f"{path}: damaged; it must hold what the sweep was started with")
+    path = sweep_dir / RECORD_FILE
+    if not path.is_file():
+        return None
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    record = _from_mapping(found) if isinstance(found, dict) else None
+    if record is None:
+        raise ConfigError(f"{path}: damaged; it must hold what the sweep was started with")
+    return record
 
 
-def config_node(record: Mapping[str, Any], *names: str) -> Any:
-    """What stands at this key in the config of a sweep's record; None where nothing does."""
-    node: Any = record.get("config")
-    for name in names:
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
-
-
-def write_record(sweep_dir: Path, record: dict[str, Any]) -> None:
+def write_record(sweep_dir: Path, record: SweepRecord) -> None:
     """Writes the file, whole or not at all."""
-    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
+    text = yaml.dump(_as_mapping(record), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     write_atomically(sweep_dir / RECORD_FILE, text)
+
+
+def _as_mapping(record: SweepRecord) -> dict[str, Any]:
+    environment = {"versions": record.versions, "commit": record.commit, "platform": record.platform}
+    if isinstance(record, AppRecord):
+        return {
+            "command": record.command,
+            "overrides": {"task": list(record.task_overrides), "hydra": list(record.hydra_overrides)},
+            "seed": record.seed,
+            "n_trials": record.n_trials,
+            "search_space": record.search_space,
+            **environment,
+            "config": record.config,
+        }
+    return {
+        "seed": record.seed,
+        "metric": record.metric,
+        "direction": record.direction,
+        "search_space": record.search_space,
+        "searcher": record.searcher,
+        "scheduler": record.scheduler,
+        "n_trials": record.n_trials,
+        **environment,
+    }
+
+
+def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
+    """The record; None where it is none."""
+    space = found.get("search_space")
+    if not isinstance(space, dict) or not all(map(is_record, space.values())):
+        return None
+    shared: dict[str, Any] = {
+        "seed": found.get("seed"),
+        "n_trials": found.get("n_trials"),
+        "search_space": {str(id): record for id, record in space.items()},
+        "versions": found.get("versions") or {},
+        "commit": found.get("commit"),
+        "platform": found.get("platform") or {},
+    }
+    if "command" not in found:
+        own: dict[str, Any] = {name: found.get(name) for name in ("metric", "direction", "scheduler")}
+        return FunctionRecord(**shared, **own, searcher=found.get("searcher", FIRST_SEARCHER))
+    match found:
+        case {"overrides": {"task": list(task), "hydra": list(hydra)}, "config": dict(config)}:
+            command = str(found["command"])
+            return AppRecord(**shared, command=command, task_overrides=task, hydra_overrides=hydra, config=config)
+    return None
+
+
+def _with_defaults(
+    node: Mapping[str, Any], names: Sequence[str], defaults: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    if not names:
+        return {**defaults.get(str(node.get("_target_")), {}), **node}
+    inner = node.get(names[0])
+    if not isinstance(inner, Mapping):
+        return node
+    return {**node, names[0]: _with_defaults(inner, names[1:], defaults)}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values alone, and as text the paths that earlier versions wrote as objects of Python."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes plain values alone, and so that other readers of YAML have the same ones."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _path_text(loader: _Loader, node: yaml.SequenceNode) -> str:
+    return str(pathlib.PurePosixPath(*loader.construct_sequence(node)))
+
+
+for name in ("Path", "PosixPath", "WindowsPath"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:python/object/apply:pathlib.{name}", _path_text)
+# 1e-4 is text to PyYAML and a number to YAML 1.2, and to OmegaConf: as text it gets quotes.
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)[eE][-+]?[0-9]+$")
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))

@@ -26,6 +26,7 @@ from hposweep.results.comparison.methods import (
 from hposweep.results.intervals import overlap
 from hposweep.results.number_text import number_text, plural, time_unit
 from hposweep.results.sweep_data import SweepData, read
+from hposweep.sweep_folder.sweep_yaml import FunctionRecord
 from hposweep.trial import Direction
 
 Against = Literal["epochs", "trials", "seconds"]
@@ -339,7 +340,7 @@ def _warnings(methods: Sequence[Method]) -> list[str]:
         if twice:
             seed_text = ", ".join(map(str, twice))
             lines.append(f"{method.name} has several sweeps of one seed ({seed_text}): they are not independent")
-    of_functions = [sweep.name for sweep in sweeps if sweep.record and "config" not in sweep.record]
+    of_functions = [sweep.name for sweep in sweeps if isinstance(sweep.record, FunctionRecord)]
     if of_functions:
         lines.append(
             "hposweep.tune records neither the objective nor its scheduler's options, so they may differ: "

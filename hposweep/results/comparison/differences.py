@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from hposweep.history import History, replay
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import read_events
+from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.trial import Trial
 
 # Where a sweep was run, and what its help says: no part of what it is.
@@ -28,7 +29,7 @@ class Difference(NamedTuple):
 
 
 def differences(
-    first: Path, first_record: Mapping[str, Any], second: Path, second_record: Mapping[str, Any], tolerance: float
+    first: Path, first_record: AppRecord, second: Path, second_record: AppRecord, tolerance: float
 ) -> list[Difference]:
     """All differences of the second sweep from the first.
 
@@ -40,24 +41,27 @@ def differences(
     """
     environment = [
         Difference(f"{name} {line}", matters=False)
-        for name in ("versions", "platform")
-        for line in unequal_leaves("", first_record[name], second_record[name])
+        for name, one, other in (
+            ("versions", first_record.versions, second_record.versions),
+            ("platform", first_record.platform, second_record.platform),
+        )
+        for line in unequal_leaves("", one, other)
     ]
-    commits = [first_record.get("commit"), second_record.get("commit")]
+    commits = [first_record.commit, second_record.commit]
     commit = [Difference(f"commit: {commits[0]} -> {commits[1]}", matters=False)] if commits[0] != commits[1] else []
     config = [
         Difference(f"config {line}", matters=True)
-        for line in unequal_leaves("", first_record["config"], second_record["config"])
+        for line in unequal_leaves("", first_record.config, second_record.config)
         if not line.startswith(NO_PART_OF_THE_SWEEP)
     ]
-    one, other = replay(read_events(first)), replay(read_events(second))
+    history, again = replay(read_events(first)), replay(read_events(second))
     same_bits = not environment
     trials = [
         difference
-        for number in sorted({*one.trials, *other.trials})
-        for difference in _of_trials(number, one, first, other, second, None if same_bits else tolerance)
+        for number in sorted({*history.trials, *again.trials})
+        for difference in _of_trials(number, history, first, again, second, None if same_bits else tolerance)
     ]
-    return [*environment, *commit, *config, *trials, *_of_winners(one, other, None if same_bits else tolerance)]
+    return [*environment, *commit, *config, *trials, *_of_winners(history, again, None if same_bits else tolerance)]
 
 
 def _of_trials(

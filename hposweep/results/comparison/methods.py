@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hposweep.results.sweep_data import SweepData
-from hposweep.sweep_folder.sweep_yaml import config_node
+from hposweep.sweep_folder.sweep_yaml import AppRecord, SweepRecord
 
 # The parts of Hydra's own config that make a method, and the keys in them that don't: the seed, the display, when a
 # sweep stops, and what follows its last trial. n_workers stays in: it decides the wall time.
@@ -65,7 +65,7 @@ def methods_of(sweeps: Sequence[SweepData]) -> list[Alike]:
     groups: dict[object, list[SweepData]] = {}
     found: dict[object, Facts | None] = {}
     for i, sweep in enumerate(sweeps):
-        facts = _facts(sweep) if sweep.record else None
+        facts = None if sweep.record is None else _facts(sweep.record)
         identity = i if facts is None else tuple(sorted(facts.leaves.items()))
         groups.setdefault(identity, []).append(sweep)
         found.setdefault(identity, facts)
@@ -158,32 +158,33 @@ def other_validation_data(methods: Sequence[Alike]) -> list[str]:
 def other_environment(sweeps: Sequence[SweepData]) -> list[str]:
     """A line each for versions, machines and commits that differ."""
     lines = []
-    for name, title in (("versions", "versions"), ("platform", "machines")):
-        records = [_as_texts(sweep.record.get(name)) for sweep in sweeps if name in sweep.record]
+    records = [sweep.record for sweep in sweeps if sweep.record is not None]
+    for title, found in (
+        ("versions", [record.versions for record in records]),
+        ("machines", [record.platform for record in records]),
+    ):
+        texts = [_as_texts(each) for each in found if each]
         unequal = [
-            f"{key} {', '.join(dict.fromkeys(each.get(key, ABSENT) for each in records))}" for key in _unequal(records)
+            f"{key} {', '.join(dict.fromkeys(each.get(key, ABSENT) for each in texts))}" for key in _unequal(texts)
         ]
         if unequal:
             lines.append(f"different {title}: {'; '.join(map(cut, unequal))}")
-    commits = dict.fromkeys(str(sweep.record["commit"])[:12] for sweep in sweeps if sweep.record.get("commit"))
+    commits = dict.fromkeys(record.commit[:12] for record in records if record.commit)
     if len(commits) > 1:
         lines.append(f"different commits: {', '.join(commits)}")
     return lines
 
 
-def _facts(sweep: SweepData) -> Facts:
-    record = sweep.record
-    leaves = {f"{SEARCH_SPACE}.{key}": _text(prior) for key, prior in record.get(SEARCH_SPACE, {}).items()}
-    if "config" not in record:  # of hposweep.tune, or nothing at all
-        return Facts(leaves | {key: _text(record[key]) for key in ("n_trials", "scheduler") if key in record}, {})
-    config = record["config"]
-    seed_key = config_node(record, "hydra", "sweeper", "seed_key")
-    for key, text in _leaves(config):
+def _facts(record: SweepRecord) -> Facts:
+    leaves = {f"{SEARCH_SPACE}.{id}": _text(prior) for id, prior in record.prior_texts.items()}
+    if not isinstance(record, AppRecord):
+        own = {"n_trials": record.n_trials, "searcher": record.searcher, "scheduler": record.scheduler}
+        return Facts(leaves | {key: _text(value) for key, value in own.items() if value is not None}, {})
+    for key, text in _leaves(record.config):
         if not _is_under(key, ["hydra"]) or (_is_under(key, OF_HYDRA) and not _is_under(key, NOT_OF_THE_METHOD)):
             leaves[key] = text
-    leaves.pop(str(seed_key), None)
-    choices = config_node(record, "hydra", "runtime", "choices") or {}
-    return Facts(leaves, {group: _text(option) for group, option in choices.items()})
+    leaves.pop(str(record.seed_key), None)
+    return Facts(leaves, {group: _text(option) for group, option in record.choices.items()})
 
 
 def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -224,8 +225,8 @@ def _package(group: str) -> str:
     return package or PACKAGES.get(name) or name.replace("/", ".")
 
 
-def _as_texts(record: Any) -> dict[str, str]:
-    return {str(key): str(value) for key, value in record.items()} if isinstance(record, Mapping) else {}
+def _as_texts(mapping: Mapping[str, str]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in mapping.items()}
 
 
 def cut(text: str) -> str:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hposweep.errors import ConfigError
 from hposweep.results.sweep_data import SweepData, is_number
-from hposweep.search_space import Choice, Constant, Distribution, Hyperparameter, Value, literal, parse_hyperparameter
-from hposweep.search_space.priors import integers, interval
-
-# Hydra's own sweep syntax, which the record holds as it was written: tag(log,int(interval(1,8))) and its like.
-HYDRA_INTERVAL = re.compile(
-    r"(?:tag\(\s*(?P<log>log)\s*,\s*)?(?P<integer>int\()?(?:float\()?"
-    r"interval\(\s*(?:start=)?(?P<low>[^\s,]+)\s*,\s*(?:end=)?(?P<high>[^\s,)]+)\s*\)+"
-)
+from hposweep.search_space import Choice, Constant, Distribution, Hyperparameter, Value, literal
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ def domains(sweep: SweepData) -> dict[str, Domain]:
     found: dict[str, Domain] = {}
     for key in sweep.keys:
         values = [trial.configuration[key] for trial in sweep.trials if key in trial.configuration]
-        found[key] = _domain(_prior(sweep, key), values, is_log=sweep.is_log(key))
+        found[key] = _domain(sweep.prior(key), values, is_log=sweep.is_log(key))
     return found
 
 
@@ -93,19 +83,3 @@ def _options(values: Sequence[Value]) -> Options:
 def _identity(value: Value) -> str:
     # 1, 1.0 and true are equal in Python, and three values here.
     return literal(value)
-
-
-def _prior(sweep: SweepData, key: str) -> Hyperparameter | None:
-    """The prior as it is recorded; None where it is not, or can't be read."""
-    text = sweep.record.get("search_space", {}).get(key)
-    if text is None:
-        return None
-    with contextlib.suppress(ConfigError, ValueError):  # ValueError: a number of Hydra's that is none of Python's
-        hydras = HYDRA_INTERVAL.fullmatch(text)
-        if hydras is None:
-            return parse_hyperparameter(text)
-        low, high, log = float(hydras["low"]), float(hydras["high"]), hydras["log"] is not None
-        if hydras["integer"]:
-            return integers(int(low), int(high), log=log, text=text)
-        return interval(low, high, log=log, text=text)
-    return None

@@ -171,7 +171,7 @@ def _write(storage: RDBStorage, sweep: SweepData, trials: list[FrozenTrial]) -> 
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([sweep.history.metric])
         study.set_user_attr("seed", sweep.history.seed)
-        study.set_user_attr("search_space", sweep.record.get("search_space", {}))
+        study.set_user_attr("search_space", {} if sweep.record is None else dict(sweep.record.prior_texts))
         study.add_trials(trials)
     except BaseException:
         # A half-written study would block the next export.

@@ -5,6 +5,7 @@ It is made from the folder alone, so it can be made anew at any time.
 
 from __future__ import annotations
 
+import itertools
 import math
 import shlex
 from collections import defaultdict
@@ -27,7 +28,7 @@ from hposweep.results.number_text import number_text, plural, time_text, time_un
 from hposweep.results.sweep_data import SweepData, is_number, read
 from hposweep.search_space import Value, literal
 from hposweep.sweep_folder import tables
-from hposweep.sweep_folder.sweep_yaml import config_node
+from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.trial import Trial, TrialState
 
 MOST_NAMED_TRIALS = 12
@@ -37,13 +38,7 @@ MOST_CELL_CHARACTERS = 300
 MOST_HYPERPARAMETER_PLOTS = 40
 
 
-@dataclass(frozen=True)
-class RunAgain:
-    """The command that runs one trial again: words that are the same for all, then a word a hyperparameter."""
-
-    start: Sequence[str]
-    override: Callable[[str, Value], str]  # key and value in the words of Hydra's command line
-    seed_key: str | None  # the config key that gets the trial's seed
+RunAgain = Callable[[Trial], Sequence[str]]  # the words of the command that runs a trial again, by itself
 
 
 @dataclass(frozen=True)
@@ -81,14 +76,14 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
         f"{sweep.name}: report of a sweep",
         plots,
         scripts=["trials.js"],
-        data={"table": table(sweep, run_again)},
+        data={"table": table(sweep), "commands": commands(sweep, run_again)},
         sweep=sweep,
         history=sweep.history,
         status=_status(sweep),
         facts=_facts(sweep),
         summary=summary(sweep_dir, sweep),
-        winner_command=_winner_command(sweep, run_again),
         winner=sweep.history.incumbent,
+        winner_command=_winner_command(sweep, run_again),
         literal=literal,
         sections=sections,
         legend=[(LOOKS[state].letter, state) for state in count_states(sweep.history)],
@@ -96,7 +91,8 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
         failure_groups=groups[:MOST_FAILURE_GROUPS],
         n_more_groups=max(0, len(groups) - MOST_FAILURE_GROUPS),
         record=sweep.record,
-        config=yaml.safe_dump(sweep.record.get("config", {}), sort_keys=False, allow_unicode=True),
+        program=sweep.record.command if isinstance(sweep.record, AppRecord) else "",
+        config=_config_text(sweep),
     )
 
 
@@ -161,7 +157,7 @@ def failure_groups(sweep: SweepData) -> list[FailureGroup]:
     ]
 
 
-def table(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any]:
+def table(sweep: SweepData) -> dict[str, Any]:
     """The table of trials, by columns: the page renders some of its rows at a time.
 
     Numbers are text, since a script would write some of them in another way than Hydra reads them.
@@ -182,11 +178,6 @@ def table(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any]:
         is_numeric = all(is_number(value) for _, value in present if value is not None)
         column = _column(key, "number" if is_numeric else "text", texts)
         column["is_hyperparameter"] = True
-        if run_again is not None:
-            words = dict.fromkeys(range(len(trials)))
-            words |= {i: run_again.override(key, value) for i, value in present}
-            # Only those that are not the key and what the cell shows.
-            column["words"] = {i: word for i, word in words.items() if word != f"{key}={texts[i]}"}
         columns.append(column)
     lines = {i: trial.failure_line for i, trial in enumerate(trials) if trial.failure}
     return {
@@ -197,9 +188,17 @@ def table(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any]:
         "failures": {i: _cut(line, MOST_CELL_CHARACTERS) for i, line in lines.items()},
         "letters": {state: LOOKS[state].letter for state in TrialState},
         "winner": None if sweep.history.incumbent is None else trials.index(sweep.history.incumbent),
-        "command_start": None if run_again is None else shlex.join(run_again.start),
-        "seed_key": None if run_again is None else run_again.seed_key,
     }
+
+
+def commands(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any] | None:
+    """The commands that run the trials again, quoted for a shell: what all begin with, and what follows in each row."""
+    if run_again is None:
+        return None
+    words = [run_again(trial) for trial in sweep.trials]
+    positions = itertools.takewhile(lambda at_once: len(set(at_once)) == 1, zip(*words, strict=False))
+    start = [at_once[0] for at_once in positions]
+    return {"start": shlex.join(start), "rows": [shlex.join(each[len(start) :]) for each in words]}
 
 
 def _plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
@@ -313,17 +312,19 @@ def _value(value: float | None) -> str:
 
 def _winner_command(sweep: SweepData, run_again: RunAgain | None) -> str:
     winner = sweep.history.incumbent
-    if winner is None or run_again is None:
-        return ""
-    words = [run_again.override(key, value) for key, value in winner.configuration.items()]
-    if run_again.seed_key is not None and run_again.seed_key not in winner.configuration:
-        words.append(f"{run_again.seed_key}={winner.seed}")
-    return shlex.join([*run_again.start, *words])
+    return "" if winner is None or run_again is None else shlex.join(run_again(winner))
 
 
 def _final_metric(sweep: SweepData) -> str:
     """The name of the value of the job that follows the last trial, as the record holds it."""
-    return str(config_node(sweep.record, "hydra", "sweeper", "final_metric") or "final value")
+    return "final value" if sweep.record is None else sweep.record.final_metric or "final value"
+
+
+def _config_text(sweep: SweepData) -> str:
+    """The config of the sweep as YAML; empty where none is recorded."""
+    if not isinstance(sweep.record, AppRecord):
+        return ""
+    return str(yaml.safe_dump(sweep.record.config, sort_keys=False, allow_unicode=True))
 
 
 def _column(name: str, kind: str, values: Sequence[str]) -> dict[str, Any]:

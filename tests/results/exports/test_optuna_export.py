@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
@@ -139,7 +140,7 @@ def test_distributions_are_those_of_the_recorded_search_space(odd_sweep: Callabl
 
 def test_the_study_knows_the_search_space_as_it_is_recorded(odd_sweep: Callable[[Direction], Path]) -> None:
     folder = odd_sweep(Direction.minimize)
-    recorded = sweep_data.read(folder).record["search_space"]
+    recorded = yaml.safe_load((folder / "sweep.yaml").read_text())["search_space"]
     assert exported(folder).user_attrs == {"seed": 7, "search_space": recorded}
 
 

@@ -27,7 +27,8 @@ IDS = ["incumbents-epochs", "incumbents-seconds"]
 def swept(folder: Path, eta: int, seed: int, **config: Any) -> Path:
     """A simulated sweep with a small record."""
     simulate(AugmentedBranin(), AshaScheduler(r_max=81, eta=eta), n_trials=150, n_workers=4, seed=seed, folder=folder)
-    record = {"config": {"eta": eta, **config}, "search_space": {"x1": "uniform(-5, 15)"}}
+    record = {"command": "python main.py", "overrides": {"task": [], "hydra": []}, "config": {"eta": eta, **config}}
+    record["search_space"] = {"x1": "uniform(-5, 15)"}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(record))
     return folder
 

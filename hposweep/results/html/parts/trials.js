@@ -115,7 +115,7 @@ function row_of(row) {
 
 function details_of(row) {
   const pairs = [];
-  if (table.command_start !== null) {
+  if (page.commands !== null) {
     pairs.push(["runs it again", element("code", { className: "command" }, command_of(row))]);
   }
   pairs.push(["seed", String(table.seeds[row])]);
@@ -128,21 +128,8 @@ function details_of(row) {
   return element("tr", { className: "more" }, element("td", { colSpan: columns.length + 1 }, list));
 }
 
-function quoted(word) {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
-}
-
 function command_of(row) {
-  const words = [table.command_start];
-  let has_seed = table.seed_key === null;
-  for (const column of columns.filter((each) => each.is_hyperparameter)) {
-    const word = column.words && String(row) in column.words ? column.words[row] : `${column.name}=${column.values[row]}`;
-    if (word === null) continue;
-    has_seed ||= column.name === table.seed_key;
-    words.push(quoted(word));
-  }
-  if (!has_seed) words.push(quoted(`${table.seed_key}=${table.seeds[row]}`));
-  return words.join(" ");
+  return [page.commands.start, page.commands.rows[row]].filter(Boolean).join(" ");
 }
 
 document.getElementById("filter").addEventListener("input", arrange);
