@@ -71,7 +71,7 @@ def program() -> str:
 
 def words_of_program(record: AppRecord) -> list[str]:
     """What starts the program of a recorded sweep again, with this interpreter, wherever its scripts are."""
-    first, *others = shlex.split(record.command)
+    first, *others = _words(record.command)
     return [sys.executable, *(["-m", "hposweep"] if first == CONSOLE_SCRIPT else []), *others]
 
 
@@ -150,4 +150,10 @@ def _without_sweeps(overrides: tuple[str, ...]) -> tuple[str, ...]:
 
 def trial_command(record: AppRecord, trial: Trial) -> list[str]:
     """The words that run a trial of a recorded sweep again, by itself."""
-    return [*shlex.split(record.command), *trial_overrides(record, trial)]
+    return [*_words(record.command), *trial_overrides(record, trial)]
+
+
+@functools.lru_cache(maxsize=8)
+def _words(command: str) -> tuple[str, ...]:
+    """The words of a shell's line."""
+    return tuple(shlex.split(command))

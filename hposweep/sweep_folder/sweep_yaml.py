@@ -198,16 +198,18 @@ def _as_mapping(record: SweepRecord) -> dict[str, Any]:
 
 def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
     """The record; None where it is none."""
-    space = found.get("search_space")
-    if not isinstance(space, dict) or not all(map(is_record, space.values())):
+    space, versions, platform = found.get("search_space"), found.get("versions", {}), found.get("platform", {})
+    if not (isinstance(space, dict) and isinstance(versions, dict) and isinstance(platform, dict)):
+        return None
+    if not all(map(is_record, space.values())):
         return None
     shared: dict[str, Any] = {
         "seed": found.get("seed"),
         "n_trials": found.get("n_trials"),
         "search_space": {str(id): record for id, record in space.items()},
-        "versions": found.get("versions") or {},
+        "versions": versions,
         "commit": found.get("commit"),
-        "platform": found.get("platform") or {},
+        "platform": platform,
     }
     if "command" not in found:
         own: dict[str, Any] = {name: found.get(name) for name in ("metric", "direction", "scheduler")}

@@ -116,3 +116,11 @@ def test_trials_of_another_objective_are_refused(hposweep, small_sweep: Path, tm
     best = json.dumps(yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())["best_trial"])
     reason = "not found; only trials of hposweep's own objective can be retrained"
     assert done.error_lines == [f"retrain: sweep/trials/{best}/data.json: {reason}"]
+
+
+def test_a_sweep_whose_trials_got_no_seed_is_refused(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    record = Path(shutil.copytree(small_sweep, tmp_path / "sweep")) / "sweep.yaml"
+    record.write_text(record.read_text().replace("seed_key: seed", "seed_key: null"))
+    done = hposweep("retrain", "sweep")
+    message = "sweep: its config names no seed_key, the key that would get a new model's seed"
+    assert (done.exit_code, done.error_lines) == (1, [f"retrain: {message}"])

@@ -149,6 +149,7 @@ COMMAND = "command: python main.py\nsearch_space: {}\n"
     [
         *("", "- 1", "{a: [", "text", "\x00", "seed: 1"),
         *("search_space: []", "search_space: {x: 3}", "search_space: {x: {choice: [1]}}"),
+        *("search_space: {}\nversions: text", "search_space: {}\nplatform: [1]"),
         *(COMMAND, f"{COMMAND}config: {{}}", f"{COMMAND}config: {{}}\noverrides: {{task: []}}"),
         f"{COMMAND}config: {{}}\noverrides: {{task: [], hydra: x}}",
         "search_space: {x: !!python/object/apply:os.system ['touch owned']}",
