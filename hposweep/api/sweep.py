@@ -5,17 +5,22 @@ from __future__ import annotations
 import functools
 import html
 import importlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from hposweep.errors import ConfigError
 from hposweep.history import best_partial, ranked, states_text
 from hposweep.optional_packages import needed_by
 from hposweep.results import sweep_data
-from hposweep.results.number_text import number_text
+from hposweep.results.number_text import number_text, plural, rows_shown
 from hposweep.results.sweep_data import SweepData
 from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.tables import NOT_SET, Column, trial_table
 from hposweep.trial import Trial
 
 if TYPE_CHECKING:
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from hposweep.results.figures.style import Plot
 
 N_BEST = 5
-OF_THE_TRIAL = ("state", "epochs", "seed", "attempts", "started_at", "duration_s", "failure")
+INT64 = range(-(2**63), 2**63)
 
 
 def load(folder: Path | str) -> Sweep:
@@ -72,32 +77,39 @@ class Sweep:
     def trials(self) -> pandas.DataFrame:
         """A row a trial, indexed by its number.
 
-        Columns: `state`, the metric (NaN where there is none), `epochs` that it has trained, `seed`, a column a
-        hyperparameter (missing where a trial has none of that name), `attempts`, `started_at`, `duration_s`, `failure`
-        (one line). A hyperparameter that has the name of another column stands under `configuration.<name>`.
+        The columns of `trials.csv`: `state`, the metric (NaN where there is none), `epochs` that it has trained,
+        `seed`, a column a hyperparameter, `attempts`, `started_at`, `duration_s`, `failure` (one line). A
+        hyperparameter that has the name of another column stands under `configuration.<name>`. What is not set is
+        missing (NaN or `pandas.NA`): the epochs of an objective that reports none, a hyperparameter that this trial
+        does not have. A hyperparameter that is null is None, in a column of objects.
 
         Raises:
             ConfigError: if pandas is not installed.
         """
         pandas = _pandas()
-        trials = self.data.trials
-        started_at = [trial.started_at or None for trial in trials]
-        taken = {self.metric, *OF_THE_TRIAL}
-        columns: dict[str, Any] = {
-            "state": [str(trial.state) for trial in trials],
-            self.metric: pandas.array([trial.value for trial in trials], dtype="float64"),
-            "epochs": [self.data.n_epochs(trial) for trial in trials],
-            "seed": [trial.seed for trial in trials],
-            **{
-                f"configuration.{key}" if key in taken else key: [trial.configuration.get(key) for trial in trials]
-                for key in self.data.keys
-            },
-            "attempts": [trial.attempts for trial in trials],
-            "started_at": pandas.to_datetime(started_at, utc=True, format="ISO8601"),
-            "duration_s": [trial.duration_s for trial in trials],
-            "failure": [trial.failure_line for trial in trials],
-        }
-        return pandas.DataFrame(columns, index=pandas.Index([trial.number for trial in trials], name="trial"))
+        number, *columns = self.data.table.columns
+        index = pandas.Index(number.cells, name=number.name)
+        return pandas.DataFrame({column.name: self._frame_column(column, index) for column in columns}, index=index)
+
+    def _frame_column(self, column: Column, index: pandas.Index) -> Any:
+        """A column of the table of trials as pandas holds it."""
+        pandas = _pandas()
+        if column.key is None and column.name == self.metric:
+            return pandas.array([None if cell is NOT_SET else cell for cell in column.cells], dtype="float64")
+        if column.key is None and column.name == "epochs":
+            return pandas.array([pandas.NA if cell is NOT_SET else cell for cell in column.cells], dtype="Int64")
+        if column.key is None and column.name == "started_at":
+            dates = [None if cell is NOT_SET else cell for cell in column.cells]
+            return pandas.to_datetime(dates, utc=True, format="ISO8601")
+        present = [cell for cell in column.cells if cell is not NOT_SET]
+        if len(present) == len(column.cells) and None not in present:
+            return column.cells
+        dtype = _dtype_with_missing(present)
+        cells = np.empty(len(column.cells), dtype=object)
+        for i, cell in enumerate(column.cells):  # one by one: a list of lists would become a matrix
+            cells[i] = cell if cell is not NOT_SET else math.nan if dtype == "float64" else pandas.NA
+        # A series: of an array pandas would guess the type, and turn null among texts into a missing one.
+        return pandas.Series(cells, index=index, dtype=dtype)
 
     @functools.cached_property
     def curves(self) -> pandas.DataFrame:
@@ -161,14 +173,11 @@ class Sweep:
         return f"<{self._summary()}>"
 
     def _repr_html_(self) -> str:
-        keys = self.data.keys
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("trial", "state", self.metric, *keys))
+        best = ranked(self.data.history)[:N_BEST]
+        of_best = trial_table(best, self.metric, self.data.n_epochs).of("trial", "state", self.metric)
+        head = "".join(f"<th>{html.escape(column.name)}</th>" for column in of_best.columns)
         rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_text(cell))}</td>" for cell in cells) + "</tr>"
-            for cells in (
-                (trial.number, trial.state, trial.value, *(trial.configuration.get(key, "") for key in keys))
-                for trial in ranked(self.data.history)[:N_BEST]
-            )
+            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows_shown(of_best)
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         return f"<div><p>{html.escape(self._summary())}</p>{table}</div>"
@@ -178,13 +187,19 @@ class Sweep:
         best, name = self.best, "best"
         if best is None:
             best, name = best_partial(history), "none complete; the best so far"
-        found = "" if best is None else f"; {name}: trial {best.number}, {history.metric} {_text(best.value)}"
+        value = "" if best is None or best.value is None else f" {number_text(best.value)}"
+        found = "" if best is None else f"; {name}: trial {best.number}, {history.metric}{value}"
         unfinished = "" if self.data.is_finished() else ", not finished"
-        return f"Sweep {self.data.name}: {len(history.trials)} trials ({states_text(history)}){unfinished}{found}"
+        n_trials = plural(len(history.trials), "trial")
+        return f"Sweep {self.data.name}: {n_trials} ({states_text(history)}){unfinished}{found}"
 
 
-def _text(cell: object) -> str:
-    return number_text(cell) if isinstance(cell, float) else str(cell)
+def _dtype_with_missing(values: Sequence[Any]) -> str:
+    """What can hold these values of a hyperparameter beside a missing one."""
+    kinds = {type(value) for value in values}
+    if kinds == {float}:
+        return "float64"
+    return "Int64" if kinds == {int} and all(value in INT64 for value in values) else "object"
 
 
 def _pandas() -> Any:

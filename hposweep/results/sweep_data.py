@@ -29,6 +29,7 @@ from hposweep.search_space import Choice, Hyperparameter, Value
 from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, read_record
+from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
 from hposweep.trial import Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
@@ -78,6 +79,7 @@ class SweepData:
     history: History
     record: SweepRecord | None  # None: there is no sweep.yaml
     curves: Mapping[int, Curve]
+    epochs: Mapping[int, int | None]  # that each trial has trained; None: unknown
     segments: Sequence[RunSegment]
     complete: Sequence[CompleteTrial]
     rungs: Sequence[int]  # target epochs, where there are several
@@ -100,16 +102,21 @@ class SweepData:
         trials = self.trials
         return [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
 
+    @functools.cached_property
+    def table(self) -> TrialTable:
+        """The table of all trials."""
+        return trial_table(self.trials, self.history.metric, self.n_epochs)
+
     def n_epochs(self, trial: Trial) -> int:
         """Epochs that the trial has trained, as far as it is known."""
-        return _n_epochs(trial, self.curves) or 0
+        return self.epochs[trial.number] or 0
 
     @functools.cached_property
     def epochs_used(self) -> int | None:
         """Epochs that all trials together have trained; None where the objective reports none."""
         total = 0
         for trial in self.trials:
-            n_epochs = _n_epochs(trial, self.curves)
+            n_epochs = self.epochs[trial.number]
             if n_epochs is None:
                 return None
             total += n_epochs
@@ -160,15 +167,17 @@ def read(sweep_dir: Path) -> SweepData:
     history = replay(events)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
-    curves = _curves(sweep_dir, history, events)
+    rows = {number: learning_curve.of_trial(sweep_dir, trial.folder) for number, trial in history.trials.items()}
+    epochs = {number: n_epochs(trial, rows[number]) for number, trial in history.trials.items()}
     targets = sorted({e.target_epoch for e in events if isinstance(e, SegmentStarted) and e.target_epoch is not None})
     return SweepData(
         name=sweep_dir.resolve().name,
         history=history,
         record=read_record(sweep_dir),
-        curves=curves,
+        curves=_curves(history, events, rows),
+        epochs=epochs,
         segments=run_segments(events, seconds),
-        complete=_complete(events, seconds, history, curves),
+        complete=_complete(events, seconds, history, epochs),
         rungs=targets if len(targets) > 1 else [],
         wall_s=seconds[-1] if seconds else 0.0,
         n_validation=sizes.get("n_validation"),
@@ -227,50 +236,46 @@ def run_segments(events: Sequence[Event], seconds: Sequence[float]) -> list[RunS
 
 
 def _complete(
-    events: Iterable[Event], seconds: Iterable[float], history: History, curves: Mapping[int, Curve]
+    events: Iterable[Event], seconds: Iterable[float], history: History, epochs: Mapping[int, int | None]
 ) -> list[CompleteTrial]:
     found: list[CompleteTrial] = []
     n_started, best = 0, math.inf
     value_of_best = math.nan
     trained: dict[int, int | None] = {}  # epochs, by trial
-    n_epochs: int | None = 0
+    n_trained: int | None = 0  # epochs of all trials
     for event, now_s in zip(events, seconds, strict=True):
         n_started += isinstance(event, TrialProposed)
         if not isinstance(event, SegmentEnded):
             continue
-        before, now = trained.get(event.trial, 0), _n_epochs_by(event, history.trials[event.trial], curves)
+        before, now = trained.get(event.trial, 0), _n_epochs_by(event, history.trials[event.trial], epochs)
         trained[event.trial] = now
-        n_epochs = None if n_epochs is None or before is None or now is None else n_epochs + now - before
+        n_trained = None if n_trained is None or before is None or now is None else n_trained + now - before
         if event.state is not TrialState.COMPLETE or event.value is None:
             continue
         loss = history.direction.loss(event.value)
         if loss < best:
             best, value_of_best = loss, event.value
-        found.append(CompleteTrial(event.trial, event.value, n_started, n_epochs, now_s, value_of_best))
+        found.append(CompleteTrial(event.trial, event.value, n_started, n_trained, now_s, value_of_best))
     return found
 
 
-def _n_epochs_by(event: SegmentEnded, trial: Trial, curves: Mapping[int, Curve]) -> int | None:
+def _n_epochs_by(event: SegmentEnded, trial: Trial, epochs: Mapping[int, int | None]) -> int | None:
     """Epochs that the trial had trained by this end of a segment; None: unknown."""
     is_last = event.state is trial.state and event.state is not TrialState.PAUSED
     # What failed or was cut off is recorded where its segment began, and the learning curve goes further.
-    return _n_epochs(trial, curves) if is_last else event.epoch
+    return epochs[trial.number] if is_last else event.epoch
 
 
-def _n_epochs(trial: Trial, curves: Mapping[int, Curve]) -> int | None:
-    curve = curves.get(trial.number)
-    return int(curve.epochs[-1]) if curve is not None and len(curve.epochs) else trial.epoch
-
-
-def _curves(sweep_dir: Path, history: History, events: Iterable[Event]) -> dict[int, Curve]:
+def _curves(
+    history: History, events: Iterable[Event], rows_of: Mapping[int, Sequence[Mapping[str, float]]]
+) -> dict[int, Curve]:
     rungs: dict[int, dict[int, float]] = {}
     for event in events:
         if isinstance(event, SegmentEnded) and event.epoch and event.value is not None:
             rungs.setdefault(event.trial, {})[event.epoch] = event.value
     curves = {}
-    for number, trial in history.trials.items():
-        rows = learning_curve.of_trial(sweep_dir, trial.folder)
-        points = {int(row["epoch"]): row[history.metric] for row in rows if history.metric in row}
+    for number in history.trials:
+        points = {int(row["epoch"]): row[history.metric] for row in rows_of[number] if history.metric in row}
         points = points or rungs.get(number, {})
         if points:
             epochs = sorted(points)

@@ -1,11 +1,15 @@
-"""`trials.csv` and `optimization_results.yaml`, and which checkpoints stay."""
+"""`trials.csv` and `optimization_results.yaml`, and the table of trials that people see wherever trials are listed."""
 
 from __future__ import annotations
 
 import csv
+import enum
 import io
 import json
 import math
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +20,133 @@ from hposweep.history import History, best_partial, count_states
 from hposweep.search_space import Value
 from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.sweep_folder.files import write_atomically
+from hposweep.trial import Trial
 
 TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
 BEFORE_THE_CONFIGURATION = ("trial", "state", "epochs", "seed")
 AFTER_THE_CONFIGURATION = ("attempts", "started_at", "duration_s", "failure")
+MOST_FAILURE_CHARACTERS = 300
+# Floats that JSON has no word for, as `repr` writes them.
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+# Control and format characters, halves of surrogate pairs, line and paragraph separators.
+NO_PART_OF_A_LINE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+class NotSet(enum.Enum):
+    """What stands for a value that a trial does not have, which is not the value null."""
+
+    NOT_SET = enum.auto()
+
+
+NOT_SET = NotSet.NOT_SET
+
+
+@dataclass(frozen=True)
+class Column:
+    """One thing that is known of trials: of the trial itself, or one of its hyperparameters."""
+
+    name: str
+    cells: Sequence[Any]  # a value for each trial, or NOT_SET
+    key: str | None = None  # the hyperparameter's key; None where the column is no hyperparameter's
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it holds numbers, and nothing else but nulls and what is not set."""
+        values = [cell for cell in self.cells if cell is not NOT_SET and cell is not None]
+        return bool(values) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in values)
+
+    def text(self, cell: Any) -> str:
+        """One of its cells as `trials.csv` holds it."""
+        if cell is NOT_SET:
+            return ""
+        return cell_text(cell) if self.key is not None or not isinstance(cell, str) else cell
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """A row a trial. All places that list trials take their columns and cells from here."""
+
+    columns: Sequence[Column]
+
+    @property
+    def rows(self) -> list[tuple[Any, ...]]:
+        return list(zip(*(column.cells for column in self.columns), strict=True))
+
+    def of(self, *names: str) -> TrialTable:
+        """The same with these columns of the trials themselves alone, and all hyperparameters."""
+        return TrialTable([column for column in self.columns if column.key is not None or column.name in names])
+
+
+def trial_table(trials: Sequence[Trial], metric: str, epochs_of: Callable[[Trial], int | None]) -> TrialTable:
+    """Trial, state, the metric, epochs, seed, the hyperparameters, attempts, times and failure of these trials.
+
+    A hyperparameter that has the name of another column stands under `configuration.<its key>`. A trial without a value
+    of the metric or without an epoch has a cell that is not set there.
+
+    Args:
+        epochs_of: epochs that a trial has trained; None where nobody knows.
+    """
+    before: dict[str, list[Any]] = {
+        "trial": [trial.number for trial in trials],
+        "state": [str(trial.state) for trial in trials],
+        metric: [NOT_SET if trial.value is None else trial.value for trial in trials],
+        "epochs": [epochs_of(trial) or NOT_SET for trial in trials],
+        "seed": [trial.seed for trial in trials],
+    }
+    after: dict[str, list[Any]] = {
+        "attempts": [trial.attempts for trial in trials],
+        "started_at": [trial.started_at or NOT_SET for trial in trials],
+        "duration_s": [round(trial.duration_s, 3) for trial in trials],
+        "failure": [failure_text(trial) for trial in trials],
+    }
+    keys = list(dict.fromkeys(key for trial in trials for key in trial.configuration))
+    names = _column_names(keys, {*before, *after})
+    hyperparameters = [
+        Column(names[key], [trial.configuration.get(key, NOT_SET) for trial in trials], key) for key in keys
+    ]
+    of_trials = [[Column(name, cells) for name, cells in each.items()] for each in (before, after)]
+    return TrialTable([*of_trials[0], *hyperparameters, *of_trials[1]])
+
+
+def _column_names(keys: Sequence[str], taken: set[str]) -> dict[str, str]:
+    """The name of each hyperparameter's column: its key, where no other column has that name."""
+    used = taken | set(keys)
+    names = {}
+    for key in keys:
+        name = key
+        while name in taken or (name != key and name in used):
+            name = f"configuration.{name}"
+        used.add(name)
+        names[key] = name
+    return names
+
+
+def n_epochs(trial: Trial, rows: Sequence[Mapping[str, float]]) -> int | None:
+    """Epochs that a trial has trained: the last one in its learning curve, else that where the journal has it stand.
+
+    None where nobody knows: its objective reports no epochs and trains by itself to the end.
+    """
+    return int(rows[-1]["epoch"]) if rows else trial.epoch
+
+
+def failure_text(trial: Trial) -> str:
+    """The failure in one line, control characters as escapes, its end left out where it is very long.
+
+    `failure.txt` in the trial's folder has all of it.
+    """
+    return cut("".join(map(_visible, trial.failure_line)), MOST_FAILURE_CHARACTERS)
+
+
+def cut(text: str, n_most: int) -> str:
+    """The beginning of a text that is longer than so many characters, and how long it is."""
+    return text if len(text) <= n_most else f"{text[:n_most]}… ({len(text):,} characters)"
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in NO_PART_OF_A_LINE:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
@@ -39,31 +165,44 @@ def check_metric_name(name: object) -> None:
 
 
 def trials_csv(sweep_dir: Path, history: History) -> str:
-    """One row a trial: trial, state, the metric, epochs, seed, its hyperparameters, attempts, times, failure."""
+    """The table of all trials; cells as `cell_text` writes them, those that are not set empty."""
     trials = [history.trials[number] for number in sorted(history.trials)]
-    keys = list(dict.fromkeys(key for trial in trials for key in trial.configuration))
+    table = trial_table(
+        trials, history.metric, lambda trial: n_epochs(trial, learning_curve.of_trial(sweep_dir, trial.folder))
+    )
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    head = [*BEFORE_THE_CONFIGURATION]
-    head.insert(head.index("state") + 1, history.metric)
-    writer.writerow([*head, *keys, *AFTER_THE_CONFIGURATION])
-    for trial in trials:
-        curve = learning_curve.of_trial(sweep_dir, trial.folder)
-        writer.writerow(
-            [
-                trial.number,
-                trial.state,
-                _cell(trial.value),
-                len(curve) or trial.epoch or "",
-                trial.seed,
-                *(_cell(trial.configuration.get(key)) if key in trial.configuration else "" for key in keys),
-                trial.attempts,
-                trial.started_at,
-                repr(round(trial.duration_s, 3)),
-                trial.failure_line,
-            ]
-        )
+    writer.writerow(column.name for column in table.columns)
+    writer.writerows([column.text(cell) for column, cell in zip(table.columns, row, strict=True)] for row in table.rows)
     return buffer.getvalue()
+
+
+def cell_text(value: Value) -> str:
+    """A hyperparameter's value as text that `cell_value` reads back, floats to the bit.
+
+    Texts stand as they are, and all else as JSON writes it (`0.1`, `3`, `true`, `null`, `[1, "x"]`; besides `nan`,
+    `inf` and `-inf`). A text that would be read as something else, an empty one, and one with a control character stand
+    in JSON's quotes: the text `null` is `"null"`, and null is `null`.
+    """
+    if isinstance(value, str):
+        return json.dumps(value) if _needs_quotes(value) else value
+    if isinstance(value, float):
+        return repr(float(value))
+    return json.dumps(value)
+
+
+def cell_value(text: str) -> Value | NotSet:
+    """What a hyperparameter's cell of `trials.csv` stands for; an empty one is not set."""
+    if text in NOT_FINITE:
+        return NOT_FINITE[text]
+    try:
+        return json.loads(text) if text else NOT_SET
+    except (ValueError, RecursionError):
+        return text
+
+
+def _needs_quotes(text: str) -> bool:
+    return cell_value(text) != text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def optimization_results(sweep_dir: Path, history: History, final_metric: str | None) -> dict[str, Any]:
@@ -114,12 +253,3 @@ def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
         f"nothing was learnt: the best {history.metric}, {winner.value:.4g}, is no better than always answering the "
         f"most frequent class, {baseline:.4g}. Look at the model's output, its loss and the range of learning rates."
     )
-
-
-def _cell(value: Value) -> str:
-    """A value as text that tells floats exactly; what is no text is written as JSON writes it."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return repr(value) if math.isfinite(value) else str(value)
-    return value if isinstance(value, str) else json.dumps(value)

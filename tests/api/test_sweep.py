@@ -57,11 +57,11 @@ def test_trials_are_a_frame(sweep: hposweep.Sweep) -> None:
         {
             "state": ["COMPLETE", "COMPLETE", "FAILED", "RUNNING"],
             "error": [0.5, 0.25, np.nan, np.nan],
-            "epochs": [2, 2, 0, 0],
+            "epochs": pandas.array([2, 2, pandas.NA, pandas.NA], dtype="Int64"),
             "seed": [10, 11, 12, 13],
             "x": [0.5, 0.25, 0.1, 0.2],
             "configuration.seed": ["<script>", "b", "b", "b"],
-            "extra": [None, None, None, None],
+            "extra": pandas.array([pandas.NA, pandas.NA, pandas.NA, None], dtype="object"),
             "attempts": [1, 1, 1, 1],
             "started_at": pandas.to_datetime(TIMES[1:9:2], format="ISO8601"),
             "duration_s": [2.0, 2.5, 0.5, 0.0],
@@ -70,6 +70,27 @@ def test_trials_are_a_frame(sweep: hposweep.Sweep) -> None:
         index=pandas.Index([0, 1, 2, 3], name="trial"),
     )
     pandas.testing.assert_frame_equal(sweep.trials, expected)
+
+
+def test_null_is_none_and_not_set_is_missing_in_the_frame(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.append(SweepStarted(3, 0, "error", Direction.minimize))
+    configurations = [
+        {"null": 1, "int": 1, "float": 0.5, "bool": True, "list": [1, 2], "huge": 2**70, "text": "a", "name": "a"},
+        {"null": None, "int": 2, "float": 1.5, "bool": False, "list": [3, 4], "huge": 1, "text": "b", "name": None},
+        {},
+    ]
+    journal.append(*(TrialProposed(number, each, 7) for number, each in enumerate(configurations)))
+    journal.close()
+    frame = hposweep.load(tmp_path).trials
+    assert frame["null"].tolist() == [1, None, pandas.NA]
+    dtypes = {"null": "object", "int": "Int64", "float": "float64"}
+    dtypes |= dict.fromkeys(("bool", "list", "huge", "text", "name"), "object")
+    assert {name: str(frame[name].dtype) for name in dtypes} == dtypes
+    assert frame["name"].tolist() == ["a", None, pandas.NA]
+    assert frame["list"].tolist() == [[1, 2], [3, 4], pandas.NA]
+    assert (frame["int"].sum(), frame["float"].mean()) == (3, 1.0)
+    assert all(pandas.isna(frame[name].iloc[2]) for name in dtypes)
 
 
 def test_curves_are_a_frame(sweep: hposweep.Sweep) -> None:
@@ -88,6 +109,8 @@ def test_it_says_what_it_is(sweep: hposweep.Sweep) -> None:
     assert "Sweep a&lt;b: 4 trials" in page
     assert "<script>" not in page and "&lt;script&gt;" in page
     assert page.index("<td>1</td>") < page.index("<td>0</td>")  # the best first
+    heads = ("trial", "state", "error", "x", "configuration.seed")
+    assert "".join(f"<th>{head}</th>" for head in heads) in page
 
 
 def test_each_plot_holds_the_trials(sweep: hposweep.Sweep) -> None:

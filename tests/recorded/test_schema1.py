@@ -125,7 +125,7 @@ def test_a_recorded_sweep_is_read(place: Place, name: str) -> None:
         assert repr(trial.value) == repr(None if end["value"] is None else float(end["value"]))
         assert row["failure"] == (end["failure"].splitlines()[-1] if end["failure"] else "")
         rows = curve_rows(folder, number)
-        assert row["epochs"] == (rows[-1]["epoch"] if rows else 0)
+        assert pandas.isna(row["epochs"]) if not rows else row["epochs"] == rows[-1]["epoch"]
     assert sweep.data.is_finished() == (name not in UNFINISHED)
 
 

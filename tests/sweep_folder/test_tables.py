@@ -1,12 +1,26 @@
 """The tables: made from journal and curves, and made anew while the sweep runs."""
 
 import csv
+import io
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed, values_of
+from hposweep.history import (
+    FinalEnded,
+    History,
+    SegmentEnded,
+    SegmentStarted,
+    SweepStarted,
+    TrialProposed,
+    values_of,
+)
+from hposweep.results import sweep_data
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.median_stopping import MedianStoppingScheduler
@@ -14,8 +28,9 @@ from hposweep.search_space import SearchSpace, parse_hyperparameter
 from hposweep.searchers.random import RandomSearcher
 from hposweep.simulation import EventList
 from hposweep.sweep_folder import learning_curve, tables
+from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.keeper import SECONDS_BETWEEN_TABLES, CheckpointKeeper, Rewriter
-from hposweep.trial import Segment, SegmentResult, Trial, TrialState
+from hposweep.trial import Direction, Segment, SegmentResult, Trial, TrialState
 from hposweep.tuner import Tuner
 from hposweep.workers.virtual import VirtualWorkers
 
@@ -57,10 +72,116 @@ def test_one_row_a_trial_with_exact_floats(tmp_path: Path) -> None:
     ]
     assert rows == [
         head,
-        ["0", "COMPLETE", "0.30000000000000004", "2", "7", "0.1", "", '[1, "x"]', "1", "then", "1.25", ""],
-        ["1", "FAILED", "", "", "7", "1.1", "", '[1, "x"]', "1", "then", "1.25", 'ValueError: a, "b"'],
-        ["2", "DIVERGED", "nan", "", "7", "2.1", "", '[1, "x"]', "1", "then", "1.25", ""],
+        ["0", "COMPLETE", "0.30000000000000004", "2", "7", "0.1", "null", '[1, "x"]', "1", "then", "1.25", ""],
+        ["1", "FAILED", "", "", "7", "1.1", "null", '[1, "x"]', "1", "then", "1.25", 'ValueError: a, "b"'],
+        ["2", "DIVERGED", "nan", "", "7", "2.1", "null", '[1, "x"]', "1", "then", "1.25", ""],
     ]
+
+
+def trial(number: int, failure: str = "", **configuration: Any) -> Trial:
+    return Trial(number, configuration, seed=7, failure=failure)
+
+
+def table_of(*trials: Trial) -> tables.TrialTable:
+    return tables.trial_table(trials, "error", lambda trial: trial.epoch)
+
+
+def test_null_is_a_value_and_not_set_is_none() -> None:
+    table = table_of(trial(0, x=1), trial(1, x=None), trial(2))
+    (x,) = [column for column in table.columns if column.key == "x"]
+    assert x.cells == [1, None, tables.NOT_SET]
+    assert [x.text(cell) for cell in x.cells] == ["1", "null", ""]
+    assert x.is_numeric
+
+
+def test_no_two_columns_have_one_name() -> None:
+    odd = {"seed": 1, "epochs": 2, "error": 3, "configuration.seed": 4, "x": 5}
+    table = table_of(Trial(0, odd, seed=7))
+    names = {column.key: column.name for column in table.columns if column.key is not None}
+    assert names == {
+        "seed": "configuration.configuration.seed",
+        "epochs": "configuration.epochs",
+        "error": "configuration.error",
+        "configuration.seed": "configuration.seed",
+        "x": "x",
+    }
+    heads = [column.name for column in table.columns]
+    assert len(set(heads)) == len(heads)
+    assert heads[:5] == ["trial", "state", "error", "epochs", "seed"]
+    assert heads[-4:] == ["attempts", "started_at", "duration_s", "failure"]
+
+
+def test_epochs_are_counted_by_the_last_one_that_was_reported(tmp_path: Path) -> None:
+    (tmp_path / "trials" / "0").mkdir(parents=True)
+    for epoch in (5, 10):
+        learning_curve.append_row(tmp_path / "trials" / "0" / learning_curve.FILE_NAME, {"epoch": epoch, "error": 0.5})
+    (row,) = csv.DictReader(tables.trials_csv(tmp_path, history((TrialState.COMPLETE, 0.5))).splitlines())
+    assert row["epochs"] == "10"
+    assert sweep_data_epochs(tmp_path) == [10]
+
+
+def sweep_data_epochs(folder: Path) -> list[int]:
+    """What a report counts in the same folder."""
+    journal = Journal.open(folder)
+    journal.append(SweepStarted(1, 0, "error", Direction.minimize), TrialProposed(0, {}, 7))
+    journal.append(
+        SegmentStarted(0, 0, None, 1), SegmentEnded(0, TrialState.COMPLETE, None, {"error": 0.5}, 1.0, "", "trials/0")
+    )
+    journal.close()
+    sweep = sweep_data.read(folder)
+    return [sweep.n_epochs(trial) for trial in sweep.trials]
+
+
+def test_a_failure_is_one_short_line_without_control_characters() -> None:
+    assert tables.failure_text(trial(0, "Traceback\nValueError: no")) == "ValueError: no"
+    assert tables.failure_text(trial(0, "a\x1b[2Jb\tc\u202ed\ud800")) == r"a\x1b[2Jb\tc\u202ed\ud800"
+    shown = tables.failure_text(trial(0, "x" * 5_000_000))
+    assert shown == "x" * 300 + "… (5,000,000 characters)"
+
+
+# What JSON can hold, and texts that look like it.
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+LIKE_JSON = st.sampled_from(
+    ["", "null", "true", "1", "1e5", " 1", "NaN", "nan", "-inf", "[1]", '"a"', '"', "{}", "\r", "\ud800"]
+)
+
+
+@given(st.lists(VALUES | LIKE_JSON, min_size=1))
+def test_cells_are_read_back_from_the_file(values: list[Any]) -> None:
+    found = History()
+    for number, value in enumerate(values):
+        found.apply(TrialProposed(number, {"x": value}, 7))
+    text = tables.trials_csv(Path("nowhere"), found)
+    rows = list(csv.DictReader(io.StringIO(text.encode("utf-8").decode("utf-8"), newline="")))
+    assert [repr(tables.cell_value(row["x"])) for row in rows] == [repr(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("sgd", "sgd"),
+        ("it's", "it's"),
+        ("two words", "two words"),
+        ("Grüße", "Grüße"),
+        ("null", '"null"'),
+        ("1", '"1"'),
+        ("", '""'),
+        ("a\nb", r'"a\nb"'),
+        (None, "null"),
+        (True, "true"),
+        (0.1, "0.1"),
+        (1.0, "1.0"),
+        (-math.inf, "-inf"),
+        ([1, "x"], '[1, "x"]'),
+    ],
+    ids=repr,
+)
+def test_a_cell_is_plain_unless_it_would_be_read_as_something_else(value: Any, text: str) -> None:
+    assert tables.cell_text(value) == text
+    assert repr(tables.cell_value(text)) == repr(value)
 
 
 def test_the_results_name_the_winner_and_the_final_value(tmp_path: Path) -> None:

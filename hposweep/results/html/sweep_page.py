@@ -6,7 +6,6 @@ It is made from the folder alone, so it can be made anew at any time.
 from __future__ import annotations
 
 import itertools
-import math
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -24,18 +23,19 @@ from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section
 from hposweep.results.importance import NotShown, importances
 from hposweep.results.intervals import overlap
-from hposweep.results.number_text import number_text, plural, time_text, time_unit
-from hposweep.results.sweep_data import SweepData, is_number, read
-from hposweep.search_space import Value, literal
+from hposweep.results.number_text import cell_shown, number_text, plural, time_text, time_unit
+from hposweep.results.sweep_data import SweepData, read
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.sweep_yaml import AppRecord
+from hposweep.sweep_folder.tables import Column
 from hposweep.trial import Trial, TrialState
 
 MOST_NAMED_TRIALS = 12
 MOST_FAILURE_GROUPS = 50
 MOST_TRACEBACK_CHARACTERS = 20_000
-MOST_CELL_CHARACTERS = 300
 MOST_HYPERPARAMETER_PLOTS = 40
+STARTED_AT = "started_at"
+DETAILS = ("seed", "attempts", STARTED_AT, "failure")  # columns that are shown when a row is opened
 
 
 RunAgain = Callable[[Trial], Sequence[str]]  # the words of the command that runs a trial again, by itself
@@ -84,7 +84,7 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
         summary=summary(sweep_dir, sweep),
         winner_command=_winner_command(sweep, run_again),
         winner=sweep.history.incumbent,
-        literal=literal,
+        cell_text=tables.cell_text,
         sections=sections,
         legend=[(LOOKS[state].letter, state) for state in count_states(sweep.history)],
         hyperparameters=[section for id, section in sections.items() if id.startswith("hyperparameter-")],
@@ -113,7 +113,7 @@ def summary(sweep_dir: Path, sweep: SweepData) -> list[str]:
             sentences.append(f"Its {_final_metric(sweep)}: {text}.")
         sentences += _like_the_winner(sweep, winner)
     n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
-    epochs = f"{n_epochs:,} epochs in all, " if n_epochs else ""
+    epochs = f"{plural(n_epochs, 'epoch')} in all, " if n_epochs else ""
     n_trials = plural(len(history.trials), "trial")
     time = f"{time_text(sweep.wall_s)} of running time"
     sentences.append(f"{n_trials}: {states_text(history)}; {epochs}{time}.")
@@ -144,14 +144,14 @@ def failure_groups(sweep: SweepData) -> list[FailureGroup]:
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in sweep.trials:
         if trial.failure_line:
-            groups[trial.failure_line].append(trial)
+            groups[tables.failure_text(trial)].append(trial)
     return [
         FailureGroup(
-            line=_cut(line, MOST_CELL_CHARACTERS),
+            line=line,
             states=", ".join(dict.fromkeys(str(trial.state) for trial in trials)),
             n=len(trials),
             trials=_named(trials),
-            traceback=_cut(trials[0].failure.strip(), MOST_TRACEBACK_CHARACTERS),
+            traceback=tables.cut(trials[0].failure.strip(), MOST_TRACEBACK_CHARACTERS),
         )
         for line, trials in sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].number))
     ]
@@ -163,29 +163,10 @@ def table(sweep: SweepData) -> dict[str, Any]:
     Numbers are text, since a script would write some of them in another way than Hydra reads them.
     """
     trials = sweep.trials
-    columns = [
-        _column("trial", "number", [str(trial.number) for trial in trials]),
-        _column("state", "text", [str(trial.state) for trial in trials]),
-        _column(sweep.history.metric, "number", [_float(trial.value) for trial in trials]),
-        _column("epochs", "number", [str(sweep.n_epochs(trial) or "") for trial in trials]),
-        _column("duration_s", "number", [f"{trial.duration_s:.2f}" for trial in trials]),
-    ]
-    for key in sweep.keys:
-        present = [(i, trial.configuration[key]) for i, trial in enumerate(trials) if key in trial.configuration]
-        texts = [""] * len(trials)
-        for i, value in present:
-            texts[i] = _text(value)
-        is_numeric = all(is_number(value) for _, value in present if value is not None)
-        column = _column(key, "number" if is_numeric else "text", texts)
-        column["is_hyperparameter"] = True
-        columns.append(column)
-    lines = {i: trial.failure_line for i, trial in enumerate(trials) if trial.failure}
+    # What is known of the trials themselves first: a search space may be wider than a screen.
+    columns = sorted(sweep.table.columns, key=lambda column: column.key is not None)
     return {
-        "columns": columns,
-        "seeds": [trial.seed for trial in trials],
-        "attempts": [trial.attempts for trial in trials],
-        "started_at": [trial.started_at.partition(".")[0].replace("T", " ") for trial in trials],
-        "failures": {i: _cut(line, MOST_CELL_CHARACTERS) for i, line in lines.items()},
+        "columns": [_column(column) for column in columns],
         "letters": {state: LOOKS[state].letter for state in TrialState},
         "winner": None if sweep.history.incumbent is None else trials.index(sweep.history.incumbent),
     }
@@ -265,7 +246,7 @@ def _facts(sweep: SweepData) -> list[tuple[str, str, str]]:
     if n_epochs:
         facts.append(("epochs", f"{n_epochs:,}", "of all trials"))
     scale, unit = time_unit(sweep.wall_s)
-    facts.append(("running time", f"{sweep.wall_s / scale:.3g}", unit))
+    facts.append(("running time", number_text(sweep.wall_s / scale, 3), unit))
     return facts
 
 
@@ -301,9 +282,8 @@ def _with_interval(sweep: SweepData, value: float | None, *, is_final: bool = Fa
     interval = sweep.interval(value, n_examples)
     if interval is None:
         return _value(value)
-    return (
-        f"{_value(value)} (95 % interval {interval[0]:.4f} to {interval[1]:.4f}, from {n_examples:,} {kind} examples)"
-    )
+    low, high = map(number_text, interval)
+    return f"{_value(value)} (95 % interval {low} to {high}, from {n_examples:,} {kind} examples)"
 
 
 def _value(value: float | None) -> str:
@@ -327,19 +307,25 @@ def _config_text(sweep: SweepData) -> str:
     return str(yaml.safe_dump(sweep.record.config, sort_keys=False, allow_unicode=True))
 
 
-def _column(name: str, kind: str, values: Sequence[str]) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "values": list(values)}
+def _column(column: Column) -> dict[str, Any]:
+    """A column as the page's script takes it.
+
+    Besides the texts of its cells: what is shown in their place, null where that is the same.
+    """
+    texts = [column.text(cell) for cell in column.cells]
+    shown = [cell_shown(column, cell) for cell in column.cells]
+    if column.name == STARTED_AT and column.key is None:
+        shown = [_date_text(text) for text in texts]
+    made: dict[str, Any] = {
+        "name": column.name,
+        "key": column.key,
+        "kind": "number" if column.is_numeric else "text",
+        "is_detail": column.key is None and column.name in DETAILS,
+        "values": texts,
+        "shown": None if shown == texts else shown,
+    }
+    return made
 
 
-def _float(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else repr(value)
-
-
-def _text(value: Value) -> str:
-    if isinstance(value, float):
-        return repr(value)
-    return value if isinstance(value, str) else literal(value)
-
-
-def _cut(text: str, n_most: int) -> str:
-    return text if len(text) <= n_most else f"{text[:n_most]}… ({len(text):,} characters)"
+def _date_text(time: str) -> str:
+    return f"{time.partition('.')[0].replace('T', ' ')} UTC" if time else ""

@@ -113,7 +113,7 @@ def test_the_summary_names_the_winner_its_intervals_and_those_who_are_as_good(tm
     sentences = sweep_page.summary(tmp_path, sweep_data.read(made(tmp_path)))
     # Wilson's intervals of 2000 and 2100 out of 10,000.
     assert sentences[:3] == [
-        "Trial 0 won: validation_error 0.2 (95 % interval 0.1923 to 0.2080, from 10,000 validation examples).",
+        "Trial 0 won: validation_error 0.2 (95 % interval 0.1923 to 0.208, from 10,000 validation examples).",
         "Its final value: 0.21 (95 % interval 0.2021 to 0.2181, from 10,000 test examples).",
         "1 of the 2 other complete trials is not distinguishable from it, since the intervals overlap: trial 1.",
     ]
@@ -217,7 +217,7 @@ def test_foreign_text_is_text_in_the_page(tmp_path: Path) -> None:
     assert "<!--" not in page.replace("<!doctype", "")
     for column in data_of(page)["table"]["columns"]:
         if column["name"] == f"key{HOSTILE}":
-            assert column["values"][0] == HOSTILE
+            assert column["values"][0] == json.dumps(HOSTILE)
     for figure in data_of(page)["figures"].values():
         texts = json.dumps(figure)
         assert "<img" not in texts
@@ -507,7 +507,7 @@ def test_foreign_text_is_text_in_a_browser(browser: webdriver.Chrome, tmp_path: 
     assert page.run("return document.documentElement.scrollWidth") <= 390
     browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
     values = page.run("return [...document.querySelectorAll('tr.more dd')].map((cell) => cell.textContent)")
-    assert HOSTILE in values
+    assert json.dumps(HOSTILE) in values
     override = f"key{HOSTILE}={run_again.render({'k': HOSTILE})[0].removeprefix('k=')}"
     assert shlex.split(page.run("return command_of(0)")) == ["python", "<b>main</b>.py", override, "x=0.1"]
     assert page.errors == []

@@ -6,14 +6,13 @@ const columns = table.columns;
 const n_rows = columns[0].values.length;
 const numbers = columns.map((column) =>
   column.kind === "number" ? column.values.map((text) => (text === "" ? NaN : Number(text))) : null);
+const visible = [...columns.keys()].filter((i) => !columns[i].is_detail);
+const seeds = columns.find((column) => column.key === null && column.name === "seed").values;
 const view = { sorted_by: 0, descending: false, rows: [...Array(n_rows).keys()], first: 0, opened: new Set() };
 let haystacks = null;
 
 function shown(column, row) {
-  const text = columns[column].values[row];
-  const number = numbers[column] && numbers[column][row];
-  if (!numbers[column] || Number.isNaN(number) || Number.isInteger(number)) return text;
-  return String(Number(number.toPrecision(4)));
+  return (columns[column].shown ?? columns[column].values)[row];
 }
 
 function compare(column, descending) {
@@ -42,7 +41,7 @@ function test_of(word) {
     }
   }
   haystacks ??= [...Array(n_rows).keys()].map((row) =>
-    [...columns.map((column) => column.values[row]), table.failures[row] ?? ""].join("\n").toLowerCase());
+    columns.map((column) => column.values[row]).join("\n").toLowerCase());
   return (row) => haystacks[row].includes(word.toLowerCase());
 }
 
@@ -55,7 +54,8 @@ function arrange() {
 }
 
 function show_head() {
-  const cells = columns.map((column, i) => {
+  const cells = visible.map((i) => {
+    const column = columns[i];
     const sorted = i === view.sorted_by;
     const arrow = sorted ? (view.descending ? " ▼" : " ▲") : "";
     const button = element("button", { type: "button", title: column.name.slice(0, 300) }, column.name.slice(0, 200) + arrow);
@@ -64,7 +64,7 @@ function show_head() {
       view.sorted_by = i;
       arrange();
       show_head();
-      document.querySelectorAll("#table thead button")[i].focus();
+      document.querySelectorAll("#table thead button")[visible.indexOf(i)].focus();
     });
     const cell = element("th", { scope: "col", className: column.kind }, button);
     cell.ariaSort = sorted ? (view.descending ? "descending" : "ascending") : "none";
@@ -102,7 +102,8 @@ function row_of(row) {
     show_rows();
     document.querySelector(`#table tr[data-row="${row}"] button`).focus();
   });
-  const cells = columns.map((column, i) => {
+  const cells = visible.map((i) => {
+    const column = columns[i];
     let text = shown(i, row).slice(0, 200);
     if (i === 1) text = `${table.letters[text] ?? ""} ${text}`;
     if (i === 0 && row === table.winner) text = `★ ${text}`;
@@ -118,14 +119,13 @@ function details_of(row) {
   if (page.commands !== null) {
     pairs.push(["runs it again", element("code", { className: "command" }, command_of(row))]);
   }
-  pairs.push(["seed", String(table.seeds[row])]);
-  if (table.started_at[row]) pairs.push(["started", `${table.started_at[row]} UTC, attempts at its last segment: ${table.attempts[row]}`]);
   for (const column of columns) {
-    if (column.is_hyperparameter && column.values[row] !== "") pairs.push([column.name, column.values[row]]);
+    // A hyperparameter to its last digit.
+    const text = column.key === null ? (column.shown ?? column.values)[row] : column.values[row];
+    if ((column.is_detail || column.key !== null) && text !== "") pairs.push([column.name, text]);
   }
-  if (table.failures[row]) pairs.push(["failure", table.failures[row]]);
   const list = element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
-  return element("tr", { className: "more" }, element("td", { colSpan: columns.length + 1 }, list));
+  return element("tr", { className: "more" }, element("td", { colSpan: visible.length + 1 }, list));
 }
 
 function command_of(row) {
