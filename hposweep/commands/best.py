@@ -10,6 +10,7 @@ from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
 from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.experiment import experiment_of
+from hposweep.results.number_text import number_text
 
 
 def main(words: Sequence[str]) -> int:
@@ -28,9 +29,10 @@ def main(words: Sequence[str]) -> int:
     if not arguments.yaml:
         print(shlex.join(run_again.trial_command(record, trial)))
         return 0
+    assert trial.value is not None
     overlay = experiment_of(run_again.words_of_program(record), run_again.trial_overrides(record, trial))
     print("# @package _global_")
-    print(f"# Trial {trial.number} of {sweep.resolve().name}, {history.metric} {trial.value:.6g}.")
+    print(f"# Trial {trial.number} of {sweep.resolve().name}, {history.metric} {number_text(trial.value)}.")
     print("#   python -m hposweep experiment=<this file's name>")
     print(overlay, end="")
     return 0

@@ -18,6 +18,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.overrides import render_value
 from hposweep.results.intervals import wilson_interval
+from hposweep.results.number_text import number_text, plural
 from hposweep.search_space import trial_seed
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import unique_folder
@@ -141,13 +142,13 @@ def _results(trained: Sequence[Retrained], n_test: int) -> dict[str, Any]:
 
 
 def _print(trained: Sequence[Retrained], results: dict[str, Any]) -> None:
-    epochs = "1 epoch" if results["epochs"] == 1 else f"{results['epochs']} epochs"
-    print(f"\nTrained on {results['n_train']:,} examples for {epochs}:")
+    print(f"\nTrained on {plural(results['n_train'], 'example')} for {plural(results['epochs'], 'epoch')}:")
     for each in trained:
-        print(f"  seed {each.seed:<10}  test error {each.test_error:.4f}  {each.folder / file_names.MODEL}")
-    low, high = results["interval_95"]
+        print(f"  seed {each.seed:<10}  test error {number_text(each.test_error)}  {each.folder / file_names.MODEL}")
+    low, high = map(number_text, results["interval_95"])
     errors = list(results["test_error"].values())
     if len(trained) > 1:
-        spread = f"standard deviation {results['standard_deviation']:.4f}, from {min(errors):.4f} to {max(errors):.4f}"
-        print(f"Mean test error {results['mean']:.4f} ({len(errors)} seeds: {spread})")
-    print(f"95% interval {low:.4f} to {high:.4f} (Wilson, {results['n_test']:,} test examples)")
+        extremes = f"from {number_text(min(errors))} to {number_text(max(errors))}"
+        spread = f"standard deviation {number_text(results['standard_deviation'])}, {extremes}"
+        print(f"Mean test error {number_text(results['mean'])} ({len(errors)} seeds: {spread})")
+    print(f"95% interval {low} to {high} (Wilson, {plural(results['n_test'], 'test example')})")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hposweep.errors import ConfigError
 from hposweep.history import History, best_partial, replay
+from hposweep.results.number_text import number_text
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import Trial
 
@@ -23,10 +24,11 @@ def winner_of(sweep: Path) -> tuple[History, Trial]:
     partial = best_partial(history)
     if partial is None:
         raise ConfigError(f"{sweep}: no trial has a value yet")
+    assert partial.value is not None
     where = "" if partial.epoch is None else f" at epoch {partial.epoch}"
     print(
         f"No trial is complete; the best so far is trial {partial.number}, "
-        f"{partial.state} with {history.metric} {partial.value:.4f}{where}",
+        f"{partial.state} with {history.metric} {number_text(partial.value)}{where}",
         file=sys.stderr,
     )
     return history, partial

@@ -112,7 +112,7 @@ class Comparison:
         n = int(self.equal_effort)
         effort = f"{n:,} {self.effort}" if n != 1 else f"1 {self.effort.removesuffix('s')}"
         scale, unit = self.time_unit
-        time = f"{self.equal_s / scale:.3g} {unit}"
+        time = f"{number_text(self.equal_s / scale, 3)} {unit}"
         return [(effort, self.effort, self.equal_effort), (time, "seconds", self.equal_s)]
 
     @property
@@ -224,7 +224,7 @@ def table(comparison: Comparison) -> tuple[list[str], list[list[Cell]]]:
         row = [Cell(method.name), Cell(f"{len(method.sweeps)}"), Cell(f"{method.median_used('trials'):,.0f}")]
         if has_epochs:
             row.append(Cell(f"{method.median_used('epochs'):,.0f}"))
-        row.append(Cell(f"{method.median_used('seconds') / scale:.3g}"))
+        row.append(Cell(number_text(method.median_used("seconds") / scale, 3)))
         for column, of_column in zip(columns, best, strict=True):
             found = column[i]
             spread = f"({_value(found.first)}, {_value(found.third)})" if len(method.sweeps) > 1 else ""
@@ -274,7 +274,8 @@ def _within_the_interval(
     if own is None or not others:
         return []
     alike = [i for i in others if overlap(own, intervals[i])]
-    interval = f"the 95 % interval of {comparison.n_validation:,} validation examples, {own[0]:.4f} to {own[1]:.4f}"
+    low, high = map(number_text, own)
+    interval = f"the 95 % interval of {comparison.n_validation:,} validation examples, {low} to {high}"
     if not alike:
         return [f"By {interval}, no other method is as good."]
     told = ", ".join(f"{comparison.methods[i].name} ({_value(found[i].median)})" for i in alike)

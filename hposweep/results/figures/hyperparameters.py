@@ -28,7 +28,7 @@ from hposweep.results.figures.style import (
     winner_mark,
 )
 from hposweep.results.importance import Importances
-from hposweep.results.number_text import number_text, plural
+from hposweep.results.number_text import number_text, plural, value_shown
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value, literal
 from hposweep.trial import Trial, TrialState
@@ -62,7 +62,7 @@ def hyperparameter(sweep: SweepData, key: str) -> Plot:
                 y=floats(edge if value is None else value for value in shown),
                 customdata=whole_numbers(trial.number for trial in of_state),
                 text=[
-                    f"{plain(_value_text(trial.configuration[key]))}: "
+                    f"{plain(value_shown(trial.configuration[key]))}: "
                     f"{'no value' if value is None else number_text(value)}"
                     for trial, value in zip(of_state, shown, strict=True)
                 ],
@@ -263,7 +263,3 @@ def _thinned_trials(sweep: SweepData, trials: Sequence[Trial], n_most: int = MOS
     ranked = sorted(trials, key=lambda trial: (loss(math.nan if trial.value is None else trial.value), trial.number))
     chosen = [*ranked[: n_most // 3], *thinned(ranked[n_most // 3 :], n_most - n_most // 3)]
     return sorted(chosen, key=lambda trial: trial.number)
-
-
-def _value_text(value: Value) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else literal(value)

@@ -16,7 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hposweep.history import History, best_partial, count_states
+from hposweep.results.number_text import number_text, value_shown
 from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.tables import n_epochs
 from hposweep.trial import Trial, TrialState
 
 MODES = ("auto", "live", "log", "none")
@@ -79,11 +81,14 @@ class LiveView:
 
     def _running_line(self, trial: Trial) -> Text:
         curve = learning_curve.read(self._folder_of(trial) / learning_curve.FILE_NAME)
-        values = ", ".join(f"{key.rpartition('.')[2]} {_shown(value)}" for key, value in trial.configuration.items())
+        values = ", ".join(
+            f"{key.rpartition('.')[2]} {value_shown(value)}" for key, value in trial.configuration.items()
+        )
         again = f" (attempt {trial.attempts})" if trial.attempts > 1 else ""
         error = curve[-1].get(self._history.metric) if curve else None
         target = "" if trial.target_epoch is None else f" of {trial.target_epoch}"
-        stands = f"epoch {len(curve)}{target}" + ("" if error is None else f", {error:.4f}") if curve else "starting"
+        value = "" if error is None else f", {number_text(error)}"
+        stands = f"epoch {n_epochs(trial, curve)}{target}{value}" if curve else "starting"
         return Text(
             f"  trial {trial.number}{again}: {stands}  {values}", overflow="ellipsis", no_wrap=True, style="dim"
         )
@@ -164,11 +169,7 @@ def _logs_above_it() -> Iterator[None]:
 
 
 def _metric(history: History, trial: Trial) -> str:
-    return f"{history.metric} {trial.value:.4f}"
-
-
-def _shown(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return history.metric if trial.value is None else f"{history.metric} {number_text(trial.value)}"
 
 
 def _clock_text(seconds: float) -> str:

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from hposweep.history import History, best_partial, ranked, states_text
 from hposweep.results.html.in_a_process import Report
-from hposweep.results.number_text import plural
+from hposweep.results.number_text import number_text, plural, rows_shown, value_shown
 from hposweep.results.terminal.console import table_of, terminal, texts
-from hposweep.search_space import Configuration, SearchSpace, literal
+from hposweep.search_space import Configuration, SearchSpace
 from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.tables import trial_table
 from hposweep.trial import Trial
 
 N_BEST = 5
@@ -39,7 +40,7 @@ def print_dry_run(
     print_search_space(search_space)
     table = table_of("trial", *search_space)
     for number, configuration in enumerate(configurations):
-        table.add_row(*texts(number, *(_shown(configuration[key]) for key in search_space)))
+        table.add_row(*texts(number, *(value_shown(configuration[key]) for key in search_space)))
     console = terminal()
     console.print(table)
     mostly = "at most " if at_most else ""
@@ -52,19 +53,20 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     console = terminal()
     complete = ranked(history)
     if complete:
-        table = table_of("trial", history.metric, *complete[0].configuration)
-        for trial in complete[:N_BEST]:
-            table.add_row(*_row(trial))
+        of_best = trial_table(complete[:N_BEST], history.metric, lambda trial: trial.epoch).of("trial", history.metric)
+        table = table_of(*(column.name for column in of_best.columns))
+        for row in rows_shown(of_best):
+            table.add_row(*texts(*row))
         console.print(table)
     console.print(Text(f"{plural(len(history.trials), 'trial')}: {states_text(history)}"))
     winner = history.incumbent
     if winner is not None:
         final = history.final
-        tested = f", {final_metric} {final.value:.4f}" if final is not None and final.value is not None else ""
-        console.print(Text(f"Winner: trial {winner.number}, {history.metric} {winner.value:.4f}{tested}"))
+        tested = f", {final_metric} {number_text(final.value)}" if final is not None and final.value is not None else ""
+        console.print(Text(f"Winner: trial {winner.number}, {history.metric} {_value(winner)}{tested}"))
     else:
         partial = best_partial(history)
-        best = "" if partial is None else f"; the best so far is trial {partial.number}, {partial.value:.4f}"
+        best = "" if partial is None else f"; the best so far is trial {partial.number}, {_value(partial)}"
         console.print(Text(f"No trial is complete{best}"))
     warning = tables.warning_of_no_learning(sweep_dir, history)
     if warning:
@@ -92,12 +94,8 @@ def print_how_to_resume(sweep_dir: Path) -> None:
     terminal().print(Text(f"Not finished. Resume it with: {shlex.join(command)}"), soft_wrap=True)
 
 
-def _row(trial: Trial) -> list[Text]:
-    return texts(trial.number, f"{trial.value:.4f}", *(_shown(value) for value in trial.configuration.values()))
-
-
-def _shown(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else literal(value)
+def _value(trial: Trial) -> str:
+    return "" if trial.value is None else number_text(trial.value)
 
 
 def relative(path: Path) -> Path:

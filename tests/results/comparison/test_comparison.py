@@ -408,7 +408,7 @@ def test_other_versions_machines_and_commits_are_noted(tmp_path: Path) -> None:
     ]
 
 
-# What is said of the order. Wilson's intervals of 2000, 2050 and 4000 out of 10,000 examples are (0.1923, 0.2080),
+# What is said of the order. Wilson's intervals of 2000, 2050 and 4000 out of 10,000 examples are (0.1923, 0.208),
 # (0.1972, 0.2130) and (0.3904, 0.4096).
 
 
@@ -418,7 +418,7 @@ def test_a_difference_within_the_interval_of_the_validation_set_is_said_to_be_no
     _, by_epochs, by_time, alone = summary(compared(tmp_path, FIFO, ASHA, ETA_4, sweeps=sweeps))
     told = (
         "scheduler=asha no scheduler.eta is ahead with error of 0.2, before scheduler=fifo with 0.205. By the 95 % "
-        "interval of 10,000 validation examples, 0.1923 to 0.2080, it can't be told from scheduler=fifo (0.205): the "
+        "interval of 10,000 validation examples, 0.1923 to 0.208, it can't be told from scheduler=fifo (0.205): the "
         "intervals overlap."
     )
     assert by_epochs == f"At 3 epochs, the most that every sweep has used, {told}"
@@ -429,7 +429,7 @@ def test_a_difference_within_the_interval_of_the_validation_set_is_said_to_be_no
 def test_a_difference_beyond_the_interval_is_said_to_be_one(tmp_path: Path) -> None:
     sweeps = [Made((value,), n_validation=10_000) for value in (0.4, 0.2)]
     assert summary(compared(tmp_path, FIFO, ASHA, sweeps=sweeps))[1].endswith(
-        "By the 95 % interval of 10,000 validation examples, 0.1923 to 0.2080, no other method is as good."
+        "By the 95 % interval of 10,000 validation examples, 0.1923 to 0.208, no other method is as good."
     )
 
 

@@ -37,12 +37,12 @@ def test_the_live_view_tells_how_the_sweep_stands(tmp_path: Path, width: int) ->
     assert all(len(line) <= width for line in lines)
     assert lines[0].startswith("2 of 10 trials")
     assert "1:00" in lines[0]
-    assert lines[1].startswith("best: trial 0, validation_error 0.2500"[:width])
-    assert lines[2].startswith("  trial 2 (attempt 2): epoch 1, 0.5000"[: width - 1])
+    assert lines[1].startswith("best: trial 0, validation_error 0.25"[:width])
+    assert lines[2].startswith("  trial 2 (attempt 2): epoch 1, 0.5"[: width - 1])
     if width == 200:
         assert "about 4:00 left" in lines[0]
         assert "1 FAILED" in lines[1]
-        assert "learning_rate 0.0123, text [red]x" in lines[2]
+        assert "learning_rate 0.01235, text [red]x" in lines[2]
 
 
 def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have_a_target(tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have
     console.print(progress.LiveView(found, 10, lambda trial: tmp_path / str(trial.number)))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert lines[0].startswith("1 of 10 trials")
-    assert lines[1].startswith("no complete trial yet; the best so far: trial 1, validation_error 0.3000")
-    assert lines[2].startswith("  trial 0: epoch 1 of 3, 0.4000")
+    assert lines[1].startswith("no complete trial yet; the best so far: trial 1, validation_error 0.3")
+    assert lines[2].startswith("  trial 0: epoch 1 of 3, 0.4")
 
 
 def test_without_a_terminal_a_line_passes_now_and_then(caplog: pytest.LogCaptureFixture, monkeypatch) -> None:  # type: ignore[no-untyped-def]
