@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hposweep.results.number_text import plural
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.trial import Trial, TrialState
 
@@ -45,9 +46,8 @@ def importances(sweep: SweepData, seed: int = 0) -> Importances | NotShown:
     """
     finished = [trial for trial in sweep.trials if trial.state in (TrialState.COMPLETE, TrialState.DIVERGED)]
     if len(finished) < FEWEST_TRIALS:
-        return NotShown(
-            f"{len(finished)} trials are finished (COMPLETE or DIVERGED); fewer than {FEWEST_TRIALS} tell little"
-        )
+        are = f"{plural(len(finished), 'trial')} {'is' if len(finished) == 1 else 'are'} finished"
+        return NotShown(f"{are} (COMPLETE or DIVERGED); fewer than {FEWEST_TRIALS} tell little")
     keys = [key for key in sweep.varying_keys if len({_identity(trial, key) for trial in finished}) > 1]
     if len(keys) < 2:
         return NotShown("fewer than two hyperparameters vary, so there is nothing to compare")

@@ -135,7 +135,7 @@ def failure_text(trial: Trial) -> str:
 
     `failure.txt` in the trial's folder has all of it.
     """
-    return cut("".join(map(_visible, trial.failure_line)), MOST_FAILURE_CHARACTERS)
+    return "".join(map(_visible, cut(trial.failure_line, MOST_FAILURE_CHARACTERS)))
 
 
 def cut(text: str, n_most: int) -> str:

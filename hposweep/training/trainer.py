@@ -104,7 +104,7 @@ class HPOTrainer(d2l.Trainer):
         metric = METRIC if METRIC in self._last_row else METRIC_WITHOUT_VALIDATION
         value, others = self._last_row[metric], {name: each for name, each in self._last_row.items() if name != metric}
         report_to(self.folder, self.epoch, value, metric, **others)
-        log.info("epoch %d: loss %.4f, %s %.4f", self.epoch, train_loss, metric.replace("_", " "), value)
+        log.info("epoch %d: loss %.4g, %s %.4g", self.epoch, train_loss, metric.replace("_", " "), value)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
         if is_due or self.epoch == self.max_epochs or self.has_diverged():
             checkpoint.save(self.checkpoint_path, self.model.identity, Checkpoint(self.epoch, self.program.state()))

@@ -230,7 +230,7 @@ def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
     """Positions and texts of ticks: at even steps, or at powers of ten; if these are few, with 2 and 5 times them."""
     if not log:
         steps = [low + (high - low) * i / 4 for i in range(5)]
-        return [(at, f"{at:.3g}") for at in steps]
+        return [(at, number_text(at, 3)) for at in steps]
     # Random draws come close to the ends of their range, but seldom reach them.
     low, high = low - 0.1, high + 0.1
     powers = range(math.floor(low), math.ceil(high) + 1)
@@ -240,7 +240,7 @@ def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
         ticks = [(at, text) for at, text in ticks if low <= at <= high]
         if len(ticks) > 2:
             return ticks
-    return [(at, f"{10**at:.3g}") for at in (low + 0.1, high - 0.1)]
+    return [(at, number_text(10**at, 3)) for at in (low + 0.1, high - 0.1)]
 
 
 def _has_value(trial: Trial) -> bool:

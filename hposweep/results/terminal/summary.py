@@ -44,7 +44,9 @@ def print_dry_run(
     console = terminal()
     console.print(table)
     mostly = "at most " if at_most else ""
-    budget = "" if epochs is None else f" of {mostly}{epochs} epochs, {mostly}{n_trials * epochs} epochs in all"
+    budget = ""
+    if epochs is not None:
+        budget = f" of {mostly}{plural(epochs, 'epoch')}, {mostly}{plural(n_trials * epochs, 'epoch')} in all"
     console.print(Text(f"{plural(n_trials, 'trial')}{budget}. Dry run: nothing was run, no folder was made."))
 
 

@@ -475,6 +475,38 @@ def test_pages_of_rows_and_the_keyboard(browser: webdriver.Chrome, tmp_path: Pat
     assert browser.find_element(By.CSS_SELECTOR, "th[aria-sort=ascending]").text == "trial ▲"
 
 
+def test_null_not_set_and_names_of_columns_are_told_apart(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    rows: list[Row] = [
+        (TrialState.COMPLETE, 1e-6, {"x": 0.123456789, "seed": 3, "text": "null"}, ""),
+        (TrialState.COMPLETE, 3106867.9220, {"x": None, "seed": 4, "text": None}, ""),
+        (TrialState.DIVERGED, float("nan"), {"seed": 5, "text": ""}, ""),
+        (TrialState.FAILED, None, {"x": 1.0, "seed": 6}, "Traceback\nValueError: \x1b[31m" + "y" * 1000),
+    ]
+    page_of(made(tmp_path, rows))
+    page = Page(browser, tmp_path / "report.html")
+    page.emulate("light", 1280)
+    page.open()
+    assert page.column("x") == ["0.1235", "null", "", "1"]
+    assert page.column("text") == ['"null"', "null", '""', ""]
+    assert page.column("configuration.seed") == ["3", "4", "5", "6"]
+    assert page.column("validation_error") == ["1e-06", "3.107e+06", "nan", ""]
+    page.sort_by("x")
+    assert page.column("trial")[:2] == ["★ 0", "3"]
+    assert page.filter_by("x>0.1234").startswith("2 of 4")
+    assert page.filter_by("seed>5").startswith("4 trials")  # the trial's own, which is 7
+    assert page.filter_by("configuration.seed>5").startswith("1 of 4")
+    browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
+    names, values = (
+        page.run(f"return [...document.querySelectorAll('tr.more {tag}')].map((cell) => cell.textContent)")
+        for tag in ("dt", "dd")
+    )
+    details = dict(zip(names, values, strict=True))
+    assert list(details) == ["seed", "attempts", "failure", "x", "configuration.seed"]
+    assert (details["seed"], details["x"], details["configuration.seed"]) == ("7", "1.0", "6")
+    assert details["failure"] == r"ValueError: \x1b[31m" + "y" * 283 + "… (1,017 characters)"
+    assert page.errors == []
+
+
 def test_each_row_has_the_command_that_runs_its_trial_again(
     browser: webdriver.Chrome, tmp_path: Path, small_sweep: Path, hposweep: Any
 ) -> None:
