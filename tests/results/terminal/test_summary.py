@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed
+from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed, values_of
 from hposweep.results.terminal import summary
 from hposweep.trial import TrialState
 
@@ -15,7 +15,7 @@ def ended(*trials: tuple[TrialState, float | None, dict[str, Any]]) -> History:
     for number, (state, value, configuration) in enumerate(trials):
         found.apply(TrialProposed(number, configuration, 0))
         found.apply(SegmentStarted(number, 0, None, 1))
-        found.apply(SegmentEnded(number, state, None, value, 1.0))
+        found.apply(SegmentEnded(number, state, None, values_of("error", value), 1.0))
     return found
 
 
