@@ -30,15 +30,17 @@ OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launche
 
 def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
     """What the file of this sweep holds; of versions those of the packages that are installed."""
+    # Interpolations stay as they are: they are part of what the user wrote.
+    plain = _plain(OmegaConf.to_container(config, resolve=False, enum_to_str=True))
+    overrides = plain["hydra"]["overrides"]
     return AppRecord(
         command=program(),
-        task_overrides=list(config.hydra.overrides.task),
-        hydra_overrides=list(config.hydra.overrides.hydra),
+        task_overrides=overrides["task"],
+        hydra_overrides=overrides["hydra"],
         seed=config.hydra.sweeper.seed,
         n_trials=config.hydra.sweeper.n_trials,
         search_space=search_space.records(),
-        # Interpolations stay as they are: they are part of what the user wrote.
-        config=_plain(OmegaConf.to_container(config, resolve=False, enum_to_str=True)),
+        config=plain,
         **environment.record(),
     )
 

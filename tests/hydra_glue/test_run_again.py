@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
@@ -26,6 +27,14 @@ def record(r_max: int | str | None = None, seed_key: str | None = "seed", task: 
         hydra_overrides=["hydra.sweep.dir=a", "hydra/sweeper=hposweep", "hydra.verbose=true", "+hydra.launcher.a=1"],
         config={"hydra": {"sweeper": sweeper}},
     )
+
+
+def test_overrides_are_recorded_as_they_were_written() -> None:
+    lines = {"task": ["a=${b}", "x=1,2"], "hydra": ["hydra.sweep.subdir=trials/${hydra.job.num}"]}
+    config = {"hydra": {"sweeper": {"seed": 1, "n_trials": 2}, "overrides": lines, "job": {"num": "???"}}}
+    recorded = run_again.record_of(OmegaConf.create(config), SearchSpace({}))
+    assert {"task": recorded.task_overrides, "hydra": recorded.hydra_overrides} == lines
+    assert recorded.config == config
 
 
 def trial(configuration: Configuration, state: TrialState = TrialState.COMPLETE, target_epoch: int | None = 9) -> Trial:

@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import hposweep
 from hposweep.commands import compare, export, report
 from hposweep.history import SegmentEnded
+from hposweep.hydra_glue import run_again
 from hposweep.results.comparison.differences import differences
 from hposweep.sweep_folder import environment, tables
 from hposweep.sweep_folder.journal import read_events
+from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.trial import TrialState
 
 RECORDED = Path(__file__).parent / "schema1"
@@ -80,16 +82,25 @@ def curve_rows(folder: Path, number: int) -> list[dict[str, float]]:
     return [{name: float(text) for name, text in row.items()} for row in csv.DictReader(path.read_text().splitlines())]
 
 
+def compared(folder: Path) -> AppRecord:
+    """The record as `reproduce` compares it; of a call, which has no config, as if that were empty."""
+    record = read_record(folder)
+    assert record is not None
+    if isinstance(record, AppRecord):
+        return record.completed(run_again.defaults_of_keys())
+    environment_then = {"versions": record.versions, "platform": record.platform}
+    return AppRecord(command="", task_overrides=[], hydra_overrides=[], config={}, **environment_then)
+
+
 def important(first: Path, second: Path) -> list[str]:
     """What matters of the differences: to the bit where the first was recorded on such a machine as this one."""
-    records = [yaml.safe_load((folder / "sweep.yaml").read_text()) for folder in (first, second)]
     # A sweep that is taken up again keeps the record of where it began. Versions of hposweep give the same bits.
     here = environment.record()
-    for record in records:
-        record.setdefault("config", {})
-        del record["versions"]["hposweep"]
     del here["versions"]["hposweep"]
-    found = differences(first, records[0], second, {**records[1], **here}, TOLERANCE)
+    recorded = compared(first)
+    versions = {name: version for name, version in recorded.versions.items() if name != "hposweep"}
+    again = replace(compared(second), **here)
+    found = differences(first, replace(recorded, versions=versions), second, again, TOLERANCE)
     return [difference.text for difference in found if difference.matters]
 
 
