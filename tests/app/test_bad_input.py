@@ -7,6 +7,7 @@ import pytest
 
 from hposweep.commands import COMMANDS
 from hposweep.training import fashion_mnist
+from support.processes import Completed, Run
 
 N_TRIALS, SEED = "hydra.sweeper.n_trials", "hydra.sweeper.seed"
 DIRECTION = "hydra.sweeper.direction"
@@ -83,7 +84,7 @@ BAD_INPUT = [
 ]
 
 
-def check_refused(done, message: str, folder: Path) -> None:  # type: ignore[no-untyped-def]
+def check_refused(done: Completed, message: str, folder: Path) -> None:
     assert done.exit_code != 0
     assert len(done.error_lines) == 1, done.err
     assert done.error_lines[0].startswith(message)
@@ -92,12 +93,12 @@ def check_refused(done, message: str, folder: Path) -> None:  # type: ignore[no-
 
 
 @pytest.mark.parametrize(("word", "message"), BAD_INPUT, ids=[word for word, _ in BAD_INPUT])
-def test_bad_input_is_one_line_that_names_the_key(hposweep, tmp_path: Path, word: str, message: str) -> None:  # type: ignore[no-untyped-def]
-    check_refused(hposweep("--multirun", word), message, tmp_path)
+def test_bad_input_is_one_line_that_names_the_key(hposweep_here: Run, tmp_path: Path, word: str, message: str) -> None:
+    check_refused(hposweep_here("--multirun", word), message, tmp_path)
 
 
-def test_a_dry_run_refuses_what_the_launcher_refuses(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep("--multirun", "hydra.sweeper.dry_run=true", "hydra.launcher.n_workers=0")
+def test_a_dry_run_refuses_what_the_launcher_refuses(hposweep_here: Run, tmp_path: Path) -> None:
+    done = hposweep_here("--multirun", "hydra.sweeper.dry_run=true", "hydra.launcher.n_workers=0")
     check_refused(done, "hydra.launcher.n_workers: must be at least 1, got 0", tmp_path)
 
 
@@ -120,36 +121,36 @@ BAD_SCHEDULES = [
 
 
 @pytest.mark.parametrize(("word", "message"), BAD_SCHEDULES, ids=[word for word, _ in BAD_SCHEDULES])
-def test_bad_budgets_are_one_line_that_names_the_key(hposweep, tmp_path: Path, word: str, message: str) -> None:  # type: ignore[no-untyped-def]
-    check_refused(hposweep("--multirun", "scheduler=asha", word), message, tmp_path)
+def test_bad_budgets_are_one_line_that_names_the_key(hposweep_here: Run, tmp_path: Path, word: str, message: str) -> None:
+    check_refused(hposweep_here("--multirun", "scheduler=asha", word), message, tmp_path)
 
 
-def test_code_in_a_distribution_is_refused_and_never_run(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_code_in_a_distribution_is_refused_and_never_run(hposweep_here: Run, tmp_path: Path) -> None:
     text = f"__import__('os').system('touch {tmp_path}/executed')"
-    done = hposweep("--multirun", f'{SPACE}="{text}"')
+    done = hposweep_here("--multirun", f'{SPACE}="{text}"')
     check_refused(done, "search_space.optimizer.learning_rate: __import__", tmp_path)
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_time_limit_that_the_launcher_cannot_keep(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep("--multirun", "hydra/launcher=basic", "hydra.sweeper.trial_timeout=5")
+def test_a_time_limit_that_the_launcher_cannot_keep(hposweep_here: Run, tmp_path: Path) -> None:
+    done = hposweep_here("--multirun", "hydra/launcher=basic", "hydra.sweeper.trial_timeout=5")
     check_refused(done, "hydra.sweeper.trial_timeout: BasicLauncher can't kill a job", tmp_path)
 
 
-def test_a_misspelt_command(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_misspelt_command(hposweep_here: Run, tmp_path: Path) -> None:
     message = (
         "reproduc: no such command; did you mean 'reproduce'? "
         f"Available: {', '.join(COMMANDS)}; an override is key=value"
     )
-    check_refused(hposweep("reproduc", "outputs/sweep"), message, tmp_path)
+    check_refused(hposweep_here("reproduc", "outputs/sweep"), message, tmp_path)
 
 
-def test_one_key_twice_in_one_source(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep("--multirun", f"{LR}=0.1,0.2", f"{LR}=interval(0,1)")
+def test_one_key_twice_in_one_source(hposweep_here: Run, tmp_path: Path) -> None:
+    done = hposweep_here("--multirun", f"{LR}=0.1,0.2", f"{LR}=interval(0,1)")
     check_refused(done, "optimizer.learning_rate: stands twice on the command line", tmp_path)
 
 
-def test_a_data_file_cut_in_half(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_data_file_cut_in_half(hposweep: Run, tmp_path: Path) -> None:
     """In a copy of the package, whose data are its own."""
     root = fashion_mnist.data_folder().parents[1]
     for name in ("hposweep", "conf", "datasets"):
@@ -160,7 +161,7 @@ def test_a_data_file_cut_in_half(hposweep, tmp_path: Path) -> None:  # type: ign
     check_refused(done, f"{broken}: damaged or not the original file", tmp_path)
 
 
-def test_a_folder_that_holds_another_sweep(hposweep, small_sweep: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_holds_another_sweep(hposweep: Run, small_sweep: Path) -> None:
     journal = (small_sweep / "journal.jsonl").read_bytes()
     done = hposweep("--multirun", f"hydra.sweep.dir={small_sweep}")
     assert done.exit_code != 0
@@ -170,8 +171,8 @@ def test_a_folder_that_holds_another_sweep(hposweep, small_sweep: Path) -> None:
     assert (small_sweep / "journal.jsonl").read_bytes() == journal
 
 
-def test_tracebacks_come_back_with_hydra_full_error(hposweep) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep("--multirun", "model=nosuch", env={"HYDRA_FULL_ERROR": "1"})
+def test_tracebacks_come_back_with_hydra_full_error(hposweep_here: Run) -> None:
+    done = hposweep_here("--multirun", "model=nosuch", env={"HYDRA_FULL_ERROR": "1"})
     assert done.exit_code != 0
     assert "Traceback" in done.err
 
@@ -184,8 +185,8 @@ def test_tracebacks_come_back_with_hydra_full_error(hposweep) -> None:  # type: 
         ("trainer.threads=0", "trainer.threads: must be at least 1, got 0"),
     ],
 )
-def test_a_single_run_says_it_in_one_line_too(hposweep, word: str, message: str) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep(word)
+def test_a_single_run_says_it_in_one_line_too(hposweep_here: Run, word: str, message: str) -> None:
+    done = hposweep_here(word)
     assert done.exit_code != 0
     assert len(done.error_lines) == 1, done.err
     assert done.error_lines[0].startswith(message)
