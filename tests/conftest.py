@@ -13,6 +13,7 @@ from support.apps import App, make_app
 from support.in_process import run_here
 from support.processes import SMALL, Completed, Run, run_process
 from support.shared import NewEnvironment, made_once, make_environment
+from support.warm import HYDRA, KERAS, WarmProcess
 
 # Machines differ in speed, and no test is about seconds.
 settings.register_profile("no_deadline", deadline=None)
@@ -84,9 +85,35 @@ def new_environment(tmp_path_factory: pytest.TempPathFactory) -> NewEnvironment:
     return make
 
 
+@pytest.fixture(scope="session")
+def warm_hydra() -> Iterator[WarmProcess]:
+    """A process that has imported what a sweep of any app needs."""
+    process = WarmProcess(HYDRA)
+    yield process
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def warm_keras() -> Iterator[WarmProcess]:
+    """A process that has imported what our own app and its trials need."""
+    process = WarmProcess(KERAS)
+    yield process
+    process.stop()
+
+
 @pytest.fixture
-def app(tmp_path: Path) -> App:
-    return make_app(tmp_path)
+def hposweep_warm(tmp_path: Path, warm_keras: WarmProcess) -> Run:
+    """Runs `python -m hposweep ...` in a folder of its own and forked from a warm process: for real, short sweeps."""
+
+    def run(*words: str, env: dict[str, str] | None = None) -> Completed:
+        return warm_keras.run(["-m", "hposweep", *words], tmp_path, env)
+
+    return run
+
+
+@pytest.fixture
+def app(tmp_path: Path, warm_hydra: WarmProcess) -> App:
+    return make_app(tmp_path, warm_hydra)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
 """conf/ is the user's manual: searchers and schedulers have their file, its keys are read, and experiments run."""
 
-import csv
 import importlib
 import inspect
 from pathlib import Path
 
 import pytest
 import yaml
+
+from support.processes import Run
+from support.sweeps import rows
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 GIVEN = {"searcher": {"search_space", "seed"}, "scheduler": set()}
@@ -40,16 +42,17 @@ def test_every_file_says_what_it_is_and_how_it_is_chosen(path: Path) -> None:
     assert any("python -m hposweep" in line for line in comments) or "See" in " ".join(comments)
 
 
+# Compiled in one worker, not in two.
+TINY = ("data.train_fraction=0.02", "hydra.launcher.n_workers=1", "hydra.sweep.dir=swept")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_runs(hposweep, tmp_path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
-    small = ["data.train_fraction=0.02", "hydra.sweeper.n_trials=4", "hydra.sweep.dir=swept"]
-    done = hposweep("--multirun", f"experiment={name}", *small)
+def test_an_experiment_runs(hposweep_warm: Run, tmp_path: Path, name: str) -> None:
+    small = [*TINY, "hydra.sweeper.n_trials=4"]
+    done = hposweep_warm("--multirun", f"experiment={name}", *small)
     assert done.exit_code == 0, done.err
-    with open(tmp_path / "swept" / "trials.csv", newline="") as file:
-        table = list(csv.DictReader(file))
+    table = rows(tmp_path / "swept")
     assert len(table) == 4
     assert {row["state"] for row in table} <= {"COMPLETE", "PAUSED"}
     assert all(float(row["validation_error"]) < 1 for row in table)
@@ -65,9 +68,8 @@ COMBINATIONS = [
 
 
 @pytest.mark.parametrize("words", COMBINATIONS, ids=" ".join)
-def test_the_choices_combine(hposweep, tmp_path: Path, words: list[str]) -> None:  # type: ignore[no-untyped-def]
-    small = ["data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=3"]
-    done = hposweep("--multirun", *words, *small, "hydra.sweep.dir=swept")
+def test_the_choices_combine(hposweep_warm: Run, tmp_path: Path, words: list[str]) -> None:
+    done = hposweep_warm("--multirun", *words, *TINY, "trainer.max_epochs=1", "hydra.sweeper.n_trials=3")
     assert done.exit_code == 0, done.err
     assert "3 trials: 3 COMPLETE" in done.out
 
@@ -92,15 +94,15 @@ loss:
 """
 
 
-def test_an_objective_of_ones_own_needs_no_registration(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_objective_of_ones_own_needs_no_registration(hposweep_warm: Run, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MY_OBJECTIVE)
     words = ["objective._target_=mine.objective", "hydra.sweeper.final_overrides=null", "hydra.sweep.dir=swept"]
-    done = hposweep("--multirun", *words, env={"PYTHONPATH": str(tmp_path)})
+    done = hposweep_warm("--multirun", *words, env={"PYTHONPATH": str(tmp_path)})
     assert done.exit_code == 0, done.err
     assert "16 trials: 16 COMPLETE" in done.out
 
 
-def test_a_model_and_a_search_space_of_ones_own(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_model_and_a_search_space_of_ones_own(hposweep_warm: Run, tmp_path: Path) -> None:
     (tmp_path / "my_model.py").write_text(MY_MODEL)
     for name, text in (
         ("model/mine", MY_MODEL_YAML),
@@ -109,9 +111,9 @@ def test_a_model_and_a_search_space_of_ones_own(hposweep, tmp_path: Path) -> Non
         path = tmp_path / "my_conf" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    words = ["--config-dir", "my_conf", "model=mine", "search_space=mine", "data.train_fraction=0.02"]
-    few = ["trainer.max_epochs=1", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=swept"]
-    done = hposweep("--multirun", *words, *few, env={"PYTHONPATH": str(tmp_path)})
+    words = ["--config-dir", "my_conf", "model=mine", "search_space=mine", *TINY]
+    few = ["trainer.max_epochs=1", "hydra.sweeper.n_trials=2"]
+    done = hposweep_warm("--multirun", *words, *few, env={"PYTHONPATH": str(tmp_path)})
     assert done.exit_code == 0, done.err
     assert "2 trials: 2 COMPLETE" in done.out
     assert "model.width" in (tmp_path / "swept" / "trials.csv").read_text()

@@ -121,7 +121,9 @@ BAD_SCHEDULES = [
 
 
 @pytest.mark.parametrize(("word", "message"), BAD_SCHEDULES, ids=[word for word, _ in BAD_SCHEDULES])
-def test_bad_budgets_are_one_line_that_names_the_key(hposweep_here: Run, tmp_path: Path, word: str, message: str) -> None:
+def test_bad_budgets_are_one_line_that_names_the_key(
+    hposweep_here: Run, tmp_path: Path, word: str, message: str
+) -> None:
     check_refused(hposweep_here("--multirun", "scheduler=asha", word), message, tmp_path)
 
 

@@ -1,23 +1,18 @@
 """The main job on real data: a sweep's folder, its guard against objectives that don't learn, and its ends."""
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
-SMALL = ("data.train_fraction=0.1", "trainer.max_epochs=3")
-
-
-def table(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "trials.csv", newline="") as file:
-        return list(csv.DictReader(file))
+from support.processes import SMALL, Run, wait_for
+from support.sweeps import read_csv, results_of, rows, without_seconds
 
 
 def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
@@ -30,10 +25,9 @@ def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
         assert {path.name for path in job.iterdir()} == {
             *(".hydra", "hposweep.log", "output.txt", "learning_curve.csv", "checkpoint.npz", "data.json")
         }
-        with open(job / "learning_curve.csv", newline="") as file:
-            curve = list(csv.DictReader(file))
+        curve = read_csv(job / "learning_curve.csv")
         assert [row["epoch"] for row in curve] == ["1", "2", "3"]
-        row = table(small_sweep)[number]
+        row = rows(small_sweep)[number]
         assert row["validation_error"] == curve[-1]["validation_error"]
         assert (row["state"], row["epochs"], row["attempts"]) == ("COMPLETE", "3", "1")
         config = yaml.safe_load((job / ".hydra" / "config.yaml").read_text())
@@ -44,8 +38,8 @@ def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
 def test_the_test_error_is_that_of_the_winners_saved_weights(small_sweep: Path) -> None:
     from hposweep.training import fashion_mnist
 
-    results = yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())
-    best = min(table(small_sweep), key=lambda row: float(row["validation_error"]))
+    results = results_of(small_sweep)
+    best = min(rows(small_sweep), key=lambda row: float(row["validation_error"]))
     assert results["best_trial"] == int(best["trial"])
     assert results["best_value"] == float(best["validation_error"])
     checkpoint = np.load(small_sweep / "trials" / best["trial"] / "checkpoint.npz")
@@ -75,59 +69,56 @@ def test_the_winner_again_has_the_bits_of_the_winner(small_sweep: Path, tmp_path
     command = next(line for line in out.splitlines() if line.startswith("The winner again: "))
     words = command.removeprefix("The winner again: python -m hposweep ").split()
     subprocess.run([sys.executable, "-m", "hposweep", *words, "hydra.run.dir=again"], cwd=tmp_path, check=True)
-    results = yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())
-    curves = []
-    for job in (small_sweep / "trials" / str(results["best_trial"]), tmp_path / "again"):
-        with open(job / "learning_curve.csv", newline="") as file:
-            curves.append([{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)])
-    assert curves[0] == curves[1]
+    results = results_of(small_sweep)
+    winner = small_sweep / "trials" / str(results["best_trial"]) / "learning_curve.csv"
+    assert without_seconds(tmp_path / "again" / "learning_curve.csv") == without_seconds(winner)
 
 
-def test_only_the_winners_checkpoint_stays(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep("--multirun", "data.train_fraction=0.02", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=swept")
+def test_only_the_winners_checkpoint_stays(hposweep_warm: Run, tmp_path: Path) -> None:
+    done = hposweep_warm("--multirun", "data.train_fraction=0.02", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=swept")
     assert done.exit_code == 0, done.err
-    best = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())["best_trial"]
+    best = results_of(tmp_path / "swept")["best_trial"]
     assert [path.parent.name for path in (tmp_path / "swept").rglob("checkpoint.npz")] == [str(best)]
 
 
-def test_hydras_own_launcher_runs_the_same_trials(hposweep, tmp_path: Path, small_sweep: Path) -> None:  # type: ignore[no-untyped-def]
+def test_hydras_own_launcher_runs_the_same_trials(hposweep_warm: Run, tmp_path: Path, small_sweep: Path) -> None:
     words = ["hydra.sweeper.n_trials=2", "hydra.sweep.dir=swept", "hydra/launcher=basic"]
-    done = hposweep("--multirun", *SMALL, *words)
+    done = hposweep_warm("--multirun", *SMALL, *words)
     assert done.exit_code == 0, done.err
     same = ("validation_error", "seed", "optimizer.learning_rate", "epochs")
-    found, expected = ([{k: row[k] for k in same} for row in table(f)[:2]] for f in (tmp_path / "swept", small_sweep))
+    found, expected = ([{k: row[k] for k in same} for row in rows(f)[:2]] for f in (tmp_path / "swept", small_sweep))
     assert found == expected
 
 
-def test_the_books_split_has_no_test_error(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_books_split_has_no_test_error(hposweep_warm: Run, tmp_path: Path) -> None:
     words = ["data=fashion_mnist_book", "data.train_fraction=0.02", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=swept"]
-    done = hposweep("--multirun", *words)
+    done = hposweep_warm("--multirun", *words)
     assert done.exit_code == 0, done.err
-    assert "test_error" not in yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    assert "test_error" not in results_of(tmp_path / "swept")
     summary = json.loads((tmp_path / "swept" / "trials" / "0" / "data.json").read_text())
     assert summary == {"n_train": 1200, "n_validation": 10_000, "n_test": 0, "baseline_error": 0.9}
 
 
-def test_the_broken_adaptation_of_the_source_is_refused(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_broken_adaptation_of_the_source_is_refused(hposweep_warm: Run, tmp_path: Path) -> None:
     """Logits for a loss that wants probabilities: its trials end between 0.81 and 0.86, and nothing complained."""
-    done = hposweep("--multirun", *SMALL, "model.loss.from_logits=false", "hydra.sweep.dir=swept")
+    done = hposweep_warm("--multirun", *SMALL, "model.loss.from_logits=false", "hydra.sweep.dir=swept")
     assert done.exit_code == 3
     assert "model.loss.from_logits: is false, but the model's last layer gives logits" in done.out + done.err
-    single = hposweep(*SMALL, "model.loss.from_logits=false", "hydra.run.dir=run")
+    single = hposweep_warm(*SMALL, "model.loss.from_logits=false", "hydra.run.dir=run")
     assert single.exit_code == 1
     assert "Traceback" not in single.err
     assert "model.loss.from_logits: is false" in single.err
 
 
-def test_a_sweep_that_learns_nothing_ends_with_a_warning(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_that_learns_nothing_ends_with_a_warning(hposweep_warm: Run, tmp_path: Path) -> None:
     # A model that always answers the first class, and steps too small to change that.
     words = ["data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=swept"]
     constant = ["model._target_=constant.build", "optimizer.learning_rate=interval(0.0,1e-30)"]
     (tmp_path / "constant.py").write_text(CONSTANT_MODEL)
-    done = hposweep("--multirun", *words, *constant, env={"PYTHONPATH": str(tmp_path)})
+    done = hposweep_warm("--multirun", *words, *constant, env={"PYTHONPATH": str(tmp_path)})
     assert done.exit_code == 0, done.err
     assert "Warning: nothing was learnt" in done.out
-    results = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    results = results_of(tmp_path / "swept")
     assert results["warning"].startswith("nothing was learnt: the best validation_error, 0.9, is no better")
 
 
@@ -142,30 +133,34 @@ def build(input_shape, n_classes):
 """
 
 
-def test_a_dry_run_prints_and_leaves_nothing(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep("--multirun", "hydra.sweeper.dry_run=true", "data.batch_size=choice(16,32)")
+DRY_RUN = "hydra.sweeper.dry_run=true"
+
+
+def test_a_dry_run_prints_and_leaves_nothing(hposweep_here: Run, tmp_path: Path) -> None:
+    done = hposweep_here("--multirun", DRY_RUN, "data.batch_size=choice(16,32)")
     assert done.exit_code == 0, done.err
     for text in ("loguniform(0.0001, 1)", "choice(16, 32)", "16 trials of 8 epochs, 128 epochs in all", "0.0245449"):
         assert text in done.out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_counts_the_epochs_of_the_scheduler(hposweep) -> None:  # type: ignore[no-untyped-def]
-    done = hposweep("--multirun", "hydra.sweeper.dry_run=true", "scheduler=asha", "hydra.sweeper.scheduler.r_max=3")
+def test_a_dry_run_counts_the_epochs_of_the_scheduler(hposweep_here: Run) -> None:
+    done = hposweep_here(
+        "--multirun", "hydra.sweeper.dry_run=true", "scheduler=asha", "hydra.sweeper.scheduler.r_max=3"
+    )
     assert "16 trials of at most 3 epochs, at most 48 epochs in all" in done.out, done.err
 
 
+@pytest.mark.process
 def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hposweep", "--multirun", "hydra.sweep.dir=swept", "trainer.max_epochs=100"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     curve = tmp_path / "swept" / "trials" / "0" / "learning_curve.csv"
-    deadline = time.monotonic() + 120
-    while not curve.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(curve.exists, seconds=120)
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 130, out
     assert "Traceback" not in out
-    assert {row["state"] for row in table(tmp_path / "swept")} == {"INTERRUPTED"}
-    results = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    assert {row["state"] for row in rows(tmp_path / "swept")} == {"INTERRUPTED"}
+    results = results_of(tmp_path / "swept")
     assert results["best_trial"] is None

@@ -1,10 +1,12 @@
 """Somebody else's Hydra app of a few files."""
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.processes import Completed, run_process
+from support.warm import WarmProcess
 
 APP = """
 import hydra
@@ -33,9 +35,17 @@ class App:
     """An app in a folder of its own."""
 
     folder: Path
+    warm: WarmProcess | None = None  # what its commands are forked from
     python: str = sys.executable
 
+    @property
+    def fresh(self) -> "App":
+        """The same app, each command in a process that imports everything anew, and makes its report."""
+        return dataclasses.replace(self, warm=None)
+
     def run(self, *words: str, env: dict[str, str] | None = None) -> Completed:
+        if self.warm is not None:
+            return self.warm.run(["main.py", *words], self.folder, env)
         return run_process([self.python, "main.py", *words], self.folder, env)
 
     def sweep(self, *words: str, env: dict[str, str] | None = None) -> Completed:
@@ -47,8 +57,8 @@ class App:
         path.write_text(text)
 
 
-def make_app(folder: Path) -> App:
-    app = App(folder)
+def make_app(folder: Path, warm: WarmProcess) -> App:
+    app = App(folder, warm)
     app.write("main.py", APP)
     app.write("conf/config.yaml", APP_CONFIG)
     app.write("conf/db/mysql.yaml", "name: mysql\nport: 3306\n")

@@ -12,14 +12,23 @@ from typing import Any
 import pytest
 
 MARK = "process"
-STARTS_PROCESSES = {"hposweep", "python", "shell", "app", "small_sweep", "browser", "new_environment", "learner", "data"}
+STARTS_PROCESSES = {
+    "hposweep",
+    "python",
+    "shell",
+    "small_sweep",
+    "browser",
+    "new_environment",
+    "warm_hydra",
+    "warm_keras",
+}
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.spawn"}
 
 _is_on_guard = False
 _is_installed = False
 
 
-class StartedAProcess(AssertionError):
+class StartedAProcessError(AssertionError):
     """A test without the mark does what takes seconds."""
 
 
@@ -47,6 +56,6 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if not _is_on_guard:
         return
     if event in EVENTS:
-        raise StartedAProcess(f"a test without pytest.mark.{MARK} starts a process: {event} {arguments[:2]}")
+        raise StartedAProcessError(f"a test without pytest.mark.{MARK} starts a process: {event} {arguments[:2]}")
     if event == "import" and arguments[0] == "tensorflow":
-        raise StartedAProcess(f"a test without pytest.mark.{MARK} imports TensorFlow")
+        raise StartedAProcessError(f"a test without pytest.mark.{MARK} imports TensorFlow")

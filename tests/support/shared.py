@@ -21,7 +21,7 @@ class NewEnvironment(Protocol):
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """The folder of this name, which the first process that asks for it makes while others wait; nobody may change it."""
+    """The folder of this name, made by the first process that asks for it while others wait; nobody may change it."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # of all processes of this run

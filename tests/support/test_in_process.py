@@ -15,13 +15,16 @@ from support.in_process import run_here
 from support.processes import Run
 
 SPACE = "hydra.sweeper.search_space.optimizer.learning_rate"
+DRY_RUN = "hydra.sweeper.dry_run=true"
 CASES = [
     pytest.param(["--multirun", "hydra.sweeper.n_trials=0"], 1, id="the sweeper refuses an option"),
     pytest.param(["--multirun", f'{SPACE}="gama(2,1)"'], 1, id="the search space"),
     pytest.param(["--multirun", "optimizer.learnin_rate=0.1,1"], 1, id="a misspelt key, found in a second composition"),
     pytest.param(["--multirun", "data.batch_size=50001"], 1, id="the app's own check"),
     pytest.param(["model=sofmax"], 1, id="a single run"),
-    pytest.param(["--multirun", "scheduler=asha", "hydra.sweeper.dry_run=true", "model=softmax,mlp"], 0, id="a dry run"),
+    pytest.param(
+        ["--multirun", "scheduler=asha", "hydra.sweeper.dry_run=true", "model=softmax,mlp"], 0, id="a dry run"
+    ),
     pytest.param(["--cfg", "job"], 0, id="a question to Hydra"),
     pytest.param(["reproduc", "outputs/sweep"], 1, id="a misspelt command"),
     pytest.param(["retrain", "--seeds", "x"], 1, id="a command's arguments"),
@@ -53,13 +56,13 @@ def test_it_leaves_this_process_as_it_was(hposweep_here: Run) -> None:
         ]
 
     before = state()
-    for words in (["--multirun", "hydra.sweeper.dry_run=true"], ["--multirun", "seed=-1"], ["model=nosuch"], ["bets"]):
+    for words in (["--multirun", DRY_RUN], ["--multirun", "seed=-1"], ["model=nosuch"], ["bets"]):
         hposweep_here(*words)
     assert state() == before
 
 
 def test_it_imports_no_tensorflow(python: Run) -> None:
-    words = [["--multirun", "hydra.sweeper.dry_run=true"], ["--multirun", "data.batch_size=0"], ["trainer.threads=0"]]
+    words = [["--multirun", DRY_RUN], ["--multirun", "data.batch_size=0"], ["trainer.threads=0"]]
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from pathlib import Path\nfrom support.in_process import run_here\n"
