@@ -161,8 +161,10 @@ def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
     os._exit(exit_code)
 
 
-def _make_no_report(sweep_dir: Path) -> None:
-    pass
+def _make_no_report(sweep_dir: Path) -> Any:
+    from hposweep.results.html.in_a_process import FILE_NAME, Report
+
+    return Report(sweep_dir / FILE_NAME, "a warm process makes none", lacks_packages=True)
 
 
 _spawn = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]

@@ -123,12 +123,14 @@ class WorkerPool:
             future.set_result(JobAnswer(SegmentResult(0.0, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0))
 
     def stop(self) -> None:
-        """Ends all workers, busy ones too."""
+        """Ends all workers, busy ones too; the jobs that they run, and those that wait, are cut off."""
         with self._lock:
-            self._queue.clear()
-        for slot in self._slots:
+            futures = [*(job.future for job in self._queue), *self._running]
+            slots, self._slots, self._idle = self._slots, [], []
+        for future in futures:
+            self.cancel(future)
+        for slot in slots:
             slot.stop()
-        self._slots, self._idle = [], []
 
     def _start(self) -> None:
         context = worker_context(self._preload, self._env)
