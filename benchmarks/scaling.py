@@ -128,6 +128,7 @@ def stragglers(table: CurveTable, std: float, n_seeds: int) -> dict:
 def peers(table: CurveTable, n_trials: int) -> dict[str, dict[str, float]]:
     """As many trials on 500 workers by ours and by others: makespan, epochs used, and the best value seen."""
     from peers import PEERS, run_peer
+
     from schedulers import course
 
     ours = simulate(table, AshaScheduler(table.n_epochs), n_trials=n_trials, n_workers=500)

@@ -9,12 +9,12 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from support.processes import wait_for
-from support.worker_jobs import Deadly, Jobs
 
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.local.pool import CUT_OFF_MESSAGE, TIMEOUT_MESSAGE, WorkerPool
 from hposweep.workers.local.worker import JobAnswer, WorkerState
+from support.processes import wait_for
+from support.worker_jobs import Deadly, Jobs
 
 pytestmark = pytest.mark.process
 
