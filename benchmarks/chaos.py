@@ -28,6 +28,8 @@ from pathlib import Path
 
 import yaml
 
+from hposweep.sweep_folder.trial_files import TrialFiles
+
 SWEEP = ["model=mlp", "search_space=mlp", "trainer.max_epochs=6", "data.train_fraction=0.5", "hydra.sweep.dir=swept"]
 LONGEST_S = 3.0  # from the start of a training to the kill
 
@@ -152,7 +154,7 @@ def workers(folder: Path, controller: int) -> list[int]:
 
 def is_training(folder: Path, since: float) -> bool:
     """Whether a trial has trained an epoch since this moment, and another one is under way."""
-    curves = (folder / "swept").glob("trials/*/learning_curve.csv")
+    curves = (folder / "swept").glob("trials/*/hposweep/learning_curve.csv")
     return is_running(folder, 0) and any(curve.stat().st_mtime > since for curve in curves)
 
 
@@ -186,7 +188,7 @@ def differences(one: Path, other: Path) -> list[str]:
         found += [
             f"trial {row['trial']}, {key}: {row[key]} {row_again[key]}" for key in same if row[key] != row_again[key]
         ]
-        curves = [curve(sweep / "trials" / row["trial"]) for sweep in (one, other)]
+        curves = [curve(TrialFiles(sweep, f"trials/{row['trial']}")) for sweep in (one, other)]
         if curves[0] != curves[1]:
             found.append(f"trial {row['trial']}: learning curve")
     winners = [yaml.safe_load((sweep / "optimization_results.yaml").read_text()) for sweep in (one, other)]
@@ -203,7 +205,7 @@ def curves_that_part(one: Path, other: Path) -> list[str]:
     """Trials whose curves differ before the shorter one ends."""
     found = []
     for row in rows(one):
-        curves = [curve(sweep / "trials" / row["trial"]) for sweep in (one, other)]
+        curves = [curve(TrialFiles(sweep, f"trials/{row['trial']}")) for sweep in (one, other)]
         n_both = min(map(len, curves))
         if curves[0][:n_both] != curves[1][:n_both] or not n_both:
             found.append(f"trial {row['trial']}: learning curve, against fifo's")
@@ -216,9 +218,9 @@ def rows(sweep: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def curve(job: Path) -> list[dict[str, str]]:
+def curve(files: TrialFiles) -> list[dict[str, str]]:
     """The learning curve without its seconds."""
-    with open(job / "learning_curve.csv", newline="") as file:
+    with open(files.learning_curve, newline="") as file:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from hposweep.history import replay
 from hposweep.simulation import CurveTable
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import read_events
+from hposweep.sweep_folder.trial_files import TrialFiles
 
 METRIC = "validation_error"
 FOLDER = Path(__file__).parent / "curves"
@@ -69,10 +69,10 @@ def record(recording: Recording, sweep_dir: Path) -> None:
 
 def read_table(sweep_dir: Path) -> CurveTable:
     """The curves of the sweep; a trial that diverged has NaN from there on."""
-    trials = replay(read_events(sweep_dir)).trials
+    history = replay(read_events(sweep_dir))
+    trials = history.trials
     curves = {
-        number: learning_curve.read(sweep_dir / trial.folder / learning_curve.FILE_NAME)
-        for number, trial in trials.items()
+        number: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve() for number, trial in trials.items()
     }
     n_epochs = max(len(curve) for curve in curves.values())
     values = np.full((len(trials), n_epochs), np.nan)

@@ -28,7 +28,7 @@ from hposweep.history import SegmentEnded
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter
 from hposweep.simulation import simulate, write
-from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.trial_files import TrialFiles
 
 SIZES = ((1000, 50), (10_000, 50))  # trials, epochs of a complete one
 SEARCH_SPACE = {
@@ -78,8 +78,8 @@ def make_sweep(folder: Path, n_trials: int, n_epochs: int, n_workers: int = 16) 
     ]
     write(folder, events, swept.history)
     for trial in swept.history.trials.values():
-        job = folder / "trials" / str(trial.number)
-        job.mkdir(parents=True)
+        files = TrialFiles(folder, f"trials/{trial.number}")
+        files.make_folder()
         rows = []
         for epoch in range(1, (trial.epoch or 0) + 1):
             value = objective.value(trial.configuration, epoch)
@@ -87,11 +87,11 @@ def make_sweep(folder: Path, n_trials: int, n_epochs: int, n_workers: int = 16) 
             rows.append({"epoch": epoch, **numbers, "seconds": 1.0})
         text = "".join(f"{','.join(map(repr, row.values()))}\n" for row in rows)
         if rows:
-            (job / learning_curve.FILE_NAME).write_text(f"{','.join(rows[0])}\n{text}")
+            files.learning_curve.write_text(f"{','.join(rows[0])}\n{text}")
     winner = swept.history.incumbent
     if winner is not None:
         sizes = {"n_train": 48_000, "n_validation": 12_000, "n_test": 10_000, "baseline_error": 0.9}
-        (folder / "trials" / str(winner.number) / "data.json").write_text(json.dumps(sizes))
+        TrialFiles(folder, f"trials/{winner.number}").data_summary.write_text(json.dumps(sizes))
     record = {
         "command": "python -m hposweep",
         "overrides": {"task": ["model=mlp", "search_space=mlp", "scheduler=asha"], "hydra": []},

@@ -28,6 +28,8 @@ from statistics import mean, median
 from rich.console import Console
 from rich.table import Table
 
+from hposweep.sweep_folder.trial_files import TrialFiles
+
 ROOT = Path(__file__).resolve().parents[1]
 LEARNING_RATES = (1e-3, 1e-2, 1e-1)
 EPOCHS_OF_THE_BOOK = 8
@@ -105,7 +107,7 @@ def compare_errors(learning_rate: float, work: Path) -> dict[str, float]:
     folder = work / f"error-{learning_rate}"
     overrides = [f"optimizer.learning_rate={learning_rate}", f"trainer.max_epochs={EPOCHS_OF_THE_BOOK}"]
     run_hposweep(["data=fashion_mnist_book", *overrides, f"hydra.run.dir={folder}"])
-    last = (folder / "learning_curve.csv").read_text().splitlines()[-1].split(",")
+    last = TrialFiles(folder, ".").learning_curve.read_text().splitlines()[-1].split(",")
     return {"learning_rate": learning_rate, "book": result["error"], "ours": float(last[4])}
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from hposweep.history import replay
 from hposweep.results.terminal.progress import LiveView
 from hposweep.sweep_folder.journal import FILE_NAME, read_events
+from hposweep.sweep_folder.trial_files import TrialFiles
 
 DOCS = Path(__file__).resolve().parent
 N_TRIALS = 12
@@ -33,7 +34,9 @@ def main() -> None:
         time.sleep(1)
         times = iter([started, time.monotonic()])
         history = replay(read_events(sweep))
-        view = LiveView(history, N_TRIALS, lambda trial: sweep / "trials" / str(trial.number), lambda: next(times), 0)
+        view = LiveView(
+            history, N_TRIALS, lambda trial: TrialFiles(sweep, f"trials/{trial.number}"), lambda: next(times), 0
+        )
         console = Console(record=True, width=100, force_terminal=True)
         console.print(view)
         svg = console.export_svg(title="python -m hposweep --multirun model=mlp search_space=mlp")

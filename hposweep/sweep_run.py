@@ -20,6 +20,7 @@ from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.journal import Journal, read_events
 from hposweep.sweep_folder.keeper import FolderKeeper
 from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, SweepRecord, read_record, taken_up, write_record
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Segment, Trial
 from hposweep.tuner import POLL_S, STOPPED_BY_THE_USER, EventLog, Tuner
 from hposweep.workers.protocol import Workers
@@ -64,7 +65,8 @@ class SweepRun:
         record: what `sweep.yaml` is to hold.
         check_same: raises a ConfigError where the record that the folder holds already is another sweep's.
         key: what the front calls an option, for messages.
-        folder_of: where a trial that runs has its job's folder, as far as that is known before the job has ended.
+        folder_of: the job's folder of a trial that runs, relative to the sweep's, as far as that is known before the
+            job has ended.
         before_first_trial: says what its user should know by then.
         stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
             business of who started it.
@@ -75,7 +77,7 @@ class SweepRun:
     record: SweepRecord
     check_same: Callable[[SweepRecord], None]
     key: Callable[[str], str]
-    folder_of: Callable[[Trial], Path]
+    folder_of: Callable[[Trial], str]
     stop_signals: StopSignals
     progress: str = "auto"
     final: LastJob | None = None
@@ -133,10 +135,14 @@ class SweepRun:
             self.sweep_dir, tuner.history, self._final_metric, keeps_checkpoints=self.keeps_checkpoints
         )
         tuner.observer = keeper
+
+        def files_of(trial: Trial) -> TrialFiles:
+            return TrialFiles(self.sweep_dir, self.folder_of(trial), tuner.history.schema)
+
         is_main_thread = threading.current_thread() is threading.main_thread()
         with self.stop_signals if is_main_thread else contextlib.nullcontext():
             try:
-                with progress.shown(self.progress, tuner.history, tuner.n_trials, self.folder_of):
+                with progress.shown(self.progress, tuner.history, tuner.n_trials, files_of):
                     ended = tuner.run()
                 if ended.ending is Ending.COMPLETE:
                     self._run_last_job(tuner)

@@ -19,8 +19,8 @@ from hposweep.optional_packages import needed_by
 from hposweep.results import sweep_data
 from hposweep.results.number_text import number_text, plural, rows_shown
 from hposweep.results.sweep_data import SweepData
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.tables import NOT_SET, Column, trial_table
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Sweep:
         for trial in self.data.trials:
             if trial.number not in self.data.curves:
                 continue
-            reported = learning_curve.of_trial(self.folder, trial.folder)
+            reported = TrialFiles(self.folder, trial.folder, self.data.history.schema).read_curve()
             if reported:
                 rows += [{**row, "trial": trial.number, "epoch": int(row["epoch"])} for row in reported]
             else:

@@ -21,7 +21,7 @@ from hposweep.api.sweep import Sweep
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError, SweepError, nearest
 from hposweep.history import Ending
-from hposweep.job import run, running
+from hposweep.job import run
 from hposweep.job.running import RunningJob
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
@@ -29,7 +29,9 @@ from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_
 from hposweep.searchers import Searcher
 from hposweep.sweep_folder import environment, tables
 from hposweep.sweep_folder.files import made_unique_folder
+from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord, SweepRecord
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.sweep_run import SweepRun
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import Tuner
@@ -81,7 +83,7 @@ def tune(
         objective: called in a worker process with the configuration, a dict from the names of the search space to
             values; and with `seed=`, the trial's own, where it has a parameter of that name. Returns the metric. Inside
             of it `hposweep.report`, `target_epoch` and `checkpoint_dir` work as in a Hydra job; what it prints goes to
-            `output.txt` in the trial's folder.
+            `hposweep/output.txt` in the trial's folder.
         search_space: by name a frozen distribution of `scipy.stats`, text as in a search space's YAML file such as
             `"int(loguniform(32, 1024))"` or `"choice(sgd, adam)"`, a dict that spells it out, or a constant.
         searcher: the name of one in conf/searcher/, such as "random", or a function that makes one of a search space
@@ -127,7 +129,7 @@ def tune(
     built_scheduler: Scheduler = FifoScheduler() if scheduler is None else copy.deepcopy(scheduler)
     sweep_dir = _made(folder)
     stop_signals = StopSignals()
-    jobs = FunctionJobs(objective, sweep_dir, metric)
+    jobs = FunctionJobs(objective, sweep_dir, metric, first_schema(sweep_dir))
     tuner_on = functools.partial(
         Tuner,
         built_searcher,
@@ -160,7 +162,7 @@ def tune(
         record,
         check_same=lambda recorded: _check_same(recorded, record, sweep_dir),
         key=str,
-        folder_of=lambda trial: sweep_dir / _subdir(trial),
+        folder_of=_subdir,
         stop_signals=stop_signals,
     ).run()
     if outcome.ended is not None and outcome.ended.ending is Ending.INTERRUPTED:
@@ -177,26 +179,21 @@ class FunctionJobs:
     objective: Objective
     sweep_dir: Path
     metric: str
+    schema: int | None  # with which the sweep began; None: the current one
 
     def enter(self) -> None:
         """A function needs no preparation."""
 
     def run(self, segment: Segment, trial: Trial, subdir: str) -> Outcome:
         """Runs one segment in its folder."""
-        folder = self.sweep_dir / subdir
-        folder.mkdir(parents=True, exist_ok=True)
         keywords = {"seed": trial.seed} if _takes_seed(self.objective) else {}
         started = time.monotonic()
-        with running.running(RunningJob(folder, self.metric, segment.target_epoch)):
-            try:
-                value = run.run_in(
-                    folder, lambda: self.objective(dict(trial.configuration), **keywords), knows_target=False
-                )
-            except Exception as error:
-                running.end(folder)
-                return Outcome(run.failed(folder, error, time.monotonic() - started, subdir))
-        said = running.end(folder)
-        return Outcome(run.returned(value, said, time.monotonic() - started, subdir))
+        job = RunningJob(TrialFiles(self.sweep_dir, subdir, self.schema), self.metric, segment.target_epoch)
+        try:
+            value = run.run(job, lambda: self.objective(dict(trial.configuration), **keywords))
+        except Exception as error:
+            return Outcome(run.failed(job.files, error, time.monotonic() - started, subdir))
+        return Outcome(run.returned(value, job, time.monotonic() - started, subdir))
 
 
 class FunctionWorkers(PoolFutures):

@@ -23,6 +23,7 @@ from hposweep.search_space import trial_seed
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import unique_folder
 from hposweep.sweep_folder.sweep_yaml import AppRecord
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 RESULTS_FILE = "retrained.yaml"
@@ -61,7 +62,7 @@ def main(words: Sequence[str]) -> int:
     sweep = chosen_sweep(arguments.sweep)
     record = run_again.read(sweep)
     history, trial = winner_of(sweep)
-    n_test = _n_test(sweep, trial)
+    n_test = _n_test(sweep, TrialFiles(sweep, trial.folder, history.schema))
     if record.seed_key is None:
         raise ConfigError(f"{sweep}: its config names no seed_key, the key that would get a new model's seed")
     into = arguments.into or unique_folder(sweep / "retrained")
@@ -88,12 +89,12 @@ def main(words: Sequence[str]) -> int:
     return exit_code
 
 
-def _n_test(sweep: Path, trial: Trial) -> int:
+def _n_test(sweep: Path, files: TrialFiles) -> int:
     """The number of test examples, as the trial's own job counted them."""
-    path = sweep / trial.folder / file_names.DATA_SUMMARY
-    if not path.is_file():
-        raise ConfigError(f"{path}: not found; only trials of hposweep's own objective can be retrained")
-    n_test = int(json.loads(path.read_text(encoding="utf-8"))["n_test"])
+    sizes = files.read_data_summary()
+    if not sizes:
+        raise ConfigError(f"{files.data_summary}: not found; only trials of hposweep's own objective can be retrained")
+    n_test = int(sizes["n_test"])
     if n_test == 0:
         raise ConfigError(f"{sweep}: validated on the test set, so nothing is left to test a new model on")
     return n_test

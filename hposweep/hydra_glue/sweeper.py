@@ -19,7 +19,7 @@ from hposweep.history import Ending
 from hposweep.hydra_glue import run_again, sweep_folder, sweeper_options
 from hposweep.hydra_glue.jobs.composition import CachingConfigLoader
 from hposweep.hydra_glue.jobs.overrides_of_a_job import JobOverrides
-from hposweep.hydra_glue.jobs.task_function import as_job
+from hposweep.hydra_glue.jobs.task_function import JobFunction
 from hposweep.hydra_glue.launchers.batches import BatchWorkers
 from hposweep.hydra_glue.launchers.segments import SegmentJobs, SegmentLauncher
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides
@@ -28,6 +28,7 @@ from hposweep.results.terminal import summary
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Choice
 from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_run import LastJob, Outcome, SweepRun
 from hposweep.trial import Segment, StartTrial, Trial
 from hposweep.tuner import STOPPED_BY_THE_USER, Tuner
@@ -85,8 +86,9 @@ class HydraSweep:
         composed = self._check_composition(overrides)
         scheduler = sweeper_options.build_scheduler(options, parsed.search_space, composed)
         # Before the folder is made: a launcher that can't be built leaves none behind.
+        self._job_function = JobFunction(self._task_function, first_schema(Path(str(self._config.hydra.sweep.dir))))
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self._hydra_context, task_function=as_job(self._task_function), config=self._config
+            hydra_context=self._hydra_context, task_function=self._job_function, config=self._config
         )
         workers_for = functools.partial(self._workers, launcher)
         workers = workers_for(overrides.of_segment)
@@ -128,7 +130,7 @@ class HydraSweep:
             record,
             check_same=lambda recorded: check_same_sweep(recorded, record, str(self._config.hydra.sweep.dir)),
             key="hydra.sweeper.{}".format,
-            folder_of=lambda trial: sweep_dir / sweep_folder.subdir_by_number(self._config, trial.number),
+            folder_of=lambda trial: sweep_folder.subdir_by_number(self._config, trial.number),
             stop_signals=self._signals,
             progress=options["progress"],
             final=None if final is None else LastJob(options["final_metric"], workers_for(overrides.of_final_job)),
@@ -226,7 +228,7 @@ class HydraSweep:
         jobs = SegmentJobs(overrides_of, folders)
         if isinstance(launcher, SegmentLauncher):
             return launcher.workers(jobs)
-        return BatchWorkers(launcher, self._batch_size(launcher), jobs, self._signals)
+        return BatchWorkers(launcher, self._batch_size(launcher), jobs, self._job_function.result, self._signals)
 
     def _batch_size(self, launcher: Launcher) -> int:
         """How many jobs go to the launcher at once: one where it runs them one after the other anyway."""

@@ -1,23 +1,17 @@
-"""What a job's objective says and asks: its learning curve, how far to train, where to keep its checkpoint.
+"""What an objective calls in its job: its learning curve, how far to train, where to keep its checkpoint.
 
 Files and what the job knows of itself are all that it takes; no connection to the controller is needed.
 """
 
 from __future__ import annotations
 
-import operator
-import time
 from pathlib import Path
 
-from hposweep.job import running
-from hposweep.job.running import TargetReached
-from hposweep.sweep_folder import file_names, learning_curve
-
-_reported_at: dict[Path, float] = {}
+from hposweep.job.running import current_job
 
 
 def report(epoch: int, value: float, **metrics: float) -> None:
-    """Writes an epoch of the trial that this job runs into `learning_curve.csv` in its folder.
+    """Writes an epoch of the trial that this job runs into `hposweep/learning_curve.csv` in its folder.
 
     Rows of this epoch and later ones, from a run that was cut off, are replaced. Where the sweep's scheduler wants the
     trial trained to some epoch only, and the objective did not ask for it (`target_epoch`), the job ends in here when
@@ -34,13 +28,7 @@ def report(epoch: int, value: float, **metrics: float) -> None:
     Raises:
         ValueError: outside of a job, if the epoch is below 1 or no whole number, or for other metrics than before.
     """
-    job = running.running_job()
-    report_to(job.folder, epoch, value, job.metric, **metrics)
-    said = running.of_job_in(job.folder)
-    if job.target_epoch is None or said is None or said.knows_target or epoch < job.target_epoch:
-        return
-    said.was_ended_at_target = True
-    raise TargetReached(float(value))
+    current_job().report(epoch, value, **metrics)
 
 
 def target_epoch(default: int) -> int:
@@ -62,11 +50,7 @@ def target_epoch(default: int) -> int:
     Raises:
         ValueError: outside of a job.
     """
-    job = running.running_job()
-    said = running.of_job_in(job.folder)
-    if said is not None:
-        said.knows_target = True
-    return default if job.target_epoch is None else job.target_epoch
+    return current_job().target_epoch(default)
 
 
 def checkpoint_dir() -> Path:
@@ -78,37 +62,4 @@ def checkpoint_dir() -> Path:
     Raises:
         ValueError: outside of a job.
     """
-    folder = running.running_job().folder / file_names.CHECKPOINT_DIR
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def report_to(folder: Path, epoch: int, value: float, metric: str, **metrics: float) -> None:
-    """`report` for the folder and the metric that are given; `seconds` since the last report are added."""
-    try:
-        epoch = operator.index(epoch)
-    except TypeError:
-        raise ValueError(f"epoch must be a whole number, got {epoch!r}") from None
-    if epoch < 1:
-        raise ValueError(f"epoch counts from 1, got {epoch}")
-    path = folder / learning_curve.FILE_NAME
-    rows = learning_curve.read(path)
-    before = [each for each in rows if each["epoch"] < epoch][-1:]
-    row = {"epoch": epoch, **{name: float(number) for name, number in metrics.items()}, metric: float(value)}
-    if before and set(before[0]) != {*row, "seconds"}:
-        names, other = (sorted({*each} - {"epoch", "seconds"}) for each in (row, before[0]))
-        raise ValueError(f"epoch {epoch} reports {', '.join(names)}; the one before it {', '.join(other)}")
-    if rows and rows[-1]["epoch"] >= epoch:
-        learning_curve.cut_back(path, epoch - 1)
-    said = running.of_job_in(folder)
-    if said is not None and said.first_epoch is None:
-        said.first_epoch = epoch
-    now = time.monotonic()
-    row["seconds"] = now - _reported_at.get(path, now)
-    _reported_at[path] = now
-    learning_curve.append_row(path, {name: row[name] for name in before[0]} if before else row)
-
-
-def start_clock(folder: Path) -> None:
-    """Lets the seconds of the next report count from now."""
-    _reported_at[folder / learning_curve.FILE_NAME] = time.monotonic()
+    return current_job().checkpoint_dir()

@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hposweep.job import running
-from hposweep.job.report import start_clock
-from hposweep.job.running import Conversation
-from hposweep.sweep_folder import file_names
+from hposweep.job.running import RunningJob, TargetReached, running
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import SegmentResult
 
 log = logging.getLogger(__name__)
@@ -25,11 +23,8 @@ class JobExitError(Exception):
     """The job raised what would end the process: a failure of its trial, and of nothing else."""
 
 
-def run_in(folder: Path, objective: Callable[[], Any], knows_target: bool) -> Any:
-    """Runs the objective with what it prints in `output.txt` and why it failed in `failure.txt` and the log.
-
-    Args:
-        knows_target: whether the objective is told its target epoch without asking.
+def run(job: RunningJob, objective: Callable[[], Any]) -> Any:
+    """Runs the objective as this job, with what it prints and why it failed in the files of its trial.
 
     Returns:
         What the objective returns, or the value with which it was ended at its target epoch.
@@ -37,30 +32,28 @@ def run_in(folder: Path, objective: Callable[[], Any], knows_target: bool) -> An
     Raises:
         JobExitError: for `sys.exit` and whatever else would end the process.
     """
-    (folder / file_names.FAILURE).unlink(missing_ok=True)
-    start_clock(folder)
-    running.begin(folder, knows_target)
-    with output_to(folder / file_names.OUTPUT):
+    job.files.failure.unlink(missing_ok=True)
+    with running(job), output_to(job.files.output):
         try:
             return objective()
-        except running.TargetReached as reached:
+        except TargetReached as reached:
             return reached.value
         except Exception:
-            _leave_note(folder)
+            _leave_note(job.files)
             raise
         except SystemExit as error:
-            _leave_note(folder)
+            _leave_note(job.files)
             raise JobExitError(f"sys.exit({error.code!r})") from error
         except BaseException as error:
             if multiprocessing.parent_process() is None:
                 raise  # Ctrl-C
-            _leave_note(folder)
+            _leave_note(job.files)
             raise JobExitError(f"{type(error).__name__}: {error}") from error
 
 
-def _leave_note(folder: Path) -> None:
+def _leave_note(files: TrialFiles) -> None:
     text = traceback.format_exc()
-    (folder / file_names.FAILURE).write_text(text, encoding="utf-8")
+    files.failure.write_text(text, encoding="utf-8")
     log.error("the job failed\n%s", text)
 
 
@@ -83,24 +76,32 @@ def output_to(path: Path) -> Iterator[None]:
             os.close(copy)
 
 
-def returned(value: Any, said: Conversation | None, duration_s: float, folder: str) -> SegmentResult:
-    """What came of a job whose objective returned; `folder` is relative to the sweep's."""
+def returned(value: Any, job: RunningJob | None, duration_s: float, folder: str) -> SegmentResult:
+    """The segment's result, from the objective's return value.
+
+    Args:
+        job: None where it ran in another process, and nobody knows what its objective asked for.
+        folder: relative to the sweep's.
+    """
     try:
         number = float(value)
     except (TypeError, ValueError):
         failure = f"the objective returned {_short(value)}; it must return a number"
         return SegmentResult(duration_s, failure=failure, folder=folder)
-    if said is None:
+    if job is None:
         return SegmentResult(duration_s, number, folder=folder)
-    heeds_target = said.knows_target or said.was_ended_at_target
-    return SegmentResult(duration_s, number, folder=folder, first_epoch=said.first_epoch, heeds_target=heeds_target)
+    return SegmentResult(duration_s, number, folder=folder, first_epoch=job.first_epoch, heeds_target=job.heeds_target)
 
 
-def failed(job_dir: Path, error: Any, duration_s: float, folder: str) -> SegmentResult:
-    """What came of a job that raised. The traceback that it left in its folder tells more than one that was passed on
-    from another process."""
-    file = job_dir / file_names.FAILURE
-    text = file.read_text(encoding="utf-8") if file.is_file() else "".join(traceback.format_exception(error))
+def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str) -> SegmentResult:
+    """The segment's result, of a job that raised.
+
+    The traceback that it left among its files tells more than one that was passed on from another process.
+    """
+    if files is not None and files.failure.is_file():
+        text = files.failure.read_text(encoding="utf-8")
+    else:
+        text = "".join(traceback.format_exception(error))
     return SegmentResult(duration_s, failure=text, folder=folder)
 
 

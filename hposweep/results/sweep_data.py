@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import heapq
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hposweep.errors import ConfigError
 from hposweep.history import (
     Event,
     History,
@@ -26,10 +24,10 @@ from hposweep.history import (
 )
 from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import Choice, Hyperparameter, Value
-from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, read_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
@@ -167,7 +165,10 @@ def read(sweep_dir: Path) -> SweepData:
     history = replay(events)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
-    rows = {number: learning_curve.of_trial(sweep_dir, trial.folder) for number, trial in history.trials.items()}
+    rows = {
+        number: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
+        for number, trial in history.trials.items()
+    }
     epochs = {number: n_epochs(trial, rows[number]) for number, trial in history.trials.items()}
     targets = sorted({e.target_epoch for e in events if isinstance(e, SegmentStarted) and e.target_epoch is not None})
     return SweepData(
@@ -180,8 +181,8 @@ def read(sweep_dir: Path) -> SweepData:
         complete=_complete(events, seconds, history, epochs),
         rungs=targets if len(targets) > 1 else [],
         wall_s=seconds[-1] if seconds else 0.0,
-        n_validation=sizes.get("n_validation"),
-        n_test=sizes.get("n_test"),
+        n_validation=_count(sizes, "n_validation"),
+        n_test=_count(sizes, "n_test"),
     )
 
 
@@ -283,14 +284,11 @@ def _curves(
     return curves
 
 
-def _data_sizes(sweep_dir: Path, history: History) -> dict[str, int]:
-    if history.incumbent is None or not history.incumbent.folder:
+def _data_sizes(sweep_dir: Path, history: History) -> dict[str, float]:
+    if history.incumbent is None:
         return {}
-    path = sweep_dir / history.incumbent.folder / file_names.DATA_SUMMARY
-    if not path.is_file():
-        return {}
-    try:
-        sizes: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise ConfigError(f"{path}: damaged; it must be JSON") from None
-    return sizes
+    return TrialFiles(sweep_dir, history.incumbent.folder, history.schema).read_data_summary()
+
+
+def _count(sizes: Mapping[str, float], name: str) -> int | None:
+    return int(sizes[name]) if name in sizes else None

@@ -1,10 +1,6 @@
-"""The names of the files that a job leaves in its folder, for those who write them and those who read them."""
+"""The names of the files that a job which retrains a winner leaves in its folder, for its user."""
 
-CHECKPOINT = "checkpoint.npz"
-CHECKPOINT_DIR = "checkpoint"  # of an objective of the user's own
-DATA_SUMMARY = "data.json"  # sizes of the data sets, and the error of always answering the most frequent class
-FAILURE = "failure.txt"
-MODEL = "model.keras"  # of a job that retrains a winner, as are the next two
+MODEL = "model.keras"
 MODEL_CONFIG = "model.yaml"
-OUTPUT = "output.txt"
+OUTPUT = "output.txt"  # what it printed
 TEST_RESULT = "test.json"

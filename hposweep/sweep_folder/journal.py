@@ -187,6 +187,17 @@ def _controller_of(sweep_dir: Path) -> str:
     return f"{starts[-1].controller}, since {starts[-1].time}" if starts else "another process"
 
 
+def first_schema(sweep_dir: Path) -> int | None:
+    """The schema with which the sweep in this folder began; None where none has begun.
+
+    Raises:
+        ConfigError: as `read_events`.
+    """
+    if not (sweep_dir / FILE_NAME).is_file():
+        return None
+    return next((event.schema for event in read_events(sweep_dir) if isinstance(event, SweepStarted)), None)
+
+
 def read_events(sweep_dir: Path) -> Iterator[Event]:
     """The events of a sweep's journal; a torn last line, which never counted, is passed over.
 

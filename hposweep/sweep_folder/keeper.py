@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from hposweep.history import History
-from hposweep.sweep_folder import file_names, tables
+from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 SECONDS_BETWEEN_TABLES = 10.0
@@ -52,7 +52,7 @@ class CheckpointKeeper:
         incumbent = self._history.incumbent
         for trial in (*ended, *([self._kept] if self._kept else [])):
             if trial is not incumbent:
-                _remove_checkpoint(self._sweep_dir, trial)
+                self._files_of(trial).remove_checkpoints()
         self._kept = incumbent
 
     def end(self) -> None:
@@ -60,7 +60,10 @@ class CheckpointKeeper:
         self()
         for trial in self._history.trials.values():
             if trial.state is TrialState.PAUSED:
-                _remove_checkpoint(self._sweep_dir, trial)
+                self._files_of(trial).remove_checkpoints()
+
+    def _files_of(self, trial: Trial) -> TrialFiles:
+        return TrialFiles(self._sweep_dir, trial.folder, self._history.schema)
 
 
 class FolderKeeper:
@@ -86,9 +89,3 @@ class FolderKeeper:
         self._checkpoints()
         if is_complete:
             self._checkpoints.end()
-
-
-def _remove_checkpoint(sweep_dir: Path, trial: Trial) -> None:
-    if trial.folder:
-        (sweep_dir / trial.folder / file_names.CHECKPOINT).unlink(missing_ok=True)
-        shutil.rmtree(sweep_dir / trial.folder / file_names.CHECKPOINT_DIR, ignore_errors=True)

@@ -8,29 +8,73 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hposweep.errors import ConfigError
-from hposweep.sweep_folder.files import write_atomically
 
 FILE_NAME = "learning_curve.csv"
 
 Row = Mapping[str, float]
 
 
-def append_row(path: Path, row: Row) -> None:
-    """Adds an epoch to the file; the first one also writes the head."""
-    new = not path.exists() or path.stat().st_size == 0
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        if new:
-            file.write(_line(list(row)))
-        file.write(_line([repr(value) for value in row.values()]))
+class CurveWriter:
+    """Writes the rows of a curve one after the other; each costs the same, however many there are.
 
+    What the file holds is read once, and again only where somebody else has changed it. When `write` returns, the row
+    is with the system: it outlives the process, however that ends.
+    """
 
-def of_trial(sweep_dir: Path, folder: str) -> list[dict[str, float]]:
-    """The rows that a trial has left in its folder, which is relative to the sweep's; none while it has no folder."""
-    return read(sweep_dir / folder / FILE_NAME) if folder else []
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size: int | None = None  # of the file, in bytes, as it was left; None: nobody has looked
+        self._columns: list[str] = []  # of its rows; none where there are no rows
+        self._first_epoch = self._last_epoch = 0
+        self._last_row_at: int | None = None  # where the last row begins, if it was written here
+
+    def write(self, row: Row) -> None:
+        """Adds an epoch; rows of this epoch and later ones, from a run that was cut off, are replaced.
+
+        Raises:
+            ValueError: if an earlier epoch has other columns.
+            ConfigError: if somebody has damaged the file.
+        """
+        if self._size != _size(self._path):
+            self._look()
+        assert self._size is not None
+        epoch = int(row["epoch"])
+        if self._columns and self._first_epoch < epoch and {*row} != {*self._columns}:
+            raise ValueError(f"epoch {epoch} reports {_names(row)}; the one before it {_names(self._columns)}")
+        if self._columns and epoch <= self._last_epoch:
+            self._cut_back_to(epoch - 1)
+        head = b""
+        if not self._columns:
+            self._columns, self._first_epoch = list(row), epoch
+            head = _line(self._columns)
+        lines = head + _line([repr(row[name]) for name in self._columns])
+        with open(self._path, "ab") as file:
+            file.write(lines)
+        self._last_row_at, self._last_epoch = self._size + len(head), epoch
+        self._size += len(lines)
+
+    def _look(self) -> None:
+        """Learns what the file holds, and cuts what a killed writer has left of a row."""
+        rows = read(self._path)
+        cut_back(self._path, int(rows[-1]["epoch"]) if rows else 0)
+        self._size = _size(self._path)
+        self._columns = list(rows[0]) if rows else []
+        self._first_epoch, self._last_epoch = (int(rows[at]["epoch"]) if rows else 0 for at in (0, -1))
+        self._last_row_at = None
+
+    def _cut_back_to(self, epoch: int) -> None:
+        if self._last_row_at is None or epoch < self._last_epoch - 1 or epoch < self._first_epoch:
+            cut_back(self._path, epoch)
+            self._look()
+            return
+        # The last epoch once more: nothing has to be read for that.
+        os.truncate(self._path, self._last_row_at)
+        self._size, self._last_epoch, self._last_row_at = self._last_row_at, epoch, None
 
 
 def read(path: Path) -> list[dict[str, float]]:
@@ -41,27 +85,38 @@ def read(path: Path) -> list[dict[str, float]]:
     """
     if not path.exists():
         return []
-    *lines, _torn = path.read_text(encoding="utf-8").split("\n")
     try:
+        *lines, _torn = path.read_text(encoding="utf-8").split("\n")
         return [
             {name: int(text) if name == "epoch" else float(text) for name, text in row.items()}
             for row in csv.DictReader(lines)
         ]
-    except (TypeError, ValueError):  # a cell too many or too few, or one that holds no number
+    except (TypeError, ValueError):  # no text, a cell too many or too few, or one that holds no number
         raise ConfigError(f"{path}: damaged; each row needs a number in every column") from None
 
 
 def cut_back(path: Path, epoch: int) -> None:
     """Removes the rows after this epoch: those that a trial which goes on from a checkpoint will write again."""
-    rows = [row for row in read(path) if row["epoch"] <= epoch]
-    if not rows:
+    n_kept = sum(row["epoch"] <= epoch for row in read(path))
+    if not n_kept:
         path.unlink(missing_ok=True)
         return
-    head = _line(list(rows[0]))
-    write_atomically(path, head + "".join(_line([repr(value) for value in row.values()]) for row in rows))
+    lines = path.read_bytes().split(b"\n")
+    os.truncate(path, sum(len(line) + 1 for line in lines[: 1 + n_kept]))
 
 
-def _line(cells: list[str]) -> str:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(sorted({*columns} - {"epoch", "seconds"}))
+
+
+def _line(cells: list[str]) -> bytes:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
+    return buffer.getvalue().encode()

@@ -18,8 +18,8 @@ import yaml
 from hposweep.errors import ConfigError
 from hposweep.history import History, best_partial, count_states
 from hposweep.search_space import Value
-from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.sweep_folder.files import write_atomically
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
 
 TRIALS_FILE = "trials.csv"
@@ -167,9 +167,11 @@ def check_metric_name(name: object) -> None:
 def trials_csv(sweep_dir: Path, history: History) -> str:
     """The table of all trials; cells as `cell_text` writes them, those that are not set empty."""
     trials = [history.trials[number] for number in sorted(history.trials)]
-    table = trial_table(
-        trials, history.metric, lambda trial: n_epochs(trial, learning_curve.of_trial(sweep_dir, trial.folder))
-    )
+
+    def epochs_of(trial: Trial) -> int | None:
+        return n_epochs(trial, TrialFiles(sweep_dir, trial.folder, history.schema).read_curve())
+
+    table = trial_table(trials, history.metric, epochs_of)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(column.name for column in table.columns)
@@ -243,11 +245,8 @@ def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
     winner = history.incumbent
     if winner is None or winner.value is None:
         return ""
-    path = sweep_dir / winner.folder / file_names.DATA_SUMMARY
-    if not path.is_file():
-        return ""
-    baseline = float(json.loads(path.read_text(encoding="utf-8"))["baseline_error"])
-    if winner.value < baseline:
+    baseline = TrialFiles(sweep_dir, winner.folder, history.schema).read_data_summary().get("baseline_error")
+    if baseline is None or winner.value < baseline:
         return ""
     return (
         f"nothing was learnt: the best {history.metric}, {winner.value:.4g}, is no better than always answering the "

@@ -8,17 +8,18 @@ import json
 import logging
 import math
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError
+from hposweep.job.running import RunningJob, current_job, running
 from hposweep.sweep_folder import file_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hposweep.training.data import ArrayData
     from hposweep.training.trainer import HPOTrainer, Learner
 
@@ -41,16 +42,16 @@ def objective(cfg: DictConfig) -> float:
     options = _container(cfg.trainer)
     configure_tensorflow(options["threads"], options["use_gpu"])
     # Only now: what TensorFlow reads at its import has to be set before.
-    from hposweep.training.trainer import HPOTrainer
+    from hposweep.training.trainer import METRIC_WITHOUT_VALIDATION, HPOTrainer
 
-    data = load_data(cfg.data)
+    job, data = current_job(), load_data(cfg.data)
     if options["stage"] == "retrain":
-        data = data.with_validation_in_training()
+        job, data = RunningJob(job.files, METRIC_WITHOUT_VALIDATION), data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    write_data_summary(folder / file_names.DATA_SUMMARY, data)
-    trainer = HPOTrainer(target_epoch, folder, options["checkpoint_every"])
-    trainer.fit(learner(cfg, data), data)
+    write_data_summary(job.files.data_summary, data)
+    with running(job):
+        trainer = HPOTrainer(target_epoch, options["checkpoint_every"])
+        trainer.fit(learner(cfg, data), data)
     match options["stage"]:
         case "test":
             return _test_error(trainer)
@@ -151,10 +152,11 @@ def _leave_model(trainer: HPOTrainer, cfg: DictConfig) -> float:
         log.error("the training diverged: no model is saved")
         return math.nan
     error = trainer.test_error()
-    saved_model.save(trainer.folder / file_names.MODEL, trainer.program.model, trainer.data)
-    (trainer.folder / file_names.MODEL_CONFIG).write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    folder = trainer.job.files.job_dir
+    saved_model.save(folder / file_names.MODEL, trainer.program.model, trainer.data)
+    (folder / file_names.MODEL_CONFIG).write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
     result = {"test_error": error, "n_train": trainer.data.n_train, "epochs": trainer.epoch}
-    (trainer.folder / file_names.TEST_RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    (folder / file_names.TEST_RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
     return error
 
 

@@ -6,14 +6,14 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
 from d2l import tensorflow as d2l
 
-from hposweep.job.report import report_to, start_clock
-from hposweep.sweep_folder import file_names, learning_curve
+from hposweep.job.report import report
+from hposweep.job.running import current_job
+from hposweep.sweep_folder import learning_curve
 from hposweep.training import checkpoint
 from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.data import ArrayData
@@ -58,17 +58,21 @@ class Learner:
 
 
 class HPOTrainer(d2l.Trainer):
-    """A trainer that reports the validation error ("Dive into Deep Learning", section 19.1.1).
+    """A trainer that reports the validation error ("Dive into Deep Learning", section 19.1.1) of the current job.
+
+    Outside of a Hydra job it needs one, which says where learning curve and checkpoint go:
+
+        with running(RunningJob(TrialFiles(folder, "."), METRIC)):
+            HPOTrainer(max_epochs=10).fit(model, data)
 
     Args:
-        max_epochs: where to stop; training goes on from the checkpoint in `folder`, if there is one.
-        folder: gets `learning_curve.csv` and the checkpoint.
+        max_epochs: where to stop; training goes on from the checkpoint that earlier jobs of the trial left, if any.
         checkpoint_every: epochs from one checkpoint to the next; the last epoch always leaves one. None: only that.
     """
 
-    def __init__(self, max_epochs: int, folder: Path, checkpoint_every: int | None = None) -> None:
+    def __init__(self, max_epochs: int, checkpoint_every: int | None = None) -> None:
         super().__init__(max_epochs)
-        self.folder = folder
+        self.job = current_job()
         self.checkpoint_every = checkpoint_every
         self._last_row: dict[str, float] | None = None
 
@@ -91,7 +95,6 @@ class HPOTrainer(d2l.Trainer):
 
     def fit_epoch(self) -> None:
         """One pass over the training data, in the order that (trial seed, epoch) gives, and its row of the curve."""
-        start_clock(self.folder)
         n_train = self.data.n_train
         order = np.random.default_rng([self.model.seed, self.epoch]).permutation(n_train).astype(np.int32)
         train_loss, train_error = self.program.train_epoch(self.train_examples, order)
@@ -102,12 +105,15 @@ class HPOTrainer(d2l.Trainer):
         self.epoch += 1
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
         metric = METRIC if METRIC in self._last_row else METRIC_WITHOUT_VALIDATION
-        value, others = self._last_row[metric], {name: each for name, each in self._last_row.items() if name != metric}
-        report_to(self.folder, self.epoch, value, metric, **others)
+        value = self._last_row[metric]
+        # The sweep may know the value by another name, or another column by its own.
+        report(self.epoch, self._last_row.get(self.job.metric, value), **self._last_row)
         log.info("epoch %d: loss %.4g, %s %.4g", self.epoch, train_loss, metric.replace("_", " "), value)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
         if is_due or self.epoch == self.max_epochs or self.has_diverged():
-            checkpoint.save(self.checkpoint_path, self.model.identity, Checkpoint(self.epoch, self.program.state()))
+            checkpoint.save(
+                self.job.files.checkpoint, self.model.identity, Checkpoint(self.epoch, self.program.state())
+            )
 
     def validation_error(self) -> float:
         """The share of validation examples that the model gets wrong; NaN where it has diverged."""
@@ -127,28 +133,21 @@ class HPOTrainer(d2l.Trainer):
         row = self._last_row
         return row is not None and not all(math.isfinite(row[name]) for name in row if name.endswith("_loss"))
 
-    @property
-    def curve_path(self) -> Path:
-        return self.folder / learning_curve.FILE_NAME
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.folder / file_names.CHECKPOINT
-
     def _go_on_from_checkpoint(self) -> int:
         """Restores the checkpoint, cuts the curve back to it, and returns its epoch; 0 where there is none to use."""
+        files = self.job.files
         try:
-            found = checkpoint.load(self.checkpoint_path, self.model.identity, self.program.state())
+            found = checkpoint.load(files.checkpoint, self.model.identity, self.program.state())
         except ValueError as error:
-            log.warning("%s: %s; training starts again at epoch 0", self.checkpoint_path, error)
+            log.warning("%s: %s; training starts again at epoch 0", files.checkpoint, error)
             found = None
-        rows = learning_curve.read(self.curve_path)
-        if found is not None and not found.epoch <= min(len(rows), self.max_epochs):
-            log.warning("%s: ahead of the curve or the target; training starts again", self.checkpoint_path)
+        rows = {row["epoch"]: row for row in learning_curve.read(files.learning_curve)}
+        if found is not None and (found.epoch not in rows or found.epoch > self.max_epochs):
+            log.warning("%s: ahead of the curve or the target; training starts again", files.checkpoint)
             found = None
         epoch = 0 if found is None else found.epoch
         if found is not None:
             self.program.restore(found.state)
-        self._last_row = rows[epoch - 1] if epoch else None
-        learning_curve.cut_back(self.curve_path, epoch)
+        self._last_row = rows[epoch] if epoch else None
+        learning_curve.cut_back(files.learning_curve, epoch)
         return epoch

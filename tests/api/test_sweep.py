@@ -45,7 +45,7 @@ def sweep(tmp_path: Path) -> hposweep.Sweep:
     journal.append(*(type(event)(**{**vars(event), "time": at}) for event, at in zip(events, TIMES, strict=False)))
     journal.close()
     for number, values in ((0, (0.9, 0.5)), (1, (0.8, 0.25))):
-        path = folder / "trials" / str(number) / "learning_curve.csv"
+        path = folder / "trials" / str(number) / "hposweep" / "learning_curve.csv"
         path.parent.mkdir(parents=True)
         rows = [f"{epoch},{value / 2},{value},0.1" for epoch, value in enumerate(values, start=1)]
         path.write_text("\n".join(["epoch,train_loss,error,seconds", *rows]) + "\n")

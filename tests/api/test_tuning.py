@@ -74,13 +74,13 @@ def test_configurations_and_seeds_are_those_of_a_hydra_sweep(asha: hposweep.Swee
     for trial in asha.data.trials:
         assert trial.configuration == space.sample(5, trial.number)
         assert trial.seed == trial_seed(5, trial.number)
-        assert f"seed {trial.seed}\n" in (asha.folder / trial.folder / "output.txt").read_text()
+        assert f"seed {trial.seed}\n" in (asha.folder / trial.folder / "hposweep" / "output.txt").read_text()
 
 
 def test_a_promoted_trial_trains_no_epoch_twice(asha: hposweep.Sweep) -> None:
     assert {trial.epoch for trial in asha.data.trials} == {0, 1, 3, 9}
     for trial in asha.data.trials:
-        printed = (asha.folder / trial.folder / "output.txt").read_text().split("\n")
+        printed = (asha.folder / trial.folder / "hposweep" / "output.txt").read_text().split("\n")
         epochs = [int(line.split()[1]) for line in printed if line.startswith("epoch")]
         assert epochs == list(range(1, (trial.epoch or 0) + 1))
 
@@ -89,7 +89,7 @@ def test_a_failure_is_that_of_its_trial_alone(asha: hposweep.Sweep) -> None:
     for trial in asha.data.trials:
         failed = trial.configuration["n"] == 3
         assert (trial.state == "FAILED") is failed
-        assert (asha.folder / trial.folder / "failure.txt").exists() is failed
+        assert (asha.folder / trial.folder / "hposweep" / "failure.txt").exists() is failed
         assert trial.failure_line == ("ValueError: n is 3" if failed else "")
 
 

@@ -22,10 +22,10 @@ def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
     }
     for number in range(4):
         job = small_sweep / "trials" / str(number)
-        assert {path.name for path in job.iterdir()} == {
-            *(".hydra", "hposweep.log", "output.txt", "learning_curve.csv", "checkpoint.npz", "data.json")
-        }
-        curve = read_csv(job / "learning_curve.csv")
+        assert {path.name for path in job.iterdir()} == {".hydra", "hposweep.log", "hposweep"}
+        kept = {path.name for path in (job / "hposweep").iterdir()}
+        assert kept == {"output.txt", "learning_curve.csv", "checkpoint.npz", "data.json"}
+        curve = read_csv(job / "hposweep" / "learning_curve.csv")
         assert [row["epoch"] for row in curve] == ["1", "2", "3"]
         row = rows(small_sweep)[number]
         assert row["validation_error"] == curve[-1]["validation_error"]
@@ -42,7 +42,7 @@ def test_the_test_error_is_that_of_the_winners_saved_weights(small_sweep: Path) 
     best = min(rows(small_sweep), key=lambda row: float(row["validation_error"]))
     assert results["best_trial"] == int(best["trial"])
     assert results["best_value"] == float(best["validation_error"])
-    checkpoint = np.load(small_sweep / "trials" / best["trial"] / "checkpoint.npz")
+    checkpoint = np.load(small_sweep / "trials" / best["trial"] / "hposweep" / "checkpoint.npz")
     weights, bias = checkpoint["0000"], checkpoint["0001"]
     _, test = fashion_mnist.load(fashion_mnist.data_folder())
     logits = (test.images.reshape(10_000, -1).astype(np.float32) / np.float32(255)) @ weights + bias
@@ -70,15 +70,16 @@ def test_the_winner_again_has_the_bits_of_the_winner(small_sweep: Path, tmp_path
     words = command.removeprefix("The winner again: python -m hposweep ").split()
     subprocess.run([sys.executable, "-m", "hposweep", *words, "hydra.run.dir=again"], cwd=tmp_path, check=True)
     results = results_of(small_sweep)
-    winner = small_sweep / "trials" / str(results["best_trial"]) / "learning_curve.csv"
-    assert without_seconds(tmp_path / "again" / "learning_curve.csv") == without_seconds(winner)
+    winner = small_sweep / "trials" / str(results["best_trial"])
+    curves = [job / "hposweep" / "learning_curve.csv" for job in (tmp_path / "again", winner)]
+    assert without_seconds(curves[0]) == without_seconds(curves[1])
 
 
 def test_only_the_winners_checkpoint_stays(hposweep_warm: Run, tmp_path: Path) -> None:
     done = hposweep_warm("--multirun", "data.train_fraction=0.02", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=swept")
     assert done.exit_code == 0, done.err
     best = results_of(tmp_path / "swept")["best_trial"]
-    assert [path.parent.name for path in (tmp_path / "swept").rglob("checkpoint.npz")] == [str(best)]
+    assert [path.parents[1].name for path in (tmp_path / "swept").rglob("checkpoint.npz")] == [str(best)]
 
 
 def test_hydras_own_launcher_runs_the_same_trials(hposweep_warm: Run, tmp_path: Path, small_sweep: Path) -> None:
@@ -95,7 +96,7 @@ def test_the_books_split_has_no_test_error(hposweep_warm: Run, tmp_path: Path) -
     done = hposweep_warm("--multirun", *words)
     assert done.exit_code == 0, done.err
     assert "test_error" not in results_of(tmp_path / "swept")
-    summary = json.loads((tmp_path / "swept" / "trials" / "0" / "data.json").read_text())
+    summary = json.loads((tmp_path / "swept" / "trials" / "0" / "hposweep" / "data.json").read_text())
     assert summary == {"n_train": 1200, "n_validation": 10_000, "n_test": 0, "baseline_error": 0.9}
 
 
@@ -155,7 +156,7 @@ def test_a_dry_run_counts_the_epochs_of_the_scheduler(hposweep_here: Run) -> Non
 def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hposweep", "--multirun", "hydra.sweep.dir=swept", "trainer.max_epochs=100"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    curve = tmp_path / "swept" / "trials" / "0" / "learning_curve.csv"
+    curve = tmp_path / "swept" / "trials" / "0" / "hposweep" / "learning_curve.csv"
     wait_for(curve.exists, seconds=120)
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=60)

@@ -11,7 +11,7 @@ from hposweep.hydra_glue.overrides import render_value
 
 
 def curve(job: Path) -> list[dict[str, str]]:
-    with open(job / "learning_curve.csv", newline="") as file:
+    with open(job / "hposweep" / "learning_curve.csv", newline="") as file:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 

@@ -32,7 +32,7 @@ def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep, small_swee
     again = tmp_path / "recorded-again"
     assert between(recorded, again) == []
 
-    curve = recorded / "trials" / "2" / "learning_curve.csv"
+    curve = recorded / "trials" / "2" / "hposweep" / "learning_curve.csv"
     head, first, second, third = curve.read_text().splitlines()
     cells = second.split(",")
     cells[1] = cells[1][:-1] + str((int(cells[1][-1]) + 1) % 10)
@@ -65,7 +65,7 @@ def test_on_another_machine_values_are_held_against_the_tolerance(small_sweep: P
     other = copy(small_sweep, tmp_path)
     record = yaml.safe_load((other / "sweep.yaml").read_text())
     change(other / "sweep.yaml", record["versions"]["tensorflow"], "2.99.0")
-    (path,) = (path for path in (other / "trials").rglob("learning_curve.csv") if path.parent.name == "1")
+    (path,) = (path for path in (other / "trials").rglob("learning_curve.csv") if path.parents[1].name == "1")
     change(path, path.read_text().splitlines()[1].split(",")[1], "0.123")
     # The bits of a curve can't be the same there; the version is named, and nothing that matters differs.
     assert between(small_sweep, other) == [f". versions tensorflow: '{record['versions']['tensorflow']}' -> '2.99.0'"]

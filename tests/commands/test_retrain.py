@@ -57,7 +57,7 @@ def test_the_saved_model_has_the_reported_error_in_plain_keras(
         assert float(shown.out.split()[-1]) == pytest.approx(error, abs=1.01e-4)
         beside = yaml.safe_load((job / "model.yaml").read_text())
         assert beside == {**config, "seed": seed, "trainer": {**config["trainer"], "stage": "retrain", "max_epochs": 3}}
-        with open(job / "learning_curve.csv", newline="") as file:
+        with open(job / "hposweep" / "learning_curve.csv", newline="") as file:
             assert next(csv.reader(file)) == ["epoch", "train_loss", "train_error", "seconds"]
 
 
@@ -115,7 +115,7 @@ def test_trials_of_another_objective_are_refused(hposweep, small_sweep: Path, tm
     done = hposweep("retrain", "sweep")
     best = json.dumps(yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())["best_trial"])
     reason = "not found; only trials of hposweep's own objective can be retrained"
-    assert done.error_lines == [f"retrain: sweep/trials/{best}/data.json: {reason}"]
+    assert done.error_lines == [f"retrain: sweep/trials/{best}/hposweep/data.json: {reason}"]
 
 
 def test_a_sweep_whose_trials_got_no_seed_is_refused(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

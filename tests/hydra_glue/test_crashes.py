@@ -104,7 +104,7 @@ def is_training(sweep: Path, since: float) -> bool:
     events = [json.loads(line) for line in (sweep / "journal.jsonl").read_text().splitlines()]
     under_way = {event["trial"] for event in events if event["event"] == "segment_started"}
     under_way -= {event["trial"] for event in events if event["event"] == "segment_ended"}
-    curves = [sweep / "trials" / str(trial) / "learning_curve.csv" for trial in under_way]
+    curves = [sweep / "trials" / str(trial) / "hposweep" / "learning_curve.csv" for trial in under_way]
     return any(curve.exists() and curve.stat().st_mtime > since for curve in curves)
 
 
@@ -113,9 +113,11 @@ TRAINING = ["data.train_fraction=0.2", "trainer.max_epochs=8", f"{N}=6", "hydra.
 
 def curves(sweep: Path) -> dict[str, list[dict[str, str]]]:
     found = {}
-    for path in sorted(sweep.glob("trials/*/learning_curve.csv")):
+    for path in sorted(sweep.glob("trials/*/hposweep/learning_curve.csv")):
         with open(path, newline="") as file:
-            found[path.parent.name] = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+            found[path.parents[1].name] = [
+                {k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
+            ]
     return found
 
 

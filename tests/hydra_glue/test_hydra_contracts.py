@@ -50,7 +50,7 @@ def test_a_sweep_of_another_app_leaves_its_folder(app) -> None:  # type: ignore[
         assert hydra["job"]["num"] == number
         assert hydra["runtime"]["output_dir"] == str(job)
         assert (job / "main.log").exists()
-        assert (job / "output.txt").read_text() == f"x is {row['x']}\n"
+        assert (job / "hposweep" / "output.txt").read_text() == f"x is {row['x']}\n"
     best = min(table, key=lambda row: float(row["value"]))
     results = load(folder / "optimization_results.yaml")
     assert results["name"] == "hposweep"
@@ -323,7 +323,7 @@ def test_bad_luck_costs_its_own_trial_alone(app) -> None:  # type: ignore[no-unt
     assert by_x["4"]["failure"] == "the objective returned None; it must return a number"
     assert by_x["3"]["value"] == "nan"
     job = app.folder / "swept" / by_x["1"]["trial"]
-    for name in ("failure.txt", "main.log"):
+    for name in ("hposweep/failure.txt", "main.log"):
         assert "Traceback" in (job / name).read_text()
         assert "x is one" in (job / name).read_text()
     assert load(app.folder / "swept" / "optimization_results.yaml")["best_value"] == 6

@@ -1,6 +1,7 @@
 """hposweep.report: an objective's own learning curve."""
 
 import csv
+import importlib
 import json
 import shutil
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from hposweep.job.report import report_to
+import hposweep
+from hposweep.job.running import RunningJob, TargetReached, current_job, running
 from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.trial_files import TrialFiles
 
 APP = """
 import hydra, hposweep
@@ -31,7 +34,7 @@ def test_any_objective_reports_its_curve(app) -> None:  # type: ignore[no-untype
     words = ["x=interval(1,4)", "hydra.sweeper.n_trials=2", "hydra.sweeper.metric=height", "hydra/launcher=hposweep"]
     done = app.sweep(*words)
     assert done.exit_code == 0, done.err
-    rows = learning_curve.read(app.folder / "swept" / "1" / "learning_curve.csv")
+    rows = learning_curve.read(app.folder / "swept" / "1" / "hposweep" / "learning_curve.csv")
     assert [list(row) for row in rows] == [["epoch", "loss", "height", "seconds"]] * 3
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     table = (app.folder / "swept" / "trials.csv").read_text().splitlines()
@@ -39,35 +42,93 @@ def test_any_objective_reports_its_curve(app) -> None:  # type: ignore[no-untype
     assert [line.split(",")[3] for line in table[1:]] == ["3", "3"]
 
 
-def test_what_a_cut_off_run_left_is_replaced(tmp_path: Path) -> None:
+@pytest.fixture
+def job(tmp_path: Path) -> RunningJob:
+    """A job outside of any sweep."""
+    return RunningJob(TrialFiles(tmp_path, "."), "error")
+
+
+def test_what_a_cut_off_run_left_is_replaced(job: RunningJob, tmp_path: Path) -> None:
     for epoch, value in [(1, 0.5), (2, 0.4), (3, 0.3), (2, 0.45)]:
-        report_to(tmp_path, epoch, value, "error")
-    rows = learning_curve.read(tmp_path / "learning_curve.csv")
-    assert [(row["epoch"], row["error"]) for row in rows] == [(1, 0.5), (2, 0.45)]
+        job.report(epoch, value)
+    assert [(row["epoch"], row["error"]) for row in job.files.read_curve()] == [(1, 0.5), (2, 0.45)]
+    again = RunningJob(TrialFiles(tmp_path, "."), "error")
+    again.report(2, 0.4)
+    assert [(row["epoch"], row["error"]) for row in job.files.read_curve()] == [(1, 0.5), (2, 0.4)]
 
 
-def test_an_epoch_is_a_whole_number_of_any_kind(tmp_path: Path) -> None:
+def test_what_a_killed_job_left_of_a_row_is_cut_before_the_next_one(job: RunningJob, tmp_path: Path) -> None:
+    job.report(1, 0.5)
+    job.report(2, 0.4)
+    path = job.files.learning_curve
+    path.write_bytes(path.read_bytes()[:-3])
+    RunningJob(TrialFiles(tmp_path, "."), "error").report(2, 0.25)
+    assert [(row["epoch"], row["error"]) for row in job.files.read_curve()] == [(1, 0.5), (2, 0.25)]
+    path.write_bytes(path.read_bytes()[:4])  # not even the head
+    RunningJob(TrialFiles(tmp_path, "."), "error").report(1, 0.5)
+    assert [row["error"] for row in job.files.read_curve()] == [0.5]
+
+
+def test_seconds_are_those_since_the_job_began_or_reported(tmp_path: Path) -> None:
+    now = iter([10.0, 12.5, 13.5])
+    job = RunningJob(TrialFiles(tmp_path, "."), "error", clock=lambda: next(now))
+    job.report(1, 0.5)
+    job.report(2, 0.5)
+    assert [row["seconds"] for row in job.files.read_curve()] == [2.5, 1.0]
+
+
+def test_a_job_outside_of_hydra_is_reported_to_while_it_is_the_current_one(job: RunningJob, tmp_path: Path) -> None:
+    with running(job):
+        with running(RunningJob(TrialFiles(tmp_path, "inner"), "error")) as inner:
+            assert current_job() is inner
+        hposweep.report(1, 0.5)
+        assert hposweep.checkpoint_dir() == tmp_path / "hposweep" / "checkpoint"
+        assert hposweep.target_epoch(default=9) == 9
+    assert [row["epoch"] for row in job.files.read_curve()] == [1]
+    with pytest.raises(ValueError, match="HydraConfig was not set"):
+        hposweep.report(2, 0.5)
+
+
+def test_a_job_with_a_target_ends_there_unless_its_objective_asks(tmp_path: Path) -> None:
+    job = RunningJob(TrialFiles(tmp_path, "."), "error", target_epoch=2)
+    job.report(1, 0.5)
+    assert (job.first_epoch, job.heeds_target) == (1, False)
+    with pytest.raises(TargetReached):
+        job.report(2, 0.25)
+    assert job.heeds_target
+    asks = RunningJob(TrialFiles(tmp_path, "."), "error", target_epoch=2)
+    assert asks.target_epoch(default=9) == 2
+    asks.report(3, 0.125)
+    assert (asks.first_epoch, asks.heeds_target) == (3, True)
+
+
+def test_the_function_has_its_name_for_itself() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("hposweep.report")
+    assert callable(hposweep.report)
+
+
+def test_an_epoch_is_a_whole_number_of_any_kind(job: RunningJob) -> None:
     for epoch in np.arange(1, 3):
-        report_to(tmp_path, epoch, np.float32(0.5), "error")
-    assert [row["epoch"] for row in learning_curve.read(tmp_path / learning_curve.FILE_NAME)] == [1, 2]
+        job.report(epoch, np.float32(0.5))
+    assert [row["epoch"] for row in job.files.read_curve()] == [1, 2]
     with pytest.raises(ValueError, match=r"epoch must be a whole number, got 1\.5"):
-        report_to(tmp_path, 1.5, 0.5, "error")  # type: ignore[arg-type]
+        job.report(1.5, 0.5)  # type: ignore[arg-type]
 
 
-def test_each_epoch_reports_the_same_metrics_in_any_order(tmp_path: Path) -> None:
-    report_to(tmp_path, 1, 0.5, "error", a=1, b=2)
-    report_to(tmp_path, 2, 0.4, "error", b=4, a=3)
+def test_each_epoch_reports_the_same_metrics_in_any_order(job: RunningJob) -> None:
+    job.report(1, 0.5, a=1, b=2)
+    job.report(2, 0.4, b=4, a=3)
     with pytest.raises(ValueError, match="epoch 3 reports a, error; the one before it a, b, error"):
-        report_to(tmp_path, 3, 0.3, "error", a=5)
-    rows = learning_curve.read(tmp_path / learning_curve.FILE_NAME)
-    assert [(row["a"], row["b"]) for row in rows] == [(1, 2), (3, 4)]
-    report_to(tmp_path, 1, 0.5, "error", c=1)  # another program's run, from the start
-    assert [row["c"] for row in learning_curve.read(tmp_path / learning_curve.FILE_NAME)] == [1]
+        job.report(3, 0.3, a=5)
+    assert [(row["a"], row["b"]) for row in job.files.read_curve()] == [(1, 2), (3, 4)]
+    job.report(1, 0.5, c=1)  # another program's run, from the start
+    assert [row["c"] for row in job.files.read_curve()] == [1]
 
 
-def test_epochs_count_from_1(tmp_path: Path) -> None:
+def test_epochs_count_from_1(job: RunningJob) -> None:
     with pytest.raises(ValueError, match="epoch counts from 1, got 0"):
-        report_to(tmp_path, 0, 0.5, "error")
+        job.report(0, 0.5)
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +189,7 @@ def test_an_objective_that_goes_on_from_its_checkpoint_trains_no_epoch_twice(app
         assert trained(app, row["trial"]) == list(range(1, int(row["epochs"]) + 1))
     # Nobody goes on any more: the winner's checkpoint alone is left.
     winner = yaml.safe_load((app.folder / "swept" / "optimization_results.yaml").read_text())["best_trial"]
-    assert [path.parent.name for path in (app.folder / "swept").glob("*/checkpoint")] == [str(winner)]
+    assert [path.parents[1].name for path in (app.folder / "swept").glob("*/hposweep/checkpoint")] == [str(winner)]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +206,7 @@ def test_one_without_checkpoints_is_started_again_and_its_user_is_told(app, end:
         reached = levels[: levels.index(int(row["epochs"])) + 1]
         assert trained(app, row["trial"]) == [epoch for level in reached for epoch in range(1, level + 1)]
         assert float(row["value"]) == float(row["x"]) + 1 / int(row["epochs"])
-        curve = learning_curve.read(app.folder / "swept" / row["trial"] / "learning_curve.csv")
+        curve = learning_curve.read(app.folder / "swept" / row["trial"] / "hposweep" / "learning_curve.csv")
         assert [each["epoch"] for each in curve] == list(range(1, int(row["epochs"]) + 1))
         n_repeated += sum(reached[:-1])
     assert (
@@ -183,4 +244,4 @@ def test_the_example_of_a_plain_loop_runs_as_its_readme_says_and_resumes(app) ->
     assert "the sweep is finished" in app.sweep(*words).out
     alone = app.run("learning_rate=0.1", "hydra.run.dir=alone")
     assert alone.exit_code == 0, alone.err
-    assert json.loads((app.folder / "alone" / "checkpoint" / "state.json").read_text())["epoch"] == 27
+    assert json.loads((app.folder / "alone" / "hposweep" / "checkpoint" / "state.json").read_text())["epoch"] == 27

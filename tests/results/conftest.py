@@ -15,8 +15,9 @@ from selenium.webdriver.chrome.service import Service
 
 from hposweep.history import Event, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed, values_of
 from hposweep.search_space import Configuration, as_hyperparameter
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import Journal
+from hposweep.sweep_folder.learning_curve import CurveWriter
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
 
 LONG = "y" * 12_000
@@ -100,10 +101,11 @@ def make(folder: Path, direction: Direction) -> Path:
             )
     journal.close()
     for number, errors in CURVES.items():
-        (folder / "trials" / str(number)).mkdir()
+        files = TrialFiles(folder, f"trials/{number}")
+        files.make_folder()
+        curve = CurveWriter(files.learning_curve)
         for epoch, error in enumerate(errors, start=1):
-            row = {"epoch": epoch, "train loss": 2.0 / epoch, "error": error, "seconds": 0.5}
-            learning_curve.append_row(folder / "trials" / str(number) / learning_curve.FILE_NAME, row)
+            curve.write({"epoch": epoch, "train loss": 2.0 / epoch, "error": error, "seconds": 0.5})
     return folder
 
 

@@ -21,8 +21,9 @@ from hposweep.history import (
 )
 from hposweep.results import sweep_data
 from hposweep.results.sweep_data import CUT_OFF, DIED
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import Journal
+from hposweep.sweep_folder.learning_curve import CurveWriter
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
 
 
@@ -92,7 +93,7 @@ def test_no_running_time_passes_between_a_kill_and_the_resume(tmp_path: Path) ->
 )
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, text: str) -> None:
     write(tmp_path, [*EVENTS[:3], EVENTS[7]])
-    path = tmp_path / name if name == "sweep.yaml" else tmp_path / "trials" / "0" / name
+    path = tmp_path / name if name == "sweep.yaml" else TrialFiles(tmp_path, "trials/0").folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     with pytest.raises(ConfigError, match=f"^{re.escape(str(path))}: damaged"):
@@ -112,10 +113,10 @@ def test_segments_lie_in_the_first_lane_that_is_free(tmp_path: Path) -> None:
 
 def test_a_curve_comes_from_its_file_or_from_the_rungs(tmp_path: Path) -> None:
     rungs = [at(11, SegmentStarted(0, 3, 9, 1)), at(12, ended(0, TrialState.COMPLETE, 0.1, epoch=9))]
-    (tmp_path / "trials" / "1").mkdir(parents=True)
+    files = TrialFiles(tmp_path, "trials/1")
+    files.make_folder()
     for epoch in (1, 2):
-        row = {"epoch": epoch, "loss": 9.0, "error": 1 / epoch}
-        learning_curve.append_row(tmp_path / "trials" / "1" / learning_curve.FILE_NAME, row)
+        CurveWriter(files.learning_curve).write({"epoch": epoch, "loss": 9.0, "error": 1 / epoch})
     sweep = sweep_data.read(write(tmp_path, [*EVENTS[:-1], *rungs]))
     curves = {number: (list(curve.epochs), list(curve.values)) for number, curve in sweep.curves.items()}
     assert curves == {0: ([3, 9], [0.3, 0.1]), 1: ([1, 2], [1.0, 0.5]), 2: ([3], [0.2])}
@@ -155,10 +156,10 @@ def test_epochs_by_an_end_are_those_of_all_trials_at_the_ends_of_their_segments(
     events += [at(4, ended(1, TrialState.COMPLETE, 0.4)), at(5, SegmentStarted(0, 3, 9, 1))]
     events += [at(6, ended(0, TrialState.COMPLETE, 0.3, epoch=9))]
     for number, n_epochs in ((1, 3), (2, 2)):
-        (tmp_path / "trials" / str(number)).mkdir(parents=True)
+        files = TrialFiles(tmp_path, f"trials/{number}")
+        files.make_folder()
         for epoch in range(1, n_epochs + 1):
-            row = {"epoch": epoch, "error": 0.5}
-            learning_curve.append_row(tmp_path / "trials" / str(number) / learning_curve.FILE_NAME, row)
+            CurveWriter(files.learning_curve).write({"epoch": epoch, "error": 0.5})
     sweep = sweep_data.read(write(tmp_path, events))
     assert [(point.trial, point.n_epochs) for point in sweep.complete] == [(1, 3 + 2 + 3), (0, 3 + 2 + 3 + 6)]
     assert sweep.epochs_used == 14

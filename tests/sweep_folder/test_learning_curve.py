@@ -1,24 +1,29 @@
 """learning_curve.csv: rows are appended, cut back and read with the same bits."""
 
 from pathlib import Path
+from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hposweep.errors import ConfigError
 from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.learning_curve import CurveWriter
 
 numbers = st.floats(allow_nan=False)
 
 
 def curve(path: Path, n_epochs: int) -> None:
+    writer = CurveWriter(path)
     for epoch in range(1, n_epochs + 1):
-        learning_curve.append_row(path, {"epoch": epoch, "train_loss": 1 / epoch, "validation_error": 0.1 * epoch})
+        writer.write({"epoch": epoch, "train_loss": 1 / epoch, "validation_error": 0.1 * epoch})
 
 
 @given(value=numbers)
 def test_a_float_reads_back_as_the_same_bits(tmp_path_factory, value: float) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path_factory.mktemp("curve") / "learning_curve.csv"
-    learning_curve.append_row(path, {"epoch": 1, "train_loss": value})
+    CurveWriter(path).write({"epoch": 1, "train_loss": value})
     assert repr(learning_curve.read(path)[0]["train_loss"]) == repr(value)
 
 
@@ -49,3 +54,53 @@ def test_a_torn_last_row_is_left_out_and_cut_away(tmp_path: Path) -> None:
     assert len(learning_curve.read(path)) == 2
     learning_curve.cut_back(path, 3)
     assert path.read_bytes() == other.read_bytes()
+
+
+epochs = st.lists(st.integers(1, 6), min_size=1, max_size=12)
+
+
+@given(reported=epochs, at=st.integers(0, 12), torn=st.integers(0, 60))
+def test_the_rows_are_those_before_the_last_report_of_each_epoch(tmp_path_factory, reported, at, torn) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path_factory.mktemp("curve") / "learning_curve.csv"
+    expected: dict[int, float] = {}
+    writer = CurveWriter(path)
+    for n, epoch in enumerate(reported):
+        if n == at and path.exists():  # the writer is killed in the middle of a row, and another one goes on
+            content = path.read_bytes()
+            path.write_bytes(content[: max(0, len(content) - torn)])
+            expected = {int(row["epoch"]): row["value"] for row in learning_curve.read(path)}
+            writer = CurveWriter(path)
+        writer.write({"epoch": epoch, "value": float(n)})
+        expected = {other: value for other, value in expected.items() if other < epoch} | {epoch: float(n)}
+        assert {row["epoch"]: row["value"] for row in learning_curve.read(path)} == expected
+    assert path.read_bytes().count(b"epoch") == 1
+
+
+def test_the_file_is_read_once_for_all_rows_that_are_added_and_for_a_last_one_that_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "learning_curve.csv"
+    curve(path, 3)
+    with patch.object(learning_curve, "read", wraps=learning_curve.read) as read:
+        writer = CurveWriter(path)
+        writer.write({"epoch": 4, "train_loss": 0.25, "validation_error": 0.4})
+        n_reads = read.call_count
+        for epoch in (5, 6, 6, 6, 7):
+            writer.write({"epoch": epoch, "train_loss": 1 / epoch, "validation_error": 0.1})
+        assert read.call_count == n_reads
+    assert [row["epoch"] for row in learning_curve.read(path)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_what_somebody_else_has_changed_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "learning_curve.csv"
+    writer = CurveWriter(path)
+    writer.write({"epoch": 1, "error": 0.5})
+    writer.write({"epoch": 2, "error": 0.4})
+    path.unlink()
+    writer.write({"epoch": 3, "error": 0.3})
+    assert learning_curve.read(path) == [{"epoch": 3, "error": 0.3}]
+
+
+def test_a_file_that_is_no_text_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "learning_curve.csv"
+    path.write_bytes(b"epoch,error\n1,\xff\n")
+    with pytest.raises(ConfigError, match=r"learning_curve\.csv: damaged"):
+        learning_curve.read(path)

@@ -27,9 +27,11 @@ from hposweep.schedulers.median_stopping import MedianStoppingScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter
 from hposweep.searchers.random import RandomSearcher
 from hposweep.simulation import EventList
-from hposweep.sweep_folder import learning_curve, tables
+from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.keeper import SECONDS_BETWEEN_TABLES, CheckpointKeeper, Rewriter
+from hposweep.sweep_folder.learning_curve import CurveWriter
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, Segment, SegmentResult, Trial, TrialState
 from hposweep.tuner import Tuner
 from hposweep.workers.virtual import VirtualWorkers
@@ -50,10 +52,10 @@ def history(*ends: tuple[TrialState, float | None]) -> History:
 
 
 def test_one_row_a_trial_with_exact_floats(tmp_path: Path) -> None:
-    job = tmp_path / "trials" / "0"
-    job.mkdir(parents=True)
+    files = TrialFiles(tmp_path, "trials/0")
+    files.make_folder()
     for epoch in (1, 2):
-        learning_curve.append_row(job / learning_curve.FILE_NAME, {"epoch": epoch, "error": 0.5})
+        CurveWriter(files.learning_curve).write({"epoch": epoch, "error": 0.5})
     found = history((TrialState.COMPLETE, 0.1 + 0.2), (TrialState.FAILED, None), (TrialState.DIVERGED, NAN))
     rows = list(csv.reader(tables.trials_csv(tmp_path, found).splitlines()))
     head = [
@@ -112,9 +114,10 @@ def test_no_two_columns_have_one_name() -> None:
 
 
 def test_epochs_are_counted_by_the_last_one_that_was_reported(tmp_path: Path) -> None:
-    (tmp_path / "trials" / "0").mkdir(parents=True)
+    files = TrialFiles(tmp_path, "trials/0")
+    files.make_folder()
     for epoch in (5, 10):
-        learning_curve.append_row(tmp_path / "trials" / "0" / learning_curve.FILE_NAME, {"epoch": epoch, "error": 0.5})
+        CurveWriter(files.learning_curve).write({"epoch": epoch, "error": 0.5})
     (row,) = csv.DictReader(tables.trials_csv(tmp_path, history((TrialState.COMPLETE, 0.5))).splitlines())
     assert row["epochs"] == "10"
     assert sweep_data_epochs(tmp_path) == [10]
@@ -200,8 +203,9 @@ def test_without_a_complete_trial_the_best_partial_one_is_named_apart(tmp_path: 
 
 
 def test_a_winner_that_is_no_better_than_the_most_frequent_class_is_a_warning(tmp_path: Path) -> None:
-    (tmp_path / "trials" / "0").mkdir(parents=True)
-    (tmp_path / "trials" / "0" / "data.json").write_text(json.dumps({"baseline_error": 0.9}))
+    files = TrialFiles(tmp_path, "trials/0")
+    files.make_folder()
+    files.data_summary.write_text(json.dumps({"baseline_error": 0.9}))
     assert "nothing was learnt" in tables.warning_of_no_learning(tmp_path, history((TrialState.COMPLETE, 0.9)))
     assert tables.warning_of_no_learning(tmp_path, history((TrialState.COMPLETE, 0.899))) == ""
 
@@ -228,17 +232,18 @@ class FewestCheckpoints:
         self.folder = folder
 
     def outcome(self, segment: Segment, trial: Trial) -> SegmentResult:
-        job = self.folder / "trials" / str(trial.number)
-        (job / "checkpoint").mkdir(parents=True, exist_ok=True)
-        (job / "checkpoint.npz").touch()
-        (job / "checkpoint" / "state").touch()
+        files = TrialFiles(self.folder, f"trials/{trial.number}")
+        files.make_folder()
+        files.checkpoint_dir.mkdir(exist_ok=True)
+        files.checkpoint.touch()
+        (files.checkpoint_dir / "state").touch()
         failure = "ValueError: no" if trial.number % 7 == 3 else ""
         value = None if failure else trial.configuration["x"]
         return SegmentResult(1.0, value, failure, folder=f"trials/{trial.number}")
 
     def check(self, history: History) -> None:
         may_go_on = [trial for trial in history.trials.values() if not trial.state.is_ended]
-        kept = {path.parent.name for name in ("checkpoint", "checkpoint.npz") for path in self.folder.rglob(name)}
+        kept = {path.parents[1].name for name in ("checkpoint", "checkpoint.npz") for path in self.folder.rglob(name)}
         incumbent = set() if history.incumbent is None else {str(history.incumbent.number)}
         assert kept <= {str(trial.number) for trial in may_go_on} | incumbent
         self.n_most = max(self.n_most, len(kept))
@@ -276,6 +281,6 @@ def test_a_sweep_of_500_trials_keeps_checkpoints_of_those_who_may_go_on_and_the_
     keeper.end()
     assert sweep.history.incumbent is not None
     left = list(tmp_path.rglob("checkpoint*"))
-    assert {path.parent.name for path in left} == {str(sweep.history.incumbent.number)}
+    assert {path.parents[1].name for path in left} == {str(sweep.history.incumbent.number)}
     assert len(left) == 2
     assert jobs.n_most > 1

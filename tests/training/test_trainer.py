@@ -10,27 +10,27 @@ import keras
 import numpy as np
 import pytest
 
-from hposweep.sweep_folder import file_names, learning_curve
+from hposweep.job.running import RunningJob, running
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
-from hposweep.training.trainer import HPOTrainer
+from hposweep.training.trainer import METRIC, HPOTrainer
 
 
 def curve(folder: Path) -> list[dict[str, str]]:
-    rows = learning_curve.read(folder / learning_curve.FILE_NAME)
+    rows = TrialFiles(folder, ".").read_curve()
     return [{name: repr(value) for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def fit(folder: Path, learner, data, epochs: int = 3, **options):  # type: ignore[no-untyped-def]
-    folder.mkdir(exist_ok=True)
-    trainer = HPOTrainer(epochs, folder, **options)
-    trainer.fit(learner, data)
+def fit(folder: Path, learner, data, epochs: int = 3, metric: str = METRIC, **options):  # type: ignore[no-untyped-def]
+    with running(RunningJob(TrialFiles(folder, "."), metric)):
+        trainer = HPOTrainer(epochs, **options)
+        trainer.fit(learner, data)
     return trainer
 
 
 @pytest.mark.parametrize("xla", [True, False])
 def test_an_epoch_is_gradient_descent_on_every_example_once(tmp_path, learner, data, numpy_softmax, xla) -> None:  # type: ignore[no-untyped-def]
-    start = HPOTrainer(0, tmp_path)
-    start.fit(learner(xla=xla), data)
+    start = fit(tmp_path, learner(xla=xla), data, epochs=0)
     weights, bias = (variable.numpy() for variable in start.program.model.variables)
     orders = [np.random.default_rng([3, epoch]).permutation(data.n_train) for epoch in range(2)]
     expected = numpy_softmax(data, weights, bias, 0.1, orders)
@@ -47,12 +47,20 @@ def test_the_curve_counts_examples_and_not_batches(tmp_path, learner, data) -> N
         inputs, labels = getattr(data, part)
         logits = np.array(model(inputs.astype(np.float32) / 255))
         assert error == np.mean(logits.argmax(axis=1) != labels)
-    last = learning_curve.read(trainer.curve_path)[-1]
+    last = trainer.job.files.read_curve()[-1]
     assert last["validation_error"] == trainer.validation_error()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     logits = model(data.val[0].astype(np.float32) / 255)
     assert last["validation_loss"] == pytest.approx(float(loss(data.val[1], logits)), rel=1e-5)
     assert list(last) == ["epoch", "train_loss", "train_error", "validation_loss", "validation_error", "seconds"]
+
+
+def test_a_sweep_may_know_the_value_by_another_name(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
+    fit(tmp_path, learner(), data, epochs=1, metric="height")
+    trainer = fit(tmp_path, learner(), data, epochs=2, metric="height")
+    for row in trainer.job.files.read_curve():
+        assert row["height"] == row["validation_error"]
+    assert trainer.validation_error() == row["height"]
 
 
 def test_a_fitted_model_is_better_than_chance(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
@@ -110,7 +118,7 @@ def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(  # t
 ) -> None:
     fit(tmp_path / "one", learner("mlp"), data, epochs=3)
     fit(tmp_path / "two", learner("mlp"), data, epochs=2)
-    path = tmp_path / "two" / file_names.CHECKPOINT
+    path = TrialFiles(tmp_path / "two", ".").checkpoint
     content = bytearray(path.read_bytes())
     if damage == "truncated":
         path.write_bytes(content[: len(content) // 2])
@@ -119,7 +127,7 @@ def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(  # t
         path.write_bytes(content)
     elif damage == "another identity":
         fit(tmp_path / "other", learner("mlp", seed=8), data, epochs=2)
-        path.write_bytes((tmp_path / "other" / file_names.CHECKPOINT).read_bytes())
+        path.write_bytes(TrialFiles(tmp_path / "other", ".").checkpoint.read_bytes())
     else:
         path.unlink()
     fit(tmp_path / "two", learner("mlp"), data, epochs=3)
@@ -159,19 +167,20 @@ FRESH = """
 import json, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
-from hposweep.hydra_glue import schema
+from hposweep.app import schema
 from hposweep.conf_dir import conf_dir
+from hposweep.job.running import RunningJob, running
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training.objective import configure_tensorflow, learner, load_data
 schema.register()
 configure_tensorflow(1, True)
-from hposweep.training.trainer import HPOTrainer
+from hposweep.training.trainer import METRIC, HPOTrainer
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
     for number, overrides in enumerate(json.loads(sys.argv[1])):
         cfg = compose("config", ["data.train_fraction=0.02", *overrides])
         data = load_data(cfg.data)
-        folder = Path(sys.argv[2]) / str(number)
-        folder.mkdir(parents=True)
-        HPOTrainer(3, folder).fit(learner(cfg, data), data)
+        with running(RunningJob(TrialFiles(Path(sys.argv[2]), str(number)), METRIC)):
+            HPOTrainer(3).fit(learner(cfg, data), data)
 """
 
 

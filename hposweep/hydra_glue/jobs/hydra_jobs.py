@@ -14,7 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from hposweep.hydra_glue.jobs.run_job import run_job
-from hposweep.hydra_glue.jobs.task_function import segment_result
+from hposweep.hydra_glue.jobs.task_function import JobFunction, segment_result
 from hposweep.workers.local.worker import Outcome
 
 
@@ -43,5 +43,8 @@ class HydraJobs:
             config.hydra.job.id = job_id
             config.hydra.job.num = number
         job_return = run_job(self.hydra_context, self.task_function, config)
-        result = segment_result(job_return, time.monotonic() - started)
+        duration_s = time.monotonic() - started
+        # Under another sweeper it is the user's own function.
+        of_job = self.task_function.result if isinstance(self.task_function, JobFunction) else segment_result
+        result = of_job(job_return, duration_s)
         return Outcome(result, bytes(cloudpickle.dumps(job_return)) if wants_job_return else b"")

@@ -11,30 +11,58 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
 
-from hposweep.job import run as job
-from hposweep.job import running
+from hposweep.job import run
+from hposweep.job.running import RunningJob
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import SegmentResult
 
 
-def as_job(task_function: TaskFunction) -> TaskFunction:
-    """The function, with what it prints and why it failed in files of its folder."""
+class JobFunction:
+    """The user's function as the jobs of a sweep run it, under any launcher; pickled with it.
 
-    @functools.wraps(task_function)
-    def run(cfg: Any) -> Any:
+    Args:
+        schema: with which the sweep began; None: the current one.
+    """
+
+    def __init__(self, task_function: TaskFunction, schema: int | None) -> None:
+        functools.update_wrapper(self, task_function)
+        self._task_function, self._schema = task_function, schema
+        # The jobs of this process whose results nobody has asked for yet, by their folders.
+        self._ended: dict[Path, RunningJob] = {}
+
+    def __call__(self, cfg: Any) -> Any:
         config = HydraConfig.get()
-        knows_target = config.sweeper.get("budget_key") is not None
-        return job.run_in(Path(config.runtime.output_dir), lambda: task_function(cfg), knows_target)
+        folder, sweeper = Path(config.runtime.output_dir), config.sweeper
+        job = RunningJob(
+            TrialFiles(folder, ".", self._schema),
+            str(sweeper.metric),
+            None if sweeper.target_epoch is None else int(sweeper.target_epoch),
+            knows_target=sweeper.budget_key is not None,
+        )
+        self._ended[folder] = job
+        return run.run(job, lambda: self._task_function(cfg))
 
-    return run
+    def result(self, job_return: JobReturn, duration_s: float) -> SegmentResult:
+        """The segment's result, from what Hydra tells of its job."""
+        folder = _job_dir(job_return)
+        # No job: it ran in another process.
+        return segment_result(
+            job_return, duration_s, TrialFiles(folder, ".", self._schema), self._ended.pop(folder, None)
+        )
 
 
-def segment_result(job_return: JobReturn, duration_s: float) -> SegmentResult:
-    """What came of a job, in the tuner's words; the folder is relative to the sweep's."""
-    hydra_config = job_return.hydra_cfg
-    assert hydra_config is not None
-    folder = Path(hydra_config.hydra.runtime.output_dir)
-    relative = os.path.relpath(folder, str(hydra_config.hydra.sweep.dir))
-    said = running.end(folder)
+def segment_result(
+    job_return: JobReturn, duration_s: float, files: TrialFiles | None = None, job: RunningJob | None = None
+) -> SegmentResult:
+    """The segment's result, from what Hydra tells of its job."""
+    folder = _job_dir(job_return)
+    assert job_return.hydra_cfg is not None
+    relative = os.path.relpath(folder, str(job_return.hydra_cfg.hydra.sweep.dir))
     if job_return.status is not JobStatus.COMPLETED:
-        return job.failed(folder, job_return._return_value, duration_s, relative)
-    return job.returned(job_return.return_value, said, duration_s, relative)
+        return run.failed(files, job_return._return_value, duration_s, relative)
+    return run.returned(job_return.return_value, job, duration_s, relative)
+
+
+def _job_dir(job_return: JobReturn) -> Path:
+    assert job_return.hydra_cfg is not None
+    return Path(job_return.hydra_cfg.hydra.runtime.output_dir)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
-from hposweep.hydra_glue.jobs.task_function import segment_result
 from hposweep.hydra_glue.launchers.segments import SegmentJobs
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.protocol import Futures
@@ -27,13 +27,21 @@ class BatchWorkers:
     Args:
         launcher: Hydra's.
         n_workers: jobs in a batch, at most.
+        result_of: the segment's result, from what Hydra tells of its job and the seconds that it took.
         signals: asked to interrupt a launch at once.
     """
 
     can_kill = False
 
-    def __init__(self, launcher: Launcher, n_workers: int, jobs: SegmentJobs, signals: StopSignals) -> None:
-        self.n_workers = n_workers
+    def __init__(
+        self,
+        launcher: Launcher,
+        n_workers: int,
+        jobs: SegmentJobs,
+        result_of: Callable[[JobReturn, float], SegmentResult],
+        signals: StopSignals,
+    ) -> None:
+        self.n_workers, self._result_of = n_workers, result_of
         self._launcher, self._jobs, self._signals = launcher, jobs, signals
         self._queue: list[Job] = []
 
@@ -69,7 +77,7 @@ class BatchWorkers:
         else:
             # A launcher tells no job's own time: of several in one batch each is given that of the batch.
             duration_s = time.monotonic() - started
-            results = [segment_result(each, duration_s) for each in returns]
+            results = [self._result_of(each, duration_s) for each in returns]
         for (_, _, future), result in zip(jobs, results, strict=True):
             future.set_result(result)
 

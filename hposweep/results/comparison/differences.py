@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hposweep.history import History, replay
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import read_events
+from hposweep.sweep_folder.learning_curve import Row
 from hposweep.sweep_folder.sweep_yaml import AppRecord
-from hposweep.trial import Trial
+from hposweep.sweep_folder.trial_files import TrialFiles
 
 # Where a sweep was run, and what its help says: no part of what it is.
 NO_PART_OF_THE_SWEEP = (
@@ -79,19 +79,19 @@ def _of_trials(
         yield Difference(f"trial {number}: state {trial.state} -> {again.state}", matters=True)
     yield from _of_values(f"trial {number}: value", trial.value, again.value, tolerance)
     if tolerance is None:
-        yield from _of_curves(trial, first, again, second)
+        curves = (TrialFiles(first, trial.folder, one.schema), TrialFiles(second, again.folder, other.schema))
+        yield from _of_curves(number, *(files.read_curve() for files in curves))
 
 
-def _of_curves(trial: Trial, first: Path, again: Trial, second: Path) -> Iterator[Difference]:
-    curves = [learning_curve.of_trial(folder, each.folder) for folder, each in ((first, trial), (second, again))]
-    if len(curves[0]) != len(curves[1]):
-        yield Difference(f"trial {trial.number}: {len(curves[0])} -> {len(curves[1])} epochs", matters=True)
-    for row, row_again in zip(*curves, strict=False):
+def _of_curves(number: int, curve: Sequence[Row], again: Sequence[Row]) -> Iterator[Difference]:
+    if len(curve) != len(again):
+        yield Difference(f"trial {number}: {len(curve)} -> {len(again)} epochs", matters=True)
+    for row, row_again in zip(curve, again, strict=False):
         results, results_again = (
             {name: repr(value) for name, value in each.items() if name not in NO_RESULT} for each in (row, row_again)
         )
         for line in unequal_leaves("", results, results_again):
-            yield Difference(f"trial {trial.number}: learning curve, epoch {row['epoch']}, {line}", matters=True)
+            yield Difference(f"trial {number}: learning curve, epoch {row['epoch']}, {line}", matters=True)
 
 
 def _of_winners(one: History, other: History, tolerance: float | None) -> Iterator[Difference]:

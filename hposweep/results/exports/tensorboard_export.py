@@ -34,7 +34,7 @@ from hposweep.results.exports.trial_dates import TrialDates
 from hposweep.results.number_text import plural
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value
-from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 Kept = float | bool | str
@@ -122,7 +122,7 @@ def _events(
 def _scalar_events(sweep_dir: Path, sweep: SweepData, trial: Trial, dates: TrialDates) -> list[Event]:
     """An event an epoch, with the columns of the learning curve and the metric."""
     metric, curve = sweep.history.metric, sweep.curves.get(trial.number)
-    rows = learning_curve.of_trial(sweep_dir, trial.folder)
+    rows = TrialFiles(sweep_dir, trial.folder, sweep.history.schema).read_curve()
     points: dict[int, dict[str, float]] = {}
     moments: dict[int, float] = {}
     now = dates.started.timestamp()

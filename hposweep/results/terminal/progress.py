@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,8 +16,8 @@ from rich.text import Text
 
 from hposweep.history import History, best_partial, count_states
 from hposweep.results.number_text import number_text, value_shown
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.tables import n_epochs
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 MODES = ("auto", "live", "log", "none")
@@ -37,12 +36,12 @@ class LiveView:
         self,
         history: History,
         n_trials: int,
-        folder_of: Callable[[Trial], Path],
+        files_of: Callable[[Trial], TrialFiles],
         clock: Callable[[], float] = time.monotonic,
         n_done_before: int | None = None,
     ) -> None:
         """`n_done_before`: trials that were done when the clock was started; None: those that are by now."""
-        self._history, self._n_trials, self._folder_of, self._clock = history, n_trials, folder_of, clock
+        self._history, self._n_trials, self._files_of, self._clock = history, n_trials, files_of, clock
         self._started_at = clock()
         self._n_done_before = history.n_done if n_done_before is None else n_done_before
 
@@ -80,7 +79,7 @@ class LiveView:
         return Text(text + counts, overflow="ellipsis", no_wrap=True)
 
     def _running_line(self, trial: Trial) -> Text:
-        curve = learning_curve.read(self._folder_of(trial) / learning_curve.FILE_NAME)
+        curve = self._files_of(trial).read_curve()
         values = ", ".join(
             f"{key.rpartition('.')[2]} {value_shown(value)}" for key, value in trial.configuration.items()
         )
@@ -118,13 +117,13 @@ class _NowAndThen(logging.Filter):
 
 @contextmanager
 def shown(
-    mode: str, history: History, n_trials: int, folder_of: Callable[[Trial], Path], console: Console | None = None
+    mode: str, history: History, n_trials: int, files_of: Callable[[Trial], TrialFiles], console: Console | None = None
 ) -> Iterator[None]:
     """Shows the progress of the sweep while this lasts.
 
     Args:
         mode: one of MODES; auto is live on a terminal, else log.
-        folder_of: the folder of a trial's jobs.
+        files_of: the files of a trial that runs.
     """
     console = console or Console()
     if mode == "auto":
@@ -137,7 +136,7 @@ def shown(
         if mode == "none":
             yield
             return
-        view = LiveView(history, n_trials, folder_of)
+        view = LiveView(history, n_trials, files_of)
         with Live(view, console=console, refresh_per_second=REFRESHES_PER_S, transient=True), _logs_above_it():
             yield
 

@@ -21,8 +21,9 @@ from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import CurveTable, SimulatedSweep, simulate
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import Journal
+from hposweep.sweep_folder.learning_curve import CurveWriter
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, StartTrial, TrialState
 
 N_EPOCHS = 9
@@ -216,9 +217,9 @@ class Made:
         journal.close()
         if self.n_validation is not None:
             for number in range(len(self.values)):
-                (folder / "trials" / str(number)).mkdir(exist_ok=True)
-                sizes = {"n_validation": self.n_validation, "n_test": 10_000}
-                (folder / "trials" / str(number) / "data.json").write_text(json.dumps(sizes))
+                files = TrialFiles(folder, f"trials/{number}")
+                files.make_folder()
+                files.data_summary.write_text(json.dumps({"n_validation": self.n_validation, "n_test": 10_000}))
         return folder if what is None else write_record(folder, what)
 
 
@@ -511,10 +512,11 @@ def test_without_epochs_trials_are_counted(tmp_path: Path) -> None:
 
 def test_learning_curves_tell_epochs_that_the_journal_does_not(tmp_path: Path) -> None:
     for number, n_epochs in enumerate((4, 7)):
-        job = tmp_path / "a" / "trials" / str(number)
-        job.mkdir(parents=True)
+        files = TrialFiles(tmp_path / "a", f"trials/{number}")
+        files.make_folder()
+        curve = CurveWriter(files.learning_curve)
         for epoch in range(1, n_epochs + 1):
-            learning_curve.append_row(job / learning_curve.FILE_NAME, {"epoch": epoch, "error": 0.5})
+            curve.write({"epoch": epoch, "error": 0.5})
     Made(epoch=None).write(tmp_path / "a")
     comparison = compare([tmp_path / "a", Made().write(tmp_path / "b")])
     assert (comparison.effort, comparison.equal_effort) == ("epochs", 6)

@@ -24,8 +24,8 @@ from hposweep.results.exports import tensorboard_export
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import Configuration, literal
 from hposweep.simulation import AugmentedBranin, simulate
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.journal import read_events
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, Trial
 
 EXPECTED = {
@@ -60,8 +60,7 @@ def curves(run: EventAccumulator) -> dict[str, dict[int, float]]:
 
 
 def expected_curves(folder: Path, sweep: sweep_data.SweepData, trial: Trial) -> dict[str, dict[int, float]]:
-    path = folder / trial.folder / learning_curve.FILE_NAME
-    rows = learning_curve.read(path) if trial.folder else []
+    rows = TrialFiles(folder, trial.folder, sweep.history.schema).read_curve()
     found: dict[str, dict[int, float]] = {}
     for row in rows:
         for tag in row.keys() - {"epoch"}:

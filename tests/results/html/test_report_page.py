@@ -41,6 +41,7 @@ from hposweep.simulation import AugmentedBranin, simulate
 from hposweep.sweep_folder.journal import FILE_NAME as JOURNAL
 from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
 
 LONG = "y" * 10_000
@@ -62,10 +63,11 @@ ROWS: list[Row] = [
 
 def made(folder: Path, rows: list[Row] = ROWS, n_validation: int | None = 10_000) -> Path:
     """The folder of a sweep by hand: whose trials ended so, the first one the winner."""
-    (folder / "trials" / "0").mkdir(parents=True)
+    files = TrialFiles(folder, "trials/0")
+    files.make_folder()
     if n_validation is not None:
         sizes = {"n_validation": n_validation, "n_test": 10_000, "baseline_error": 0.9}
-        (folder / "trials" / "0" / "data.json").write_text(json.dumps(sizes))
+        files.data_summary.write_text(json.dumps(sizes))
     journal = Journal.open(folder)
     journal.append(SweepStarted(len(rows), 0, "validation_error", Direction.minimize))
     for number, (state, value, configuration, failure) in enumerate(rows):

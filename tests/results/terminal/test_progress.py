@@ -9,7 +9,8 @@ from rich.console import Console
 
 from hposweep.history import History, SegmentEnded, SegmentStarted, TrialProposed, values_of
 from hposweep.results.terminal import progress
-from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.learning_curve import CurveWriter
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 
@@ -26,10 +27,13 @@ def history() -> History:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_live_view_tells_how_the_sweep_stands(tmp_path: Path, width: int) -> None:
-    (tmp_path / "2").mkdir()
-    learning_curve.append_row(tmp_path / "2" / "learning_curve.csv", {"epoch": 1, "validation_error": 0.5})
+    files = TrialFiles(tmp_path, "2")
+    files.make_folder()
+    CurveWriter(files.learning_curve).write({"epoch": 1, "validation_error": 0.5})
     times = iter([0.0, 60.0])
-    view = progress.LiveView(history(), 10, lambda trial: tmp_path / str(trial.number), lambda: next(times), 0)
+    view = progress.LiveView(
+        history(), 10, lambda trial: TrialFiles(tmp_path, str(trial.number)), lambda: next(times), 0
+    )
     console = Console(file=io.StringIO(), width=width)
     console.print(view)
     text = console.file.getvalue()  # type: ignore[attr-defined]
@@ -54,10 +58,11 @@ def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have
             SegmentEnded(number, TrialState.PAUSED, 1, values_of("validation_error", value), 1.0, folder=str(number))
         )
     found.apply(SegmentStarted(0, 1, 3, 1))
-    (tmp_path / "0").mkdir()
-    learning_curve.append_row(tmp_path / "0" / "learning_curve.csv", {"epoch": 1, "validation_error": 0.4})
+    files = TrialFiles(tmp_path, "0")
+    files.make_folder()
+    CurveWriter(files.learning_curve).write({"epoch": 1, "validation_error": 0.4})
     console = Console(file=io.StringIO(), width=100)
-    console.print(progress.LiveView(found, 10, lambda trial: tmp_path / str(trial.number)))
+    console.print(progress.LiveView(found, 10, lambda trial: TrialFiles(tmp_path, str(trial.number))))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert lines[0].startswith("1 of 10 trials")
     assert lines[1].startswith("no complete trial yet; the best so far: trial 1, validation_error 0.3")
@@ -94,7 +99,7 @@ def test_the_modes(caplog: pytest.LogCaptureFixture, mode: str, shown: list[str]
 
 def test_a_trial_is_drawn_before_it_has_a_folder() -> None:
     found = history()
-    view = progress.LiveView(found, 3, lambda trial: Path("/nonexistent") / str(trial.number))
+    view = progress.LiveView(found, 3, lambda trial: TrialFiles(Path("/nonexistent"), str(trial.number)))
     console = Console(file=io.StringIO(), width=80)
     console.print(view)
     assert "trial 2 (attempt 2): starting" in console.file.getvalue()  # type: ignore[attr-defined]
