@@ -3,7 +3,8 @@
     python benchmarks/overhead.py [--most 10000] [--json FILE]
 
 The overhead is the wall time of a sweep of n trials minus that of a small one, over the difference in trials.
-The sweeps take turns. Also: the time to the first trial's end, the largest memory of the controller, and the idle time
+The sweeps take turns. The same in hposweep's own app, whose config is larger, with an objective that does nothing; and
+the ratio of the two. Also: the time to the first trial's end, the largest memory of the controller, and the idle time
 of trials that last 0.1 s and 2 s in turn, against the greedy schedule of the same order.
 """
 
@@ -11,10 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +27,7 @@ from rich.table import Table
 
 N_WORKERS = 2
 SMALL = 50
+N_TURNS = 3
 MAIN = """
 import time
 import hydra
@@ -36,6 +41,14 @@ if __name__ == "__main__":
     main()
 """
 
+OBJECTIVE = """
+def objective(cfg):
+    return cfg.optimizer.learning_rate
+"""
+SMALL_APP = ("main.py", "--multirun", "hydra/sweeper=hposweep", "hydra/launcher=hposweep", "+x=range(0,1000)")
+OWN_APP = ("-m", "hposweep", "--multirun", "objective._target_=nothing.objective", "objective.preload=[]")
+OWN_APP += ("hydra.sweeper.final_overrides=null", "hydra.sweeper.final_metric=null")
+
 
 def main() -> None:
     """Runs all of it, prints tables and writes JSON."""
@@ -47,19 +60,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "main.py").write_text(MAIN)
-        overheads = [overhead(folder, n) for n in sizes]
-        report = {"overhead": overheads, "idle": idle(folder), "first_trial_s": first_trial(folder)}
+        (folder / "nothing.py").write_text(OBJECTIVE)
+        report = {
+            "overhead": [overhead(folder, n) for n in sizes],
+            "own_app": own_app(folder, sizes[0]),
+            "idle": idle(folder),
+            "first_trial_s": first_trial(folder),
+        }
     arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     show(report)
 
 
-def sweep(folder: Path, name: str, n_trials: int, *words: str) -> tuple[float, float]:
+def sweep(folder: Path, name: str, n_trials: int, *words: str, app: Sequence[str] = SMALL_APP) -> tuple[float, float]:
     """Seconds and the controller's largest memory in MB."""
-    overrides = ["hydra/sweeper=hposweep", "hydra/launcher=hposweep", f"hydra.launcher.n_workers={N_WORKERS}"]
-    overrides += ["+x=range(0,1000)", f"hydra.sweeper.n_trials={n_trials}", f"hydra.sweep.dir={name}"]
-    command = [sys.executable, "main.py", "--multirun", *overrides, "hydra.sweeper.progress=none", *words]
+    overrides = [f"hydra.launcher.n_workers={N_WORKERS}", f"hydra.sweeper.n_trials={n_trials}"]
+    overrides += [f"hydra.sweep.dir={name}", "hydra.sweeper.progress=none"]
+    command = [sys.executable, *app, *overrides, *words]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
     started = time.monotonic()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=env)
     peak_mb = 0.0
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status")
@@ -76,6 +95,18 @@ def overhead(folder: Path, n_trials: int) -> dict[str, float]:
     few_s, _ = sweep(folder, f"few-{n_trials}", SMALL)
     many_s, peak_mb = sweep(folder, f"many-{n_trials}", n_trials)
     return {"n_trials": n_trials, "ms": 1000 * (many_s - few_s) / (n_trials - SMALL), "controller_peak_mb": peak_mb}
+
+
+def own_app(folder: Path, n_trials: int) -> dict[str, float]:
+    """Milliseconds a trial in the small app and in hposweep's own: medians of sweeps that take turns."""
+    found: dict[str, list[float]] = {"small": [], "own": []}
+    for turn in range(N_TURNS):
+        for app, words in (("small", SMALL_APP), ("own", OWN_APP)):
+            few_s, _ = sweep(folder, f"{app}-few-{turn}", SMALL, app=words)
+            many_s, _ = sweep(folder, f"{app}-many-{turn}", n_trials, app=words)
+            found[app].append(1000 * (many_s - few_s) / (n_trials - SMALL))
+    small_ms, own_ms = (statistics.median(found[app]) for app in ("small", "own"))
+    return {"n_trials": n_trials, "small_ms": small_ms, "own_ms": own_ms, "ratio": own_ms / small_ms}
 
 
 def idle(folder: Path) -> dict[str, float]:
@@ -111,6 +142,11 @@ def show(report: dict) -> None:
     for row in report["overhead"]:
         table.add_row(str(row["n_trials"]), f"{row['ms']:.1f}", f"{row['controller_peak_mb']:.0f}")
     console.print(table)
+    row = report["own_app"]
+    console.print(
+        f"{row['n_trials']} trials in a small app {row['small_ms']:.1f} ms, in hposweep's own {row['own_ms']:.1f} ms, "
+        f"{row['ratio']:.2f} times"
+    )
     row = report["idle"]
     console.print(
         f"0.1 s and 2 s in turn: {row['seconds']:.2f} s, greedy {row['greedy_s']:.2f} s, {row['ratio']:.3f} times"

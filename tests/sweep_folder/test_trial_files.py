@@ -110,7 +110,7 @@ def test_what_an_app_keeps_under_the_same_names_is_its_own(tmp_path: Path) -> No
         for name in ("checkpoint/model.pt", "checkpoint.npz", "learning_curve.csv", "data.json", "failure.txt"):
             (job / name).write_text("mine")
         events += [TrialProposed(number, {}, 0), SegmentStarted(number, 0, None, 1)]  # type: ignore[list-item]
-        events += [SegmentEnded(number, TrialState.COMPLETE, None, 0.5, 1.0, folder=f"trials/{number}")]  # type: ignore[list-item]
+        events += [SegmentEnded(number, TrialState.COMPLETE, None, {"error": 0.5}, 1.0, folder=f"trials/{number}")]  # type: ignore[list-item]
     for event in (*events, FinalEnded(0, 0.5)):
         history.apply(event)
     before = sorted(tmp_path.rglob("*"))

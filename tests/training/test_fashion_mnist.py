@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -33,6 +34,21 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     for check in (fashion_mnist.check_files, fashion_mnist.load):
         with pytest.raises(ConfigError, match=r"t10k-images-idx3-ubyte\.gz: damaged"):
             check(folder)
+
+
+def test_files_are_checked_once_in_a_process_and_again_when_they_have_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(fashion_mnist.data_folder(), folder)
+    with patch.object(fashion_mnist, "_checked_bytes", wraps=fashion_mnist._checked_bytes) as checked:
+        fashion_mnist.check_files(folder)
+        fashion_mnist.check_files(folder)
+        assert checked.call_count == len(fashion_mnist.SHA256)
+        path = folder / "t10k-labels-idx1-ubyte.gz"
+        content = path.read_bytes()
+        path.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=r"t10k-labels-idx1-ubyte\.gz: damaged"):
+                fashion_mnist.check_files(folder)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
