@@ -6,6 +6,7 @@ composes fast. The functions that set keys are Hydra's own, of the versions that
 
 from __future__ import annotations
 
+import functools
 import pickle
 from typing import Any
 
@@ -38,7 +39,7 @@ class CachingConfigLoader(ConfigLoader):
         Raises:
             HydraException: as Hydra's.
         """
-        overrides = OverridesParser.create().parse_overrides(sweep_overrides)
+        overrides = _parser().parse_overrides(sweep_overrides)
         if any(_needs_hydra(each) for each in overrides):
             return self._config_loader.load_sweep_config(master_config, sweep_overrides)
         config = self._base(master_config, [each for each in overrides if self._selects_a_group(each)])
@@ -111,6 +112,11 @@ class CachingConfigLoader(ConfigLoader):
 
     def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
         return self._config_loader.compute_defaults_list(config_name, overrides, run_mode)
+
+
+@functools.cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
 
 
 def _needs_hydra(override: Override) -> bool:

@@ -100,7 +100,7 @@ def _run_job(hydra_context: HydraContext, task_function: TaskFunction, config: D
 
 def _split(config: DictConfig) -> tuple[DictConfig, DictConfig]:
     """A copy of the config without its hydra node, and one of that node alone, which sees the whole config."""
-    task_config = pickle.loads(cloudpickle.dumps(config, pickle.HIGHEST_PROTOCOL))  # noqa: S301 (a copy)
+    task_config = pickle.loads(_pickled(config))  # noqa: S301 (a copy)
     with read_write(task_config), open_dict(task_config):
         node = task_config._content.pop("hydra")
     hydra_config = OmegaConf.create({})
@@ -108,6 +108,14 @@ def _split(config: DictConfig) -> tuple[DictConfig, DictConfig]:
     node._set_parent(config)
     hydra_config._set_flag("struct", True)
     return task_config, hydra_config
+
+
+def _pickled(config: DictConfig) -> bytes:
+    try:
+        return pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError):
+        # A class of the user's `__main__`, which a worker's is not. It takes twice the time.
+        return bytes(cloudpickle.dumps(config, pickle.HIGHEST_PROTOCOL))
 
 
 def _to_yaml(node: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -57,6 +58,9 @@ def initialize(state: bytes) -> None:
     _state = cloudpickle.loads(state)
     assert _state is not None
     _state.enter()
+    # What is there by now stays: without this the garbage collection after every few jobs walks through all of it, and
+    # through its pages, which the workers share as long as nobody touches them.
+    gc.freeze()
 
 
 def run(*arguments: Any) -> bytes:
