@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +24,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     guard.mark(item)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+def _guarded(item: pytest.Item) -> Generator[None, None, None]:
     if item.get_closest_marker(guard.MARK):
         return (yield)
     with guard.on_guard():
         return (yield)
+
+
+pytest_runtest_setup = pytest.hookimpl(wrapper=True)(_guarded)
+pytest_runtest_call = pytest.hookimpl(wrapper=True)(_guarded)
 
 
 @pytest.fixture

@@ -69,6 +69,7 @@ def without_numbers(text: str) -> list[str]:
     return [" ".join(re.sub(r"\d[\d.,:e+-]*", "0", line).split()) for line in text.splitlines() if line.strip()]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -93,6 +94,7 @@ def test_blocks_that_are_not_run_are_few_and_say_why() -> None:
     assert sum(mark.startswith(NOT_RUN) for mark in marks) <= 5
 
 
+@pytest.mark.process
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-d", tmp_path / "doctrees"]
     done = subprocess.run([*build, DOCS, tmp_path / "html"], capture_output=True, text=True, timeout=300, check=False)

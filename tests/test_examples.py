@@ -13,6 +13,8 @@ import pytest
 
 import hposweep
 
+pytestmark = pytest.mark.process
+
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "what_is_hpo.ipynb"
 
 

@@ -9,6 +9,8 @@ import pytest
 from hposweep.training import fashion_mnist
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.process
+
 # The wheel's packages come before the checkout's, which an editable install puts on the path.
 RUN = "import sys; sys.path.insert(0, {site!r}); from hposweep.__main__ import main; main()"
 

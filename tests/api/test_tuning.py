@@ -25,6 +25,8 @@ from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import StartTrial
 
+pytestmark = pytest.mark.process
+
 SPACE = {
     "learning_rate": stats.loguniform(1e-4, 1),
     "n": "randint(1, 4)",
@@ -59,7 +61,6 @@ def asha(tmp_path_factory: pytest.TempPathFactory) -> hposweep.Sweep:
     return hposweep.tune(
         *(loop, SPACE),
         n_trials=27,
-        max_failure_rate=1.0,
         scheduler=AshaScheduler(r_max=9),
         n_workers=2,
         seed=5,

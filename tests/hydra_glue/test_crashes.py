@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.process
+
 N = "hydra.sweeper.n_trials"
 UNLUCKY_APP = """
 import math, os, signal, sys, time

@@ -6,6 +6,8 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 
+pytestmark = pytest.mark.process
+
 NAME = "hposweep"
 
 

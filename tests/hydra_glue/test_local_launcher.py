@@ -18,6 +18,8 @@ from hydra.types import HydraContext, RunMode
 from hposweep.hydra_glue.launchers.local import LocalLauncher
 from hposweep.trial import SegmentEnd
 
+pytestmark = pytest.mark.process
+
 # A worker alone has less than 200 MB. It returns its process number.
 GROWING_APP = """
 import os

@@ -1,7 +1,7 @@
 """Which tests start processes or import TensorFlow: known by a mark, and held to it.
 
 `make test-fast` runs the others. A test that uses a fixture of `STARTS_PROCESSES` has the mark by that; any other that
-starts a process has `pytest.mark.process` of its own, or its module has. One without fails as soon as it starts one.
+starts a process has `pytest.mark.process` of its own, or its module has. One without the mark fails if it starts one.
 """
 
 import sys
@@ -12,19 +12,11 @@ from typing import Any
 import pytest
 
 MARK = "process"
-STARTS_PROCESSES = {
-    "hposweep",
-    "python",
-    "shell",
-    "small_sweep",
-    "browser",
-    "new_environment",
-    "warm_hydra",
-    "warm_keras",
-}
-EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.spawn"}
+STARTS_PROCESSES = {"hposweep", "python", "shell", "small_sweep", "browser", "new_environment", "one_thread"}
+STARTS_PROCESSES |= {"warm_hydra", "warm_keras"}
+EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 
-_is_on_guard = False
+_noted: list[str] | None = None  # None: nobody is on guard
 _is_installed = False
 
 
@@ -40,22 +32,28 @@ def mark(item: pytest.Item) -> None:
 
 @contextmanager
 def on_guard() -> Iterator[None]:
-    """While this lasts, no process is started and TensorFlow is not imported."""
-    global _is_on_guard, _is_installed
+    """Notes processes and imports of TensorFlow while this lasts.
+
+    Raises:
+        StartedAProcessError: at its end, since what is stopped half-way leaves more in disorder than it tells.
+    """
+    global _noted, _is_installed
     if not _is_installed:
-        sys.addaudithook(_refuse)  # for good: Python takes none away
+        sys.addaudithook(_note)  # for good: Python takes none away
         _is_installed = True
-    _is_on_guard = True
+    _noted = noted = []
     try:
         yield
     finally:
-        _is_on_guard = False
+        _noted = None
+        if noted:
+            raise StartedAProcessError(f"a test without pytest.mark.{MARK}: {', '.join(noted)}")
 
 
-def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _is_on_guard:
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if _noted is None:
         return
     if event in EVENTS:
-        raise StartedAProcessError(f"a test without pytest.mark.{MARK} starts a process: {event} {arguments[:2]}")
-    if event == "import" and arguments[0] == "tensorflow":
-        raise StartedAProcessError(f"a test without pytest.mark.{MARK} imports TensorFlow")
+        _noted.append(f"starts a process ({event} {arguments[:2]})")
+    elif event == "import" and arguments[0] == "tensorflow":
+        _noted.append("imports TensorFlow")

@@ -102,9 +102,11 @@ def _hydra() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _logging() -> Iterator[None]:
-    """Hydra configures the root logger, with handlers that write to what was standard output then."""
+    """Hydra configures the root logger, and closes all handlers there are; absl's would close pytest's output with it."""
     root, manager = logging.getLogger(), logging.Logger.manager
     handlers, level, disabled = list(root.handlers), root.level, manager.disable
+    closed_at_exit = list(logging._handlerList)  # type: ignore[attr-defined]
+    logging._handlerList[:] = []  # type: ignore[attr-defined]
     known = {
         name: (logger.level, list(logger.handlers), logger.propagate, logger.disabled)
         for name, logger in manager.loggerDict.items()
@@ -117,6 +119,7 @@ def _logging() -> Iterator[None]:
         for handler in root.handlers:
             handler.close()
         root.handlers, manager.disable = handlers, disabled
+        logging._handlerList[:] = closed_at_exit  # type: ignore[attr-defined]
         root.setLevel(level)
         for name, logger in manager.loggerDict.items():
             if isinstance(logger, logging.Logger):
