@@ -1,4 +1,4 @@
-"""The events of a sweep, and what they amount to.
+"""The events of a sweep, and the state that they add up to.
 
 An event is a decision of the tuner or something that it observed. What a sweep knows is what `History.apply` makes of
 its events, live and after a restart alike.
@@ -154,7 +154,7 @@ class SweepEnded(Event):
 
 @dataclass
 class History:
-    """What the events so far amount to. Each event costs the same, however many trials there are."""
+    """The state after the events so far. Each event costs the same, however many trials there are."""
 
     schema: int | None = None  # with which the sweep began; None before its first event
     n_trials: int = 0
@@ -251,7 +251,7 @@ class History:
 
 
 def replay(events: Iterable[Event]) -> History:
-    """The history that these events amount to."""
+    """The history after these events."""
     history = History()
     for event in events:
         history.apply(event)

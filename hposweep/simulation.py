@@ -1,4 +1,4 @@
-"""Simulated sweeps: the real tuner, searchers and schedulers in virtual time, on learning curves that are known.
+"""Simulated sweeps: the real tuner, searchers and schedulers in virtual time, on recorded learning curves.
 
 A table of curves recorded from real training answers what a scheduler would have gained there, for any number of
 workers, in the time that the decisions take; two test functions with a fidelity serve where none is at hand.
@@ -36,7 +36,7 @@ BEGINNING = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # of virtual tim
 
 
 class SimulatedObjective(Protocol):
-    """What is known of an objective: its value after each epoch, and what each epoch takes."""
+    """A simulated objective: its value after each epoch, and the duration of each epoch."""
 
     @property
     def search_space(self) -> SearchSpace: ...
@@ -168,7 +168,7 @@ class EventList:
 
 @dataclass(frozen=True)
 class SimulatedSweep:
-    """What came of a simulated sweep."""
+    """The result of a simulated sweep."""
 
     history: History
     events: Sequence[Event]

@@ -51,7 +51,7 @@ class Trial:
     state: TrialState = TrialState.RUNNING
     epoch: int | None = 0  # where its last segment ended; None where that segment went to the end of an unknown budget
     value: float | None = None  # of the metric, at that epoch
-    target_epoch: int | None = None  # of the segment under way or the last one
+    target_epoch: int | None = None  # of the current segment or the last one
     attempts: int = 0  # jobs that were started for that segment
     n_jobs: int = 0  # jobs that were started for all of its segments
     deaths: int = 0  # of workers that ran it

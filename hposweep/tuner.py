@@ -45,7 +45,7 @@ WITH_A_LOSS = (TrialState.PAUSED, TrialState.COMPLETE, TrialState.STOPPED)
 
 
 class EventLog(Protocol):
-    """What keeps the events: the journal, or a list in memory where nothing needs to outlive the process."""
+    """Stores the events: the journal, or a list in memory if nothing must outlive the process."""
 
     def append(self, *events: Event) -> None:
         """Keeps events that arrived together; they count when it returns."""
@@ -274,7 +274,7 @@ class Tuner:
         return self.scheduler.state_after(trial, self.direction.loss(result.value)), segment.target_epoch
 
     def _check_epochs(self, segment: Segment, result: SegmentResult) -> None:
-        """Notes what the job tells of its epochs: that it trained some again, or didn't know where to stop."""
+        """Notes whether the job trained epochs again, and whether it knew its target epoch."""
         if segment.target_epoch is not None and result.heeds_target is False and result.value is not None:
             self._target_is_unheeded = True
         if result.first_epoch is None or result.first_epoch > segment.start_epoch:
@@ -323,7 +323,7 @@ class Tuner:
                 self.scheduler.tell(trial, loss)
 
     def _loss(self, trial: Trial) -> float:
-        """Of a trial that has come to the end of its segment; a failure is the worst."""
+        """The loss of a trial at the end of a segment; infinity for a failure."""
         if trial.state not in WITH_A_LOSS or trial.value is None:
             return math.inf
         return self.direction.loss(trial.value)

@@ -34,9 +34,9 @@ INT64 = range(-(2**63), 2**63)
 
 
 def load(folder: Path | str) -> Sweep:
-    """Opens the folder of a sweep, under way or over, whoever ran it: `python -m hposweep`, your Hydra app or `tune`.
+    """Opens the folder of any sweep, running or ended, of `python -m hposweep`, your Hydra app or `tune`.
 
-    What is there now is read now; load it again to see what has come since.
+    It reads the folder once; load it again to see later results.
 
     Raises:
         ConfigError: if the folder holds no journal, or a damaged one.
@@ -46,7 +46,7 @@ def load(folder: Path | str) -> Sweep:
 
 @dataclass(frozen=True, repr=False)
 class Sweep:
-    """A sweep as its folder tells it.
+    """A sweep, read from its folder.
 
         sweep = hposweep.load("outputs/sweep-20260102-030405")
         sweep.trials.sort_values("validation_error").head()
@@ -153,10 +153,10 @@ class Sweep:
 
     def plot_parallel_coordinates(self) -> plotly.graph_objects.Figure:
         """An axis a hyperparameter, and the metric."""
-        return _figure(_drawn_by("hyperparameters").parallel_coordinates(self.data), "it takes two trials that differ")
+        return _figure(_drawn_by("hyperparameters").parallel_coordinates(self.data), "it needs two trials that differ")
 
     def plot_importance(self) -> plotly.graph_objects.Figure:
-        """What a random forest, fitted to the trials, loses when a hyperparameter is shuffled, with its uncertainty."""
+        """How much worse a random forest, fitted to the trials, predicts when a hyperparameter is shuffled."""
         figures = _drawn_by("hyperparameters")
         from hposweep.results.importance import Importances, importances
 
@@ -166,7 +166,7 @@ class Sweep:
         return _figure(figures.importance(found))
 
     def plot_time_line(self) -> plotly.graph_objects.Figure:
-        """When which worker ran which segment."""
+        """The segments that each worker ran, over time."""
         return _figure(_drawn_by("time_line").time_line(self.data), "no trial has started")
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""`hposweep.tune`: the engine of a sweep for a plain Python function, without Hydra."""
+"""`hposweep.tune`: a sweep over a plain Python function, without Hydra."""
 
 from __future__ import annotations
 

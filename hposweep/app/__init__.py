@@ -1,1 +1,1 @@
-"""Our own Hydra app: what it runs, the types of its config, and what must hold of that."""
+"""Our own Hydra app: its main function, the types of its config, and the checks of it."""

@@ -1,4 +1,4 @@
-"""What our own app's config must hold beyond types: checked in the controller, before anything is written."""
+"""Checks of our own app's config beyond types, in the controller, before anything is written."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _ours = False
 
 @contextmanager
 def until_composed() -> Iterator[bool]:
-    """While this lasts, composition errors come through; yields whether the user wants their tracebacks."""
+    """Within it composition errors are raised; yields whether the user wants their tracebacks."""
     global _ours
     _ours = VARIABLE not in os.environ
     if _ours:
@@ -45,7 +45,7 @@ def composition_is_over() -> None:
 
 
 def is_composing() -> bool:
-    """Whether errors still are those of a composition that is to be told in one line."""
+    """Whether the config is still being composed, so that an error is shown in one line."""
     return _ours
 
 
@@ -88,7 +88,7 @@ def _reason_of_a_parse_error(lines: Sequence[str]) -> str:
 
 
 def keys_of(config: DictConfig) -> list[str]:
-    """All keys of the config with their dots, Hydra's own but for the sweeper's left out."""
+    """All dotted keys of the config; of Hydra's own, only the sweeper's."""
     keys: list[str] = []
 
     def walk(prefix: str, node: DictConfig) -> None:

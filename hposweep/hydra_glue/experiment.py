@@ -15,7 +15,7 @@ GROUP = "experiment"
 
 
 def experiment_of(program: Sequence[str], overrides: Sequence[str]) -> str:
-    """YAML of package `_global_` with which the program has the config that it has with these overrides.
+    """An experiment file, as YAML, that gives the program the same config as these overrides.
 
     It chooses the same config groups, and holds the values in which the config differs from what these give. Both are
     composed by the program itself, which may know structured configs and resolvers that we don't.
@@ -53,7 +53,7 @@ def _composed(program: Sequence[str], overrides: Sequence[str]) -> dict[str, Any
 
 
 def _changes(prefix: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """What has to be laid over the given tree of values to get the one that is wanted."""
+    """The overlay that turns the given tree of values into the wanted one."""
     removed = [key for key in given if key not in wanted]
     if removed:
         raise ConfigError(f"--yaml: {prefix}{removed[0]} was removed from the config, which no overlay can do")

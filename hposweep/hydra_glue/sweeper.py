@@ -165,7 +165,7 @@ class HydraSweep:
         )
 
     def _warn(self, launcher: Launcher, scheduler: Scheduler) -> None:
-        """Says before the first trial what will not be as its user may expect."""
+        """Warns before the first trial about what a user may not expect."""
         if not isinstance(launcher, SegmentLauncher | BasicLauncher):
             log.info(
                 "%s takes trials in batches: each waits for its slowest trial, and what is under way is lost when "

@@ -1,4 +1,4 @@
-"""`hydra.sweeper.*`: what types can't check of it, and the searcher and the scheduler that it names."""
+"""`hydra.sweeper.*`: checks beyond types; builds the searcher and the scheduler."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def build_scheduler(options: Options, search_space: SearchSpace, composed: DictC
 
 
 def n_epochs(options: Options, composed: DictConfig) -> int | None:
-    """Epochs of a complete trial; None where nothing says it."""
+    """Epochs of a complete trial; None: unknown."""
     r_max = (options["scheduler"] or {}).get("r_max")
     if r_max is not None:
         return int(r_max)

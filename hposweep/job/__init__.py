@@ -1,1 +1,1 @@
-"""All that stands beside an objective while it runs."""
+"""What surrounds an objective in its process."""

@@ -56,8 +56,8 @@ def target_epoch(default: int) -> int:
 def checkpoint_dir() -> Path:
     """A folder of the running trial, the same in each of its jobs, for what the objective needs to go on.
 
-    It is there, and is removed when nobody needs it any more: when the trial has ended, the sweep's best one excepted,
-    or for a trial that waits at a rung when the sweep is over. Then such a trial, if it ever goes on, finds it empty.
+    It is removed when the trial has ended, except that of the sweep's best trial; and for a trial that waits at a rung,
+    when the sweep is over. If such a trial is continued later, it finds the folder empty.
 
     Raises:
         ValueError: outside of a job.

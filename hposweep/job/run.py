@@ -1,4 +1,4 @@
-"""What surrounds an objective in every job: where its output goes, what is left of a failure, what its value means."""
+"""What surrounds an objective in every job: its output, the note of a failure, the result from its value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class JobExitError(Exception):
-    """The job raised what would end the process: a failure of its trial, and of nothing else."""
+    """The job raised what would end the process; only its trial fails."""
 
 
 def run(job: RunningJob, objective: Callable[[], Any]) -> Any:

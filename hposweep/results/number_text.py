@@ -1,4 +1,4 @@
-"""How numbers and times are told to people."""
+"""Numbers and times as text for people."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ def time_text(seconds: float) -> str:
 
 
 def plural(n: int, word: str) -> str:
-    """So many of them: `1 trial`, `2 trials`."""
+    """A count with its noun: `1 trial`, `2 trials`."""
     return f"{n:,} {word}{'' if n == 1 else 's'}"

@@ -6,7 +6,7 @@ from hposweep.trial import ResumeTrial, Segment, StartTrial, Trial, TrialState
 
 
 class Scheduler(Protocol):
-    """Decides what a free worker does, knowing each result so far.
+    """Decides what a free worker does next, from the results so far.
 
     Asking changes nothing: only `start` and `tell` do, which are told what the journal holds. The same events in the
     same order give the same answers, so that a replay decides as the sweep did. Losses are made small; infinity is the
@@ -25,7 +25,7 @@ class Scheduler(Protocol):
 
     @property
     def n_trials_to_complete_one(self) -> int:
-        """Trials that it takes until one of them is sure to have become COMPLETE, if none fails."""
+        """The number of trials after which one is sure to be COMPLETE, if none fails."""
 
     def next_segment(self, can_start_new: bool) -> StartTrial | ResumeTrial | None:
         """Go on with a paused trial, or start a new one, each with its target epoch; None: nothing now.

@@ -44,7 +44,7 @@ class Hyperparameter(Protocol):
     def __contains__(self, value: object) -> bool: ...
 
     def support(self) -> str:
-        """What values it can take, for people."""
+        """The values that it can take, as text for people."""
 
 
 @dataclass(frozen=True)

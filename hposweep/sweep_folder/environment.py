@@ -13,7 +13,7 @@ PACKAGES = ("hposweep", "hydra-core", "omegaconf", "numpy", "scipy", "tensorflow
 
 
 def record() -> dict[str, Any]:
-    """Its part of `sweep.yaml`; of versions those of the packages that are installed."""
+    """The environment's part of `sweep.yaml`, with the versions of installed packages."""
     return {"versions": versions(), "commit": commit(), "platform": machine()}
 
 

@@ -1,4 +1,4 @@
-"""Text files that are written whole or not at all, and folders that nobody has yet."""
+"""Text files written atomically, and new folders."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str, errors: str = "strict") -> None:
-    """Writes the file, in the place of the one that is there; `errors` as `str.encode` has them."""
+    """Replaces the file atomically; `errors` as in `str.encode`."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8", errors=errors)
     temporary.replace(path)
 
 
 def unique_folder(wanted: Path) -> Path:
-    """The folder that is wanted or, where it is there already, the first of its name with `-2`, `-3` and so on."""
+    """The wanted folder or, if it exists, the first of its name with `-2`, `-3` and so on that doesn't."""
     return next(folder for folder in _names(wanted) if not folder.exists())
 
 

@@ -1,4 +1,4 @@
-"""Keeps a sweep's folder in order while it runs: tables now and then, and which checkpoints stay."""
+"""Keeps a sweep's folder in order while it runs: rewrites tables every few seconds, and removes checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS_BETWEEN_TABLES = 10.0
 
 
 class Rewriter:
-    """Writes the tables anew now and then while the sweep runs: for who looks, and for after a kill.
+    """Rewrites the tables every few seconds while the sweep runs, for readers and in case of a kill.
 
     Never more than a twentieth of the time, however many trials there are.
     """
@@ -36,7 +36,7 @@ class Rewriter:
 
 
 class CheckpointKeeper:
-    """Removes the checkpoints of ended trials, the best one's excepted, while the sweep runs."""
+    """Removes the checkpoints of ended trials, except the best one's, while the sweep runs."""
 
     def __init__(self, sweep_dir: Path, history: History) -> None:
         self._sweep_dir, self._history = sweep_dir, history

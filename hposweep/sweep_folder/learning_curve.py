@@ -1,4 +1,4 @@
-"""`learning_curve.csv`: the epochs of a trial, written by its job and read by whoever looks at the sweep.
+"""`learning_curve.csv`: the epochs of a trial, written by its job and read by tables and reports.
 
 One row an epoch, counted from 1; the first column is `epoch`, the others are numbers by name. Floats are written by
 `repr`, so that reading gives the same bits.
@@ -96,7 +96,7 @@ def read(path: Path) -> list[dict[str, float]]:
 
 
 def cut_back(path: Path, epoch: int) -> None:
-    """Removes the rows after this epoch: those that a trial which goes on from a checkpoint will write again."""
+    """Removes the rows after this epoch, which a trial that goes on from its checkpoint will write again."""
     n_kept = sum(row["epoch"] <= epoch for row in read(path))
     if not n_kept:
         path.unlink(missing_ok=True)

@@ -238,7 +238,7 @@ def optimization_results(sweep_dir: Path, history: History, final_metric: str | 
 
 
 def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
-    """A sentence if the best trial answers no better than always with the most frequent class; else nothing.
+    """A warning if the best trial is no better than always answering the most frequent class; else empty.
 
     Known where the objective leaves the error of that answer in its folder, as ours does.
     """

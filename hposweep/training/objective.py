@@ -107,7 +107,7 @@ def _examples(arguments: str) -> ArrayData:
 
 
 def write_data_summary(path: Path, data: ArrayData) -> None:
-    """What the results need to know of the data: sizes, and the error of always answering the most frequent class."""
+    """Writes what results need of the data: sizes, and the error of always answering the most frequent class."""
     summary = {
         "n_train": data.n_train,
         "n_validation": 0 if data.val is None else len(data.val[1]),

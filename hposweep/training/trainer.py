@@ -86,7 +86,7 @@ class HPOTrainer(d2l.Trainer):
         self.program = model.program(self.data)
 
     def fit(self, model: Learner, data: ArrayData) -> None:
-        """Trains from the epoch of the checkpoint to `max_epochs`, or until the loss is no number."""
+        """Trains from the epoch of the checkpoint to `max_epochs`, or until the loss is NaN or infinite."""
         self.prepare_data(data)
         self.prepare_model(model)
         self.epoch = self._go_on_from_checkpoint()
@@ -129,7 +129,7 @@ class HPOTrainer(d2l.Trainer):
         return self.program.evaluate(self.data.tensors("test"))[1]
 
     def has_diverged(self) -> bool:
-        """Whether the last epoch left a loss that is no number: nothing can be learnt after that."""
+        """Whether the last epoch's loss is NaN or infinite: no later epoch can learn."""
         row = self._last_row
         return row is not None and not all(math.isfinite(row[name]) for name in row if name.endswith("_loss"))
 

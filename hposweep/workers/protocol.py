@@ -45,7 +45,7 @@ class Workers(Protocol):
 
 
 class StopRequest(Protocol):
-    """What the user wants, as the tuner sees it whenever it looks."""
+    """Whether the user wants the sweep to stop; the tuner polls it."""
 
     is_made: bool  # stop: running segments may end within the grace time
     is_urgent: bool  # stop at once

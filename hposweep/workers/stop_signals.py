@@ -33,7 +33,7 @@ class StopSignals:
 
     @contextlib.contextmanager
     def raised_at_once(self) -> Iterator[None]:
-        """While this lasts a signal is a KeyboardInterrupt: nobody looks at the request in the meantime."""
+        """Within it a signal raises KeyboardInterrupt, since nothing polls the request meanwhile."""
         self._raises = True
         try:
             yield

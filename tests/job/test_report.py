@@ -212,7 +212,7 @@ def test_one_without_checkpoints_is_started_again_and_its_user_is_told(app, end:
     assert (
         done.out.count("having no checkpoint to go on from: an objective keeps one in hposweep.checkpoint_dir()") == 1
     )
-    assert f"{n_repeated} epochs were trained a second time for want of checkpoints" in done.out
+    assert f"{n_repeated} epochs were trained a second time because there was no checkpoint" in done.out
 
 
 def test_one_that_knows_no_target_and_reports_nothing_ends_the_sweep_with_a_line(app) -> None:  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ from hposweep.trial import Segment, Trial
 
 @dataclass(frozen=True)
 class JobOverrides:
-    """What is the same for every trial, what is its own, its seed, and how far it is to train."""
+    """The overrides of all trials, those of one trial, its seed and its target epoch."""
 
     options: Mapping[str, Any]  # of the sweeper
     parsed: ParsedOverrides
@@ -41,11 +41,11 @@ class JobOverrides:
         return overrides
 
     def of_segment(self, segment: Segment, trial: Trial) -> list[str]:
-        """Of one segment of the trial."""
+        """The overrides of one segment's job."""
         return self.of_trial(trial, segment.target_epoch)
 
     def of_final_job(self, segment: Segment, winner: Trial) -> list[str]:
-        """Of the job that follows the last trial; the winner's .hydra stays that of its training."""
+        """The overrides of the job that follows the last trial; the winner's .hydra stays that of its training."""
         overrides = self.of_segment(segment, winner)
         return [*overrides, *self.options["final_overrides"], "hydra.output_subdir=null"]
 

@@ -62,7 +62,7 @@ class BatchWorkers:
         return futures
 
     def cancel(self, futures: Futures) -> None:
-        """None is under way between two batches."""
+        """Does nothing: between two batches no job runs."""
 
     def stop(self) -> None:
         """The launcher's processes are its own."""

@@ -1,4 +1,4 @@
-"""The values that each hyperparameter of a sweep can take, as other tools want to know them: a range, or options."""
+"""The values that each hyperparameter of a sweep can take, in other tools' terms: a range, or options."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Options:
 
     @functools.cached_property
     def texts(self) -> tuple[str, ...]:
-        """Each value as text: text as it stands, what is none by `literal`, and by that all where two were alike."""
+        """Each value as text: strings as they are, others by `literal`; all by `literal` if two were alike."""
         texts = tuple(value if isinstance(value, str) else literal(value) for value in self.values)
         return texts if len(set(texts)) == len(texts) else tuple(literal(value) for value in self.values)
 
