@@ -133,7 +133,7 @@ def n_epochs(trial: Trial, rows: Sequence[Mapping[str, float]]) -> int | None:
 def failure_text(trial: Trial) -> str:
     """The failure in one line, control characters as escapes, its end left out where it is very long.
 
-    `failure.txt` in the trial's folder has all of it.
+    `hposweep/failure.txt` in the trial's folder has all of it.
     """
     return "".join(map(_visible, cut(trial.failure_line, MOST_FAILURE_CHARACTERS)))
 

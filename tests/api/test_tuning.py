@@ -61,6 +61,7 @@ def asha(tmp_path_factory: pytest.TempPathFactory) -> hposweep.Sweep:
     return hposweep.tune(
         *(loop, SPACE),
         n_trials=27,
+        max_failure_rate=1.0,
         scheduler=AshaScheduler(r_max=9),
         n_workers=2,
         seed=5,

@@ -329,6 +329,38 @@ def test_bad_luck_costs_its_own_trial_alone(app) -> None:  # type: ignore[no-unt
     assert load(app.folder / "swept" / "optimization_results.yaml")["best_value"] == 6
 
 
+APP_WITH_FILES = """
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg):
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    (folder / "checkpoint").mkdir(exist_ok=True)
+    for name in ("checkpoint/model.pt", "checkpoint.npz", "learning_curve.csv", "data.json", "output.txt", "failure.txt"):
+        (folder / name).write_text("mine")
+    return cfg.x
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("launcher", ["hposweep", "basic"])
+def test_an_app_keeps_its_own_files_whatever_their_names(app, launcher: str) -> None:  # type: ignore[no-untyped-def]
+    app.write("main.py", APP_WITH_FILES)
+    words = [f"{N}=3", "x=interval(0,4)", f"hydra/launcher={launcher}"]
+    ok(app.sweep(*words))
+    for number in range(3):
+        job = app.folder / "swept" / str(number)
+        for name in ("checkpoint/model.pt", "checkpoint.npz", "learning_curve.csv", "data.json", "output.txt"):
+            assert (job / name).read_text() == "mine"
+        assert [path.name for path in (job / "hposweep").iterdir()] == ["output.txt"]
+    assert [(row["state"], row["epochs"]) for row in rows(app.folder / "swept")] == [("COMPLETE", "")] * 3
+    assert (app.folder / "swept" / "report.html").exists()
+
+
 def test_a_sweep_without_a_complete_trial_has_no_winner(app) -> None:  # type: ignore[no-untyped-def]
     app.write("main.py", UNLUCKY_APP)
     done = app.sweep(f"{N}=4", "x=choice(3,5)")
@@ -366,7 +398,7 @@ def test_the_journal_is_one_json_object_a_line(app) -> None:  # type: ignore[no-
     events = [json.loads(line, parse_constant=pytest.fail) for line in lines]
     assert [event["event"] for event in events][:3] == ["sweep_started", "trial_proposed", "segment_started"]
     assert events[-1]["event"] == "sweep_ended"
-    assert events[0]["schema"] == 1
+    assert events[0]["schema"] == 2
 
 
 STRUCTURED_APP = """

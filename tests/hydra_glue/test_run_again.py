@@ -12,6 +12,7 @@ from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.same_sweep import check_same_sweep
 from hposweep.results.comparison.differences import differences
 from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter
+from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord
 from hposweep.trial import Trial, TrialState
 
@@ -29,7 +30,8 @@ def record(r_max: int | str | None = None, seed_key: str | None = "seed", task: 
     )
 
 
-def test_overrides_are_recorded_as_they_were_written() -> None:
+def test_overrides_are_recorded_as_they_were_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "record", dict)  # it asks git
     lines = {"task": ["a=${b}", "x=1,2"], "hydra": ["hydra.sweep.subdir=trials/${hydra.job.num}"]}
     config = {"hydra": {"sweeper": {"seed": 1, "n_trials": 2}, "overrides": lines, "job": {"num": "???"}}}
     recorded = run_again.record_of(OmegaConf.create(config), SearchSpace({}))

@@ -231,6 +231,8 @@ def test_a_recorded_sweep_whose_controller_was_killed_is_resumed_to_the_same_end
     assert_goes_on(before, folder)
     assert important(whole, folder) == []
     assert segments_of(folder) == segments_of(whole)
+    # Its files stay where it began to write them.
+    assert [*folder.glob("trials/*/learning_curve.csv")] and not [*folder.glob("trials/*/hposweep")]
     curves = hposweep.load(folder).curves
     for number, end in last_of(before, "segment_ended").items():
         # What was trained before was not trained again.
@@ -265,6 +267,7 @@ def test_tuned_unfinished_is_resumed_by_the_same_call_to_the_same_end(place: Pla
     assert_goes_on(RECORDED / "tuned-unfinished", folder)
     assert important(whole, folder) == []
     assert segments_of(folder) == segments_of(whole)
+    assert not [*folder.glob("trials/*/hposweep")]
 
 
 @pytest.mark.parametrize("name", FINISHED_APPS)

@@ -35,6 +35,7 @@ from hposweep.hydra_glue import run_again
 from hposweep.results import sweep_data
 from hposweep.results.figures import hyperparameters, incumbents, learning_curves
 from hposweep.results.html import in_a_process, sweep_page
+from hposweep.results.terminal import summary
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import Configuration
 from hposweep.simulation import AugmentedBranin, simulate
@@ -304,8 +305,8 @@ def test_without_the_extra_the_sweep_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(optional_packages.PACKAGES, "report", ("plotly", "no_such_package"))
-    in_a_process.make(made(tmp_path))
-    assert capsys.readouterr().out == ("No report.html: it needs more packages: pip install 'hposweep[report]'\n")
+    summary.print_report(in_a_process.make(made(tmp_path)))
+    assert capsys.readouterr().out == "No report.html: it needs more packages: pip install 'hposweep[report]'\n"
     assert not (tmp_path / "report.html").exists()
 
 
@@ -319,11 +320,16 @@ def test_the_command_without_the_extra_is_one_line(python: Any, tmp_path: Path, 
 
 
 @pytest.mark.process
-def test_a_report_that_can_not_be_made_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.process
+def test_a_sweep_says_why_its_report_can_not_be_made_and_how_to_make_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (made(tmp_path) / JOURNAL).write_text("{}\n")
-    in_a_process.make(tmp_path)
-    assert "report.html was not made: report: " in caplog.messages[0]
-    assert "line 1 is damaged" in caplog.messages[0]
+    summary.print_report(in_a_process.make(tmp_path))
+    said = capsys.readouterr().out
+    assert said.startswith("No report.html: report: ")
+    assert "line 1 is damaged" in said
+    assert said.endswith(f". Make it with: python -m hposweep report {tmp_path}\n")
 
 
 # In a browser.
