@@ -9,10 +9,10 @@ export UV_SYSTEM_CERTS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup sweep test lint docs lock clean
+.PHONY: help setup sweep test test-fast lint docs lock clean
 
 help:  ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo 'Overrides go through ARGS:  make sweep ARGS="model=mlp search_space=mlp hydra.sweeper.n_trials=4"'
 
 sweep: $(READY)  ## Run the sweep of conf/config.yaml; ARGS="..." passes Hydra overrides
@@ -20,6 +20,9 @@ sweep: $(READY)  ## Run the sweep of conf/config.yaml; ARGS="..." passes Hydra o
 
 test: $(READY)  ## Run the tests; ARGS="..." passes pytest arguments
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(READY)  ## Run the tests that start no process and import no TensorFlow: less than a minute
+	@$(BIN)/python -m pytest -m "not process" $(ARGS)
 
 lint: $(READY)  ## Check style, format, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -1,31 +1,26 @@
 """What Hydra's users expect of any sweeper, in somebody else's app, by real commands."""
 
-import csv
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
+
+from support.apps import App
+from support.processes import Completed
+from support.sweeps import load_yaml as load
+from support.sweeps import rows
 
 N = "hydra.sweeper.n_trials"
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "trials.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def load(path: Path) -> dict:
-    return yaml.safe_load(path.read_text())
-
-
-def ok(done) -> None:  # type: ignore[no-untyped-def]
+def ok(done: Completed) -> None:
     assert done.exit_code == 0, done.err + done.out
 
 
-def test_a_sweep_of_another_app_leaves_its_folder(app) -> None:  # type: ignore[no-untyped-def]
-    done = app.sweep(f"{N}=6", "x=interval(0,4)", "y=int(interval(0,3))", "db=postgres")
+def test_a_sweep_of_another_app_leaves_its_folder(app: App) -> None:
+    done = app.fresh.sweep(f"{N}=6", "x=interval(0,4)", "y=int(interval(0,3))", "db=postgres")
     ok(done)
     folder = app.folder / "swept"
     assert {path.name for path in folder.iterdir()} == {
@@ -64,7 +59,7 @@ def test_a_sweep_of_another_app_leaves_its_folder(app) -> None:  # type: ignore[
     assert "interval(0,4)" in str(multirun["hydra"]["overrides"]["task"])
 
 
-def test_configurations_do_not_depend_on_what_else_is_asked(app) -> None:  # type: ignore[no-untyped-def]
+def test_configurations_do_not_depend_on_what_else_is_asked(app: App) -> None:
     ok(app.sweep(f"{N}=3", "x=interval(0,4)"))
     ok(app.sweep(f"{N}=5", "x=interval(0,4)", "y=choice(1,2)", "hydra.sweep.dir=more"))
     draws = [[row["x"] for row in rows(app.folder / name)] for name in ("swept", "more")]
@@ -72,14 +67,14 @@ def test_configurations_do_not_depend_on_what_else_is_asked(app) -> None:  # typ
 
 
 @pytest.mark.parametrize(("direction", "best"), [("minimize", min), ("maximize", max)])
-def test_the_direction_and_the_metric(app, direction: str, best) -> None:  # type: ignore[no-untyped-def]
+def test_the_direction_and_the_metric(app: App, direction: str, best: Callable[[list[float]], float]) -> None:
     ok(app.sweep(f"{N}=6", "x=interval(0,4)", f"hydra.sweeper.direction={direction}", "hydra.sweeper.metric=score"))
     scores = [float(row["score"]) for row in rows(app.folder / "swept")]
     results = load(app.folder / "swept" / "optimization_results.yaml")
     assert (results["best_value"], results["metric"]) == (best(scores), "score")
 
 
-def test_a_group_is_searched_over(app) -> None:  # type: ignore[no-untyped-def]
+def test_a_group_is_searched_over(app: App) -> None:
     ok(app.sweep(f"{N}=8", "db=glob(*)"))
     names = set()
     for row in rows(app.folder / "swept"):
@@ -92,7 +87,7 @@ def test_a_group_is_searched_over(app) -> None:  # type: ignore[no-untyped-def]
 STRINGS = "text=choice('1','true','it\\'s','a b','#x',null,abc)"
 
 
-def test_strings_reach_the_config_as_they_are(app) -> None:  # type: ignore[no-untyped-def]
+def test_strings_reach_the_config_as_they_are(app: App) -> None:
     ok(app.sweep(f"{N}=20", STRINGS.replace(",null", ",'null'")))
     found = set()
     for number in range(20):
@@ -103,7 +98,7 @@ def test_strings_reach_the_config_as_they_are(app) -> None:  # type: ignore[no-u
     assert len(found) > 4
 
 
-def test_the_search_space_stands_in_the_config_or_on_the_command_line(app) -> None:  # type: ignore[no-untyped-def]
+def test_the_search_space_stands_in_the_config_or_on_the_command_line(app: App) -> None:
     app.write("conf/config.yaml", (app.folder / "conf/config.yaml").read_text() + SPACE_IN_CONFIG)
     ok(app.run("--multirun", "hydra.sweep.dir=swept", 'hydra.sweeper.search_space.y="choice(0, 1)"'))
     table = rows(app.folder / "swept")
@@ -159,27 +154,27 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(("words", "holds"), FLAGS)
-def test_the_flags_of_a_job(app, words: list[str], holds) -> None:  # type: ignore[no-untyped-def]
+def test_the_flags_of_a_job(app: App, words: list[str], holds: Callable[[Path], bool]) -> None:
     app.write("main.py", CURIOUS_APP)
-    ok(app.sweep(f"{N}=1", "x=interval(0,4)", *words))
+    ok(app.fresh.sweep(f"{N}=1", "x=interval(0,4)", *words))
     assert holds(app.folder / "swept" / "0")
     assert rows(app.folder / "swept")[0]["state"] == "COMPLETE"
 
 
-def test_a_subdir_of_ones_own(app) -> None:  # type: ignore[no-untyped-def]
+def test_a_subdir_of_ones_own(app: App) -> None:
     ok(app.sweep(f"{N}=3", "x=interval(0,4)", "hydra.sweep.subdir=${hydra.job.override_dirname}"))
     for row in rows(app.folder / "swept"):
         assert (app.folder / "swept" / f"x={row['x']}" / ".hydra" / "config.yaml").exists()
 
 
-def test_two_trials_in_one_folder_are_refused(app) -> None:  # type: ignore[no-untyped-def]
+def test_two_trials_in_one_folder_are_refused(app: App) -> None:
     done = app.sweep(f"{N}=3", "x=interval(0,4)", "hydra.sweep.subdir=same")
     assert done.exit_code != 0
     assert done.error_lines[-1].startswith("hydra.sweep.subdir: gives all trials the folder 'same'")
     assert not (app.folder / "swept").exists()
 
 
-def test_a_trial_whose_folder_is_anothers_already_fails_alone(app) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_whose_folder_is_anothers_already_fails_alone(app: App) -> None:
     ok(app.sweep(f"{N}=6", "x=choice(1,2,3,4,5)", "hydra.sweeper.max_failure_rate=1", DIRNAME))
     table = rows(app.folder / "swept")
     assert [row["state"] for row in table].count("COMPLETE") == len({row["x"] for row in table}) < 6
@@ -190,7 +185,7 @@ def test_a_trial_whose_folder_is_anothers_already_fails_alone(app) -> None:  # t
 DIRNAME = "hydra.sweep.subdir=${hydra.job.override_dirname}"
 
 
-def test_two_sweeps_named_by_the_same_second_get_a_folder_each(app) -> None:  # type: ignore[no-untyped-def]
+def test_two_sweeps_named_by_the_same_second_get_a_folder_each(app: App) -> None:
     words = ["--multirun", "hydra/sweeper=hposweep", f"{N}=1", "x=interval(0,4)"]
     # The year alone stands for the second: it is the same for both.
     for _ in range(2):
@@ -212,8 +207,8 @@ def test_two_sweeps_named_by_the_same_second_get_a_folder_each(app) -> None:  # 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_hydras_own_questions(app, words: list[str], expected: str) -> None:  # type: ignore[no-untyped-def]
-    done = app.run(*words)
+def test_hydras_own_questions(app: App, words: list[str], expected: str) -> None:
+    done = app.fresh.run(*words)
     ok(done)
     assert expected in done.out
 
@@ -226,19 +221,19 @@ def test_hydras_own_questions(app, words: list[str], expected: str) -> None:  # 
         ("python main.py hydra/sweeper=hposweep hydra.sweeper.n_tr", "hydra.sweeper.n_trials="),
     ],
 )
-def test_completion_knows_the_sweeper(app, line: str, expected: str) -> None:  # type: ignore[no-untyped-def]
-    done = app.run("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))})
+def test_completion_knows_the_sweeper(app: App, line: str, expected: str) -> None:
+    done = app.fresh.run("-sc", "query=bash", env={"COMP_LINE": line, "COMP_POINT": str(len(line))})
     assert expected in done.out.split()
 
 
-def test_a_misspelt_searcher_keeps_hydras_words(app) -> None:  # type: ignore[no-untyped-def]
+def test_a_misspelt_searcher_keeps_hydras_words(app: App) -> None:
     done = app.sweep("hydra/sweeper/searcher=rndom", "x=interval(0,4)")
     assert done.exit_code == 1
     assert "Available options in 'hydra/sweeper/searcher'" in done.err
     assert "Traceback" not in done.err
 
 
-def test_an_unknown_key_is_refused_before_the_folder_is_made(app) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_key_is_refused_before_the_folder_is_made(app: App) -> None:
     done = app.sweep("nosuch=interval(0,4)")
     assert done.exit_code == 1
     assert "Could not override 'nosuch'" in done.err
@@ -280,9 +275,11 @@ WITH_CALLBACKS = (
     ],
     ids=["complete", "stopped early", "refused", "dry run", "unknown key"],
 )
-def test_callbacks_are_called_once_at_every_ending(app, words, exit_code: int, notes: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_callbacks_are_called_once_at_every_ending(
+    app: App, words: list[str], exit_code: int, notes: list[str]
+) -> None:
     app.write("callbacks.py", CALLBACKS)
-    done = app.sweep(f"{N}=2", *words, *WITH_CALLBACKS, env={"PYTHONPATH": str(app.folder)})
+    done = app.fresh.sweep(f"{N}=2", *words, *WITH_CALLBACKS, env={"PYTHONPATH": str(app.folder)})
     assert done.exit_code == exit_code, done.err
     assert (app.folder / "notes").read_text().split("\n")[:-1] == notes
     if exit_code == 0 and len(notes) > 2:
@@ -308,7 +305,7 @@ if __name__ == "__main__":
 """
 
 
-def test_bad_luck_costs_its_own_trial_alone(app) -> None:  # type: ignore[no-untyped-def]
+def test_bad_luck_costs_its_own_trial_alone(app: App) -> None:
     app.write("main.py", UNLUCKY_APP)
     done = app.sweep(f"{N}=40", "hydra.sweeper.max_failure_rate=1", "x=choice(1,2,3,4,5,6,7)")
     ok(done)
@@ -338,7 +335,7 @@ from hydra.core.hydra_config import HydraConfig
 def main(cfg):
     folder = Path(HydraConfig.get().runtime.output_dir)
     (folder / "checkpoint").mkdir(exist_ok=True)
-    for name in ("checkpoint/model.pt", "checkpoint.npz", "learning_curve.csv", "data.json", "output.txt", "failure.txt"):
+    for name in ("checkpoint/model.pt", "checkpoint.npz", "learning_curve.csv", "data.json", "output.txt"):
         (folder / name).write_text("mine")
     return cfg.x
 
@@ -348,10 +345,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("launcher", ["hposweep", "basic"])
-def test_an_app_keeps_its_own_files_whatever_their_names(app, launcher: str) -> None:  # type: ignore[no-untyped-def]
+def test_an_app_keeps_its_own_files_whatever_their_names(app: App, launcher: str) -> None:
     app.write("main.py", APP_WITH_FILES)
     words = [f"{N}=3", "x=interval(0,4)", f"hydra/launcher={launcher}"]
-    ok(app.sweep(*words))
+    ok(app.fresh.sweep(*words))
     for number in range(3):
         job = app.folder / "swept" / str(number)
         for name in ("checkpoint/model.pt", "checkpoint.npz", "learning_curve.csv", "data.json", "output.txt"):
@@ -361,7 +358,7 @@ def test_an_app_keeps_its_own_files_whatever_their_names(app, launcher: str) -> 
     assert (app.folder / "swept" / "report.html").exists()
 
 
-def test_a_sweep_without_a_complete_trial_has_no_winner(app) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_without_a_complete_trial_has_no_winner(app: App) -> None:
     app.write("main.py", UNLUCKY_APP)
     done = app.sweep(f"{N}=4", "x=choice(3,5)")
     results = load(app.folder / "swept" / "optimization_results.yaml")
@@ -370,7 +367,7 @@ def test_a_sweep_without_a_complete_trial_has_no_winner(app) -> None:  # type: i
     assert done.exit_code == 0
 
 
-def test_when_the_first_three_fail_alike_the_sweep_says_why_and_exits_with_3(app) -> None:  # type: ignore[no-untyped-def]
+def test_when_the_first_three_fail_alike_the_sweep_says_why_and_exits_with_3(app: App) -> None:
     app.write("main.py", UNLUCKY_APP)
     done = app.sweep(f"{N}=20", "x=1", "y=interval(0,1)")
     assert done.exit_code == 3
@@ -378,12 +375,12 @@ def test_when_the_first_three_fail_alike_the_sweep_says_why_and_exits_with_3(app
     assert len(rows(app.folder / "swept")) == 3
 
 
-def test_multirun_as_the_mode_of_the_config(app) -> None:  # type: ignore[no-untyped-def]
+def test_multirun_as_the_mode_of_the_config(app: App) -> None:
     ok(app.run("hydra.mode=MULTIRUN", "hydra/sweeper=hposweep", "hydra.sweep.dir=swept", f"{N}=1", "x=interval(0,4)"))
     assert len(rows(app.folder / "swept")) == 1
 
 
-def test_seed_and_budget_keys_are_given_to_the_job_where_the_app_has_them(app) -> None:  # type: ignore[no-untyped-def]
+def test_seed_and_budget_keys_are_given_to_the_job_where_the_app_has_them(app: App) -> None:
     ok(app.sweep(f"{N}=2", "x=interval(0,4)", "hydra.sweeper.seed_key=y"))
     for number, row in enumerate(rows(app.folder / "swept")):
         assert load(app.folder / "swept" / str(number) / ".hydra" / "config.yaml")["y"] == int(row["seed"])
@@ -391,7 +388,7 @@ def test_seed_and_budget_keys_are_given_to_the_job_where_the_app_has_them(app) -
     assert [row["seed"] for row in rows(app.folder / "fixed")] == ["5", "5"]
 
 
-def test_the_journal_is_one_json_object_a_line(app) -> None:  # type: ignore[no-untyped-def]
+def test_the_journal_is_one_json_object_a_line(app: App) -> None:
     app.write("main.py", UNLUCKY_APP)
     ok(app.sweep(f"{N}=8", "x=choice(3,6)"))
     lines = (app.folder / "swept" / "journal.jsonl").read_text().splitlines()
@@ -421,7 +418,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("launcher", ["hposweep", "basic"])
-def test_configs_of_classes_that_were_made_at_run_time(app, launcher: str) -> None:  # type: ignore[no-untyped-def]
+def test_configs_of_classes_that_were_made_at_run_time(app: App, launcher: str) -> None:
     app.write("main.py", STRUCTURED_APP)
     ok(app.sweep(f"{N}=6", "+typed=mysql,postgres", "x=interval(0,4)", f"hydra/launcher={launcher}"))
     ports = {"mysql": "3306.0", "postgres": "5432.0"}

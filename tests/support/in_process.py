@@ -102,7 +102,7 @@ def _hydra() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _logging() -> Iterator[None]:
-    """Hydra configures the root logger, and closes all handlers there are; absl's would close pytest's output with it."""
+    """Hydra configures the root logger and closes all handlers; absl's would close pytest's output with it."""
     root, manager = logging.getLogger(), logging.Logger.manager
     handlers, level, disabled = list(root.handlers), root.level, manager.disable
     closed_at_exit = list(logging._handlerList)  # type: ignore[attr-defined]

@@ -1,0 +1,140 @@
+"""What holds for every searcher: one table, a row each."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter
+from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.searchers.random import RandomSearcher
+from hposweep.trial import Trial, TrialState
+from support.strategies import search_spaces
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "searcher"
+SEARCHERS = [
+    pytest.param(RandomSearcher, {}, id="random"),
+]
+SPACE = SearchSpace({key: parse_hyperparameter("uniform(0, 1)") for key in ("x", "y")})
+
+Kind = Callable[..., Searcher]
+Options = dict[str, Any]
+seeds = st.integers(0, 2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens next in a made-up sweep."""
+
+    is_start: bool  # a new trial, if the searcher has one; else something of a trial that is under way
+    which: int  # of those that are under way
+    loss: float
+    at_a_rung: bool  # the trial stays under way, PAUSED
+
+
+steps = st.lists(
+    st.builds(Step, st.booleans(), st.integers(0, 7), st.floats(0, 1) | st.just(math.inf), st.booleans()), max_size=40
+)
+
+
+class Sweep:
+    """A searcher and the trials that it was told of, by the rules of its role."""
+
+    def __init__(self, searcher: Searcher, space: SearchSpace = SPACE) -> None:
+        self.searcher, self.space = searcher, space
+        self.pending: list[Trial] = []
+        self.proposals: list[Configuration | Wait | Exhausted] = []
+        self.n_trials = 0
+
+    def ask(self) -> Configuration | Wait | Exhausted:
+        return self.searcher.propose(self.n_trials, tuple(self.pending))
+
+    def start(self, configuration: Configuration) -> None:
+        trial = Trial(self.n_trials, configuration, seed=self.n_trials)
+        self.n_trials += 1
+        self.pending.append(trial)
+        self.searcher.start(trial)
+
+    def take(self, step: Step) -> None:
+        if step.is_start or not self.pending:
+            proposal = self.ask()
+            self.proposals.append(proposal)
+            assert self.pending or not isinstance(proposal, Wait), "it waits, and nothing is under way"
+            if isinstance(proposal, dict):
+                self.start(proposal)
+            return
+        trial = self.pending.pop(step.which % len(self.pending))
+        if step.at_a_rung:
+            trial = replace(trial, state=TrialState.PAUSED, target_epoch=(trial.target_epoch or 0) + 1)
+            self.pending.append(trial)
+        else:
+            trial = replace(trial, state=TrialState.FAILED if math.isinf(step.loss) else TrialState.COMPLETE)
+        self.searcher.tell(trial, step.loss)
+
+
+def test_every_file_of_conf_has_its_row() -> None:
+    modules = {row.values[0].__module__.rpartition(".")[2] for row in SEARCHERS}
+    assert {path.stem for path in CONF.glob("*.yaml")} == modules
+
+
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+@settings(max_examples=50)
+@given(search_space=search_spaces, seed=seeds, history=steps)
+def test_proposals_lie_in_the_search_space(
+    kind: Kind, options: Options, search_space: SearchSpace, seed: int, history: list[Step]
+) -> None:
+    sweep = Sweep(kind(search_space=search_space, seed=seed, **options), search_space)
+    for step in history:
+        sweep.take(step)
+    for proposal in sweep.proposals:
+        assert isinstance(proposal, Wait | Exhausted) or proposal in search_space
+
+
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+@settings(max_examples=50)
+@given(seed=seeds, history=steps)
+def test_the_same_events_give_the_same_proposals(kind: Kind, options: Options, seed: int, history: list[Step]) -> None:
+    """And asking changes nothing: the second sweep asks three times as often."""
+    one, other = (Sweep(kind(search_space=SPACE, seed=seed, **options)) for _ in range(2))
+    for step in history:
+        one.take(step)
+        assert other.ask() == other.ask()
+        other.take(step)
+    assert one.proposals == other.proposals
+
+
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+@settings(max_examples=25)
+@given(seed=seeds, history=steps)
+def test_what_is_told_may_be_of_configurations_that_it_has_not_proposed(
+    kind: Kind, options: Options, seed: int, history: list[Step]
+) -> None:
+    """As of those that the user gives, or of values at the ends of the distributions."""
+    sweep = Sweep(kind(search_space=SPACE, seed=seed, **options))
+    for value in (0.0, 1.0, 0.5, 0.5):
+        sweep.start({"x": value, "y": value})
+    for step in history:
+        sweep.take(step)
+    assert all(isinstance(proposal, Wait | Exhausted) or proposal in SPACE for proposal in sweep.proposals)
+
+
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+def test_another_seed_is_another_search(kind: Kind, options: Options) -> None:
+    first = [kind(search_space=SPACE, seed=seed, **options).propose(0, ()) for seed in range(10)]
+    assert all(isinstance(proposal, dict) for proposal in first)
+    assert len({repr(proposal) for proposal in first}) == 10
+
+
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+def test_it_goes_on_where_all_trials_fail(kind: Kind, options: Options) -> None:
+    sweep = Sweep(kind(search_space=SPACE, seed=0, **options))
+    for _ in range(60):
+        sweep.take(Step(is_start=True, which=0, loss=math.inf, at_a_rung=False))
+        if sweep.pending:
+            sweep.take(Step(is_start=False, which=0, loss=math.inf, at_a_rung=False))
+    assert sweep.n_trials == 60 or isinstance(sweep.ask(), Exhausted)
