@@ -1,17 +1,19 @@
 """Real processes that really die: workers and controllers, and what is left of the sweep."""
 
-import csv
-import json
+import functools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
+
+from support.apps import App
+from support.processes import processes_in, wait_for
+from support.sweeps import events, results_of, rows, without_seconds
+from support.warm import WarmProcess
 
 pytestmark = pytest.mark.process
 
@@ -51,41 +53,17 @@ LUCK = [
 ]
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "trials.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.mark.parametrize(("luck", "state", "attempts", "failure"), LUCK)
-def test_one_bad_trial_of_ten_costs_itself_alone(app, luck: str, state: str, attempts: str, failure: str) -> None:  # type: ignore[no-untyped-def]
+def test_one_bad_trial_of_ten_costs_itself_alone(app: App, luck: str, state: str, attempts: str, failure: str) -> None:
     app.write("main.py", UNLUCKY_APP)
     words = [f"{N}=10", "x=interval(0,4)", "hydra.launcher.n_workers=2", "hydra/launcher=hposweep", f"text={luck}"]
-    done = app.sweep(*words, "hydra.sweeper.trial_timeout=2")
+    # What kills processes is tried on fresh ones, too.
+    done = (app.fresh if luck in ("kill", "hang") else app).sweep(*words, "hydra.sweeper.trial_timeout=2")
     assert done.exit_code == 0, done.err + done.out
     table = rows(app.folder / "swept")
     bad = table.pop(3)
     assert {row["state"] for row in table} == {"COMPLETE"}
     assert (bad["state"], bad["attempts"], bad["failure"]) == (state, attempts, failure)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-def processes_of(session_of: Path) -> list[int]:
-    """Living processes whose working folder is this one."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                if (process / "cwd").readlink() == session_of and int(process.name) != os.getpid():
-                    found.append(int(process.name))
-            except OSError:
-                continue
-    return found
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -94,18 +72,11 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def n_events(sweep: Path) -> int:
-    path = sweep / "journal.jsonl"
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
 def is_training(sweep: Path, since: float) -> bool:
     """Whether a trial has trained an epoch after this moment, and has not ended."""
-    if n_events(sweep) == 0:
-        return False
-    events = [json.loads(line) for line in (sweep / "journal.jsonl").read_text().splitlines()]
-    under_way = {event["trial"] for event in events if event["event"] == "segment_started"}
-    under_way -= {event["trial"] for event in events if event["event"] == "segment_ended"}
+    found = events(sweep)
+    under_way = {event["trial"] for event in found if event["event"] == "segment_started"}
+    under_way -= {event["trial"] for event in found if event["event"] == "segment_ended"}
     curves = [sweep / "trials" / str(trial) / "hposweep" / "learning_curve.csv" for trial in under_way]
     return any(curve.exists() and curve.stat().st_mtime > since for curve in curves)
 
@@ -114,13 +85,8 @@ TRAINING = ["data.train_fraction=0.2", "trainer.max_epochs=8", f"{N}=6", "hydra.
 
 
 def curves(sweep: Path) -> dict[str, list[dict[str, str]]]:
-    found = {}
-    for path in sorted(sweep.glob("trials/*/hposweep/learning_curve.csv")):
-        with open(path, newline="") as file:
-            found[path.parents[1].name] = [
-                {k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
-            ]
-    return found
+    paths = sorted(sweep.glob("trials/*/hposweep/learning_curve.csv"))
+    return {path.parents[1].name: without_seconds(path) for path in paths}
 
 
 def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path) -> None:
@@ -135,14 +101,14 @@ def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_pa
     for kill in ("controller", "controller", "worker"):
         since = time.time()
         process = start(folder, *words, "hydra.launcher.n_workers=2")
-        wait_for(lambda since=since: is_training(folder / "swept", since))  # type: ignore[misc]
+        wait_for(functools.partial(is_training, folder / "swept", since))
         if kill == "controller":
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-            wait_for(lambda: not processes_of(folder), seconds=3)
+            wait_for(lambda: not processes_in(folder), seconds=3)
         else:
             # The youngest process is a worker.
-            os.kill(max(processes_of(folder)), signal.SIGKILL)
+            os.kill(max(processes_in(folder)), signal.SIGKILL)
             out, _ = process.communicate(timeout=300)
             assert process.returncode == 0, out
             assert "it starts again from its checkpoint" in out
@@ -168,20 +134,19 @@ SLOW = ["main.py", "--multirun", "hydra/sweeper=hposweep", "hydra/launcher=hposw
 
 
 @pytest.fixture
-def slow_app(app):  # type: ignore[no-untyped-def]
+def slow_app(app: App) -> App:
     app.write("main.py", SLOW_APP)
     return app
 
 
-def n_started(app) -> int:  # type: ignore[no-untyped-def]
-    path = app.folder / "swept" / "journal.jsonl"
-    return path.read_text().count('"segment_started"') if path.exists() else 0
+def n_started(app: App) -> int:
+    return sum(event["event"] == "segment_started" for event in events(app.folder / "swept"))
 
 
 @pytest.mark.parametrize(
     ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
 )
-def test_a_signal_leaves_results_and_a_sweep_to_be_resumed(slow_app, number: int, exit_code: int) -> None:  # type: ignore[no-untyped-def]
+def test_a_signal_leaves_results_and_a_sweep_to_be_resumed(slow_app: App, number: int, exit_code: int) -> None:
     words = [*SLOW, f"{N}=6", "x=interval(0,4)", "y=1", "hydra.launcher.n_workers=2"]
     process = start(slow_app.folder, *words)
     wait_for(lambda: n_started(slow_app) >= 3)
@@ -192,14 +157,14 @@ def test_a_signal_leaves_results_and_a_sweep_to_be_resumed(slow_app, number: int
     left = rows(slow_app.folder / "swept")
     assert 2 <= len(left) < 6
     assert {row["state"] for row in left} == {"COMPLETE"}  # a second is within the grace time
-    assert not processes_of(slow_app.folder)
+    assert not processes_in(slow_app.folder)
     done = start(slow_app.folder, *words)
     out, _ = done.communicate(timeout=60)
     assert done.returncode == 0, out
     assert [row["state"] for row in rows(slow_app.folder / "swept")] == ["COMPLETE"] * 6
 
 
-def test_a_second_ctrl_c_stops_at_once(slow_app) -> None:  # type: ignore[no-untyped-def]
+def test_a_second_ctrl_c_stops_at_once(slow_app: App) -> None:
     process = start(slow_app.folder, *SLOW, f"{N}=6", "x=interval(0,4)", "y=1000")
     wait_for(lambda: n_started(slow_app) >= 2)
     for _ in range(2):
@@ -208,10 +173,10 @@ def test_a_second_ctrl_c_stops_at_once(slow_app) -> None:  # type: ignore[no-unt
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 130, out
     assert {row["state"] for row in rows(slow_app.folder / "swept")} == {"INTERRUPTED"}
-    assert not processes_of(slow_app.folder)
+    assert not processes_in(slow_app.folder)
 
 
-def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app) -> None:  # type: ignore[no-untyped-def]
+def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app: App) -> None:
     words = [*SLOW, f"{N}=1000", "x=interval(0,4)", "y=0.3", "hydra.sweeper.time_budget=3"]
     process = start(slow_app.folder, *words)
     out, _ = process.communicate(timeout=60)
@@ -223,7 +188,7 @@ def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app) -
     assert len(rows(slow_app.folder / "swept")) > n_before
 
 
-def test_a_finished_sweep_says_so_and_more_trials_extend_it(slow_app) -> None:  # type: ignore[no-untyped-def]
+def test_a_finished_sweep_says_so_and_more_trials_extend_it(slow_app: App) -> None:
     words = ["hydra/launcher=hposweep", "x=interval(0,4)"]
     assert slow_app.sweep(*words, f"{N}=3").exit_code == 0
     before = (slow_app.folder / "swept" / "journal.jsonl").read_bytes()
@@ -239,7 +204,7 @@ def test_a_finished_sweep_says_so_and_more_trials_extend_it(slow_app) -> None:  
     assert fewer.error_lines == ["hydra.sweeper.n_trials: the sweep has 5 trials already, got 2"]
 
 
-def test_another_sweep_in_the_folder_is_refused_with_the_differences(slow_app) -> None:  # type: ignore[no-untyped-def]
+def test_another_sweep_in_the_folder_is_refused_with_the_differences(slow_app: App) -> None:
     assert slow_app.sweep("hydra/launcher=hposweep", "x=interval(0,4)", f"{N}=2").exit_code == 0
     done = slow_app.sweep("hydra/launcher=hposweep", "x=interval(0,5)", "db=postgres", f"{N}=4")
     assert done.exit_code == 1
@@ -249,31 +214,33 @@ def test_another_sweep_in_the_folder_is_refused_with_the_differences(slow_app) -
     assert "search space: x: 'interval(0,4)' -> 'interval(0,5)'" in line
 
 
-def test_configurations_and_curves_do_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+def test_configurations_and_curves_do_not_depend_on_the_number_of_workers(
+    tmp_path: Path, warm_keras: WarmProcess
+) -> None:
     found = []
     for n_workers in (1, 3):
         folder = tmp_path / str(n_workers)
         folder.mkdir()
         words = ["-m", "hposweep", "--multirun", "data.train_fraction=0.05", "trainer.max_epochs=2", f"{N}=5"]
-        process = start(folder, *words, "hydra.sweep.dir=swept", f"hydra.launcher.n_workers={n_workers}")
-        out, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, out
+        done = warm_keras.run([*words, "hydra.sweep.dir=swept", f"hydra.launcher.n_workers={n_workers}"], folder)
+        assert done.exit_code == 0, done.err
         found.append((curves(folder / "swept"), [row["seed"] for row in rows(folder / "swept")]))
     assert found[0] == found[1]
-    results = yaml.safe_load((tmp_path / "3" / "swept" / "optimization_results.yaml").read_text())
+    results = results_of(tmp_path / "3" / "swept")
     assert results["best_value"] < 0.9
 
 
-def test_a_trial_has_the_same_curve_under_any_scheduler_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_trial_has_the_same_curve_under_any_scheduler_as_far_as_it_goes(
+    tmp_path: Path, warm_keras: WarmProcess
+) -> None:
     found = {}
     small = ["model=mlp", "data.train_fraction=0.05", "trainer.max_epochs=4", f"{N}=6", "hydra.sweep.dir=swept"]
     for scheduler in ("fifo", "asha", "median_stopping"):
         folder = tmp_path / scheduler
         folder.mkdir()
         eta = [] if scheduler == "fifo" else ["hydra.sweeper.scheduler.eta=2"]
-        process = start(folder, "-m", "hposweep", "--multirun", *small, f"scheduler={scheduler}", *eta)
-        out, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, out
+        done = warm_keras.run(["-m", "hposweep", "--multirun", *small, f"scheduler={scheduler}", *eta], folder)
+        assert done.exit_code == 0, done.err
         found[scheduler] = curves(folder / "swept")
     n_shorter = 0
     for scheduler in ("asha", "median_stopping"):
@@ -286,9 +253,9 @@ def test_a_trial_has_the_same_curve_under_any_scheduler_as_far_as_it_goes(tmp_pa
 def test_a_controller_that_dies_while_its_workers_start_leaves_none_behind(tmp_path: Path) -> None:
     """The import of TensorFlow takes longer than anybody waits."""
     process = start(tmp_path, "-m", "hposweep", "--multirun", *TRAINING)
-    wait_for(lambda: n_events(tmp_path / "swept") > 0)
+    wait_for(lambda: events(tmp_path / "swept"))
     time.sleep(0.5)
-    assert len(processes_of(tmp_path)) > 1
+    assert len(processes_in(tmp_path)) > 1
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    wait_for(lambda: not processes_of(tmp_path), seconds=3)
+    wait_for(lambda: not processes_in(tmp_path), seconds=3)

@@ -11,19 +11,18 @@ the file `hold` to go, so that two of them are under way whenever something happ
 The same command with 11 trials, undisturbed and on one worker, is what it has to equal.
 """
 
-import csv
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
+
+from support.processes import wait_for
+from support.sweeps import events, load_yaml, results_of, rows
 
 pytestmark = pytest.mark.process
 
@@ -63,7 +62,7 @@ class Story:
     """A folder in which sweeps are run, and what was seen of them."""
 
     folder: Path
-    journals: list[list[dict]] = field(default_factory=list)  # as each run left it
+    journals: list[list[dict[str, Any]]] = field(default_factory=list)  # as each run left it
     outputs: list[str] = field(default_factory=list)  # of the runs that ended by themselves
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)  # exit code and last line of those sent away
     controller: int = 0  # process number of the second run's
@@ -125,33 +124,15 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     return story
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
-def events(sweep: Path) -> list[dict]:
-    path = sweep / "journal.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def states(journal: list[dict]) -> list[str]:
+def states(journal: list[dict[str, Any]]) -> list[str]:
     """What a journal knows of the trials, in the order of their numbers."""
     found = {event["trial"]: "RUNNING" for event in journal if event["event"] == "trial_proposed"}
     found.update({event["trial"]: event["state"] for event in journal if event["event"] == "segment_ended"})
     return [found[number] for number in sorted(found)]
-
-
-def table(sweep: Path) -> list[dict[str, str]]:
-    with open(sweep / "trials.csv", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES.values(), ids=DIFFERENCES.keys())
@@ -191,7 +172,7 @@ def test_a_trial_has_one_number_over_all_runs(story: Story) -> None:
     assert proposed == list(range(11))
     for number in range(11):
         job = story.folder / "swept" / str(number)
-        assert yaml.safe_load((job / ".hydra" / "hydra.yaml").read_text())["hydra"]["job"]["num"] == number
+        assert load_yaml(job / ".hydra" / "hydra.yaml")["hydra"]["job"]["num"] == number
 
 
 def test_only_what_was_under_way_is_run_again(story: Story) -> None:
@@ -203,9 +184,9 @@ def test_only_what_was_under_way_is_run_again(story: Story) -> None:
 def test_the_results_are_those_of_a_sweep_that_ran_through(story: Story) -> None:
     swept, undisturbed = story.folder / "swept", story.folder / "undisturbed"
     of_a_run = ("attempts", "started_at", "duration_s")
-    tables = [[{k: v for k, v in row.items() if k not in of_a_run} for row in table(s)] for s in (swept, undisturbed)]
+    tables = [[{k: v for k, v in row.items() if k not in of_a_run} for row in rows(s)] for s in (swept, undisturbed)]
     assert tables[0] == tables[1]
-    results = [yaml.safe_load((s / "optimization_results.yaml").read_text()) for s in (swept, undisturbed)]
+    results = [results_of(s) for s in (swept, undisturbed)]
     assert results[0] == results[1]
     for number in map(str, range(11)):
         for name in ("config.yaml", "overrides.yaml"):
