@@ -283,9 +283,10 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.process
 def test_a_sweep_ends_with_a_report_and_imports_no_plotting_library(app: Any) -> None:
     app.write("main.py", MAIN)
-    done = app.sweep("hydra/launcher=hposweep", "x=interval(0.0,1.0)", "hydra.sweeper.n_trials=3")
+    done = app.fresh.sweep("hydra/launcher=hposweep", "x=interval(0.0,1.0)", "hydra.sweeper.n_trials=3")
     assert done.exit_code == 0, done.err
     assert "Report: swept/report.html" in done.out.splitlines()
     assert done.out.splitlines()[-1] == "imported []"
@@ -294,9 +295,10 @@ def test_a_sweep_ends_with_a_report_and_imports_no_plotting_library(app: Any) ->
     assert "python main.py x=" in Elements(page).texts["pre"]
 
 
+@pytest.mark.process
 def test_a_sweep_that_stops_before_its_end_has_a_report_too(app: Any) -> None:
     app.write("main.py", MAIN.replace("return cfg.x", "import time; time.sleep(0.6); return cfg.x"))
-    done = app.sweep("x=interval(0.0,1.0)", "hydra.sweeper.n_trials=100", "hydra.sweeper.time_budget=2")
+    done = app.fresh.sweep("x=interval(0.0,1.0)", "hydra.sweeper.n_trials=100", "hydra.sweeper.time_budget=2")
     assert done.exit_code == 0, done.err
     assert '<span aria-hidden="true">◌</span> stopped: ' in (app.folder / "swept" / "report.html").read_text()
 
