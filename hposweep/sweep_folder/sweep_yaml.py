@@ -243,6 +243,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _text_node(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # In other styles PyYAML writes these line breaks as they are, and reads a space.
+    style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
 def _path_text(loader: _Loader, node: yaml.SequenceNode) -> str:
     return str(pathlib.PurePosixPath(*loader.construct_sequence(node)))
 

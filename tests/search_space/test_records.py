@@ -1,11 +1,12 @@
 """Priors know what they are made of, and come back from a YAML file to the bit."""
 
 import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -23,6 +24,7 @@ from hposweep.search_space import (
     read_prior,
 )
 from hposweep.search_space.priors import floor_of, integers, interval
+from hposweep.sweep_folder.sweep_yaml import FunctionRecord, read_record, write_record
 
 POINTS = np.array([0.0, 1e-12, 0.1, 0.25, 1 / 3, 0.5, 0.9, 0.999, 1 - 2**-53])
 
@@ -91,7 +93,11 @@ priors = st.one_of(of_scipy(), floors(), of_hydra(), choices, constants)
 
 
 def by_way_of_yaml(prior: Hyperparameter) -> Hyperparameter:
-    return read_prior(yaml.safe_load(yaml.safe_dump(prior.record(), sort_keys=False, allow_unicode=True)))
+    with tempfile.TemporaryDirectory() as folder:
+        write_record(Path(folder), FunctionRecord(search_space=SearchSpace({"key": prior}).records()))
+        record = read_record(Path(folder))
+    assert record is not None
+    return record.priors["key"]
 
 
 @given(prior=priors)
@@ -237,5 +243,7 @@ def test_dimensions_without_conditions_have_the_ids_of_their_keys() -> None:
 
 
 def test_infinite_and_huge_options_come_back() -> None:
-    prior = Choice((math.inf, -math.inf, 10**400, 5e-324, -0.0, "1e-4", "\x85\u2028\ud800\x00", "", "=", "2024-01-01"))
+    prior = Choice(
+        ("\x85", math.inf, -math.inf, 10**400, 5e-324, -0.0, "1e-4", "\x85\u2028\ud800\x00", "", "=", "2024-01-01")
+    )
     assert repr(by_way_of_yaml(prior)) == repr(prior)

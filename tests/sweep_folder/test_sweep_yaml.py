@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -76,6 +76,8 @@ def test_the_search_space_is_readable_and_comes_back(tmp_path: Path) -> None:
     assert "  optimizer.learning_rate:\n    text: loguniform(0.0001, 1)\n" in (tmp_path / "sweep.yaml").read_text()
 
 
+@example(value="\x85")
+@example(value=["a \u2028 b", "\ufeff", " \n ", "\ud800", "\0"])
 @given(value=st.recursive(st.none() | st.booleans() | st.integers() | st.text() | st.floats(), st.lists))
 def test_any_value_of_a_config_comes_back(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     folder = tmp_path_factory.mktemp("record")
