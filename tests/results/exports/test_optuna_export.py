@@ -163,6 +163,7 @@ def objective(configuration: Configuration) -> float:
     return float(configuration["x"] / 2)
 
 
+@pytest.mark.process
 def test_a_real_sweep_is_read_back_and_plotted(tmp_path: Path) -> None:
     space = {"x": "uniform(1, 2)", "kind": {"choice": ["good", "bad\nkind"]}}
     folder = tmp_path / "swept"

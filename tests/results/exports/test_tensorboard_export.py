@@ -200,6 +200,7 @@ def objective(configuration: Configuration) -> float:
     return float(configuration["x"] / 2)
 
 
+@pytest.mark.process
 def test_a_real_sweep_is_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "swept"
     hposweep.tune(objective, {"x": "uniform(1, 2)"}, n_trials=3, n_workers=2, folder=folder)
