@@ -90,11 +90,11 @@ def _path() -> list[Path | str]:
 def serve(control_fd: int, modules: Sequence[str]) -> None:
     """What the warm process does, until its control is closed."""
     control = socket.socket(fileno=control_fd)
-    for name in modules:
-        importlib.import_module(name)
     from hydra.core.plugins import Plugins
 
-    Plugins.instance()
+    Plugins.instance()  # first: it imports plugins anew, and their classes would be there twice
+    for name in modules:
+        importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody has to wait for those who watch
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 3)
