@@ -7,6 +7,7 @@ import yaml
 
 from hposweep.hydra_glue import run_again
 from hposweep.results.comparison.differences import differences
+from support.sweeps import change_journal
 
 
 def copy(sweep: Path, folder: Path) -> Path:
@@ -53,7 +54,7 @@ def test_a_folder_that_is_there_is_no_place_for_it(hposweep, small_sweep: Path, 
 def test_every_kind_of_difference_is_named(small_sweep: Path, tmp_path: Path) -> None:
     other = copy(small_sweep, tmp_path)
     assert between(small_sweep, other) == []
-    change(other / "journal.jsonl", '"seed": 1826701615', '"seed": 1')
+    change_journal(other, '"seed": 1826701615', '"seed": 1', count=1)
     change(other / "sweep.yaml", "batch_size: 16", "batch_size: 17")
     assert between(small_sweep, other) == [
         "! config data.batch_size: 16 -> 17",

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hposweep.training import fashion_mnist
+from support.sweeps import change_journal
 
 # Whoever uses the model has Keras, and the images as they come.
 PLAIN_KERAS = """
@@ -62,9 +63,9 @@ def test_the_saved_model_has_the_reported_error_in_plain_keras(
 
 
 def test_a_seed_that_diverges_leaves_no_model(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    journal = Path(shutil.copytree(small_sweep, tmp_path / "sweep")) / "journal.jsonl"
+    sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
     best = yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())["best_params"]
-    journal.write_text(journal.read_text().replace(repr(best["optimizer.learning_rate"]), "1e+38"))
+    change_journal(sweep, repr(best["optimizer.learning_rate"]), "1e+38")
     done = hposweep("retrain", "sweep", "--epochs", "1", "--into", "models")
     assert done.exit_code == 1
     said = [line for line in done.out.splitlines() if "no model" in line]
@@ -74,8 +75,8 @@ def test_a_seed_that_diverges_leaves_no_model(hposweep, small_sweep: Path, tmp_p
 
 
 def test_a_job_that_fails_is_told(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    journal = Path(shutil.copytree(small_sweep, tmp_path / "sweep")) / "journal.jsonl"
-    journal.write_text(journal.read_text().replace("optimizer.learning_rate", "optimizer.nosuch"))
+    sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
+    change_journal(sweep, "optimizer.learning_rate", "optimizer.nosuch")
     done = hposweep("retrain", "sweep", "--into", "models")
     assert done.exit_code == 1
     (job,) = (tmp_path / "models").iterdir()

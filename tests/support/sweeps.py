@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,13 @@ def events(sweep: Path) -> list[dict[str, Any]]:
 def without_seconds(curve: Path) -> list[dict[str, str]]:
     """The rows of a learning curve, but for the column that differs from run to run."""
     return [{name: text for name, text in row.items() if name != "seconds"} for row in read_csv(curve)]
+
+
+def change_journal(sweep: Path, old: str, new: str, count: int = -1) -> None:
+    """Replaces text in the journal, as a sweep would have written it: each line gets the checksum that it then has."""
+    path = sweep / "journal.jsonl"
+    text = path.read_text()
+    assert old in text
+    lines = text.replace(old, new, count).splitlines()
+    contents = [line[: line.rindex(', "check": ')] + "}" for line in lines]
+    path.write_text("".join(f'{each[:-1]}, "check": "{zlib.crc32(each.encode()):08x}"}}\n' for each in contents))

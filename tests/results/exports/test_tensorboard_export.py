@@ -28,6 +28,9 @@ from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, Trial
 
+# Where TensorFlow is installed, TensorBoard's readers import it.
+pytestmark = pytest.mark.process
+
 EXPECTED = {
     "COMPLETE": api_pb2.STATUS_SUCCESS,
     "PAUSED": api_pb2.STATUS_SUCCESS,
