@@ -32,7 +32,7 @@ JOB = """
 import sys
 from pathlib import Path
 import hydra
-from hposweep.hydra_glue import job_runner
+from hposweep.hydra_glue.jobs import run_job as job_runner
 
 if sys.argv.pop(1) == "hydras":
     job_runner.KNOWN_VERSION = "another"
