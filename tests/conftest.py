@@ -11,7 +11,7 @@ from hypothesis import settings
 from support import guard
 from support.apps import App, make_app
 from support.in_process import run_here
-from support.processes import SMALL, Completed, Run, run_process
+from support.processes import SMALL, Completed, Run, RunText, run_process
 from support.shared import NewEnvironment, made_once, make_environment
 from support.warm import HYDRA, KERAS, WarmProcess
 
@@ -56,7 +56,7 @@ def hposweep(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def python(tmp_path: Path) -> Run:
+def python(tmp_path: Path) -> RunText:
     """Runs Python code in a fresh process."""
 
     def run(code: str, env: dict[str, str] | None = None) -> Completed:
@@ -66,7 +66,7 @@ def python(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Run:
+def shell(tmp_path: Path) -> RunText:
     """Runs a line in bash, where `python` and `hposweep` are those of this environment."""
     path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 

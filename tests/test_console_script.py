@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from hposweep.commands import COMMANDS
+from support.processes import RunText
 
 SMALL = "data.train_fraction=0.02 trainer.max_epochs=1"
 
@@ -16,7 +17,7 @@ def states(sweep: Path) -> list[str]:
         return [row["state"] for row in csv.DictReader(file)]
 
 
-def test_its_sweep_is_resumed_reproduced_and_its_winner_run_again(shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_its_sweep_is_resumed_reproduced_and_its_winner_run_again(shell: RunText, tmp_path: Path) -> None:
     space = tmp_path / "my conf" / "search_space" / "mine.yaml"
     space.parent.mkdir(parents=True)
     space.write_text("# @package hydra.sweeper.search_space\noptimizer:\n  learning_rate: loguniform(1e-3, 1)\n")
@@ -37,7 +38,7 @@ def test_its_sweep_is_resumed_reproduced_and_its_winner_run_again(shell, tmp_pat
     assert f"validation error {value:.4f}" in done.out
 
 
-def test_help_tells_of_the_commands_and_of_the_config(shell) -> None:  # type: ignore[no-untyped-def]
+def test_help_tells_of_the_commands_and_of_the_config(shell: RunText) -> None:
     shown = shell("hposweep --help").out
     assert all(name in shown for name in COMMANDS)
     assert "model: lenet, mlp, softmax" in shown
@@ -45,7 +46,7 @@ def test_help_tells_of_the_commands_and_of_the_config(shell) -> None:  # type: i
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_its_help(shell, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_each_command_has_its_help(shell: RunText, name: str) -> None:
     done = shell(f"hposweep {name} --help")
     assert done.exit_code == 0, done.err
     assert done.out.startswith(f"usage: hposweep {name} ")
@@ -62,7 +63,7 @@ def test_each_command_has_its_help(shell, name: str) -> None:  # type: ignore[no
         ("model=nosuch", "model: no 'nosuch'. Available: lenet, mlp, softmax"),
     ],
 )
-def test_errors_are_one_line(shell, words: str, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_errors_are_one_line(shell: RunText, words: str, message: str) -> None:
     done = shell(f"hposweep {words}")
     assert (done.exit_code, done.out) == (1, "")
     (line,) = done.error_lines
@@ -82,7 +83,7 @@ def test_errors_are_one_line(shell, words: str, message: str) -> None:  # type: 
         ("--multirun best", []),  # a command is a first word
     ],
 )
-def test_a_shell_completes_all_of_it(shell, tmp_path: Path, typed: str, completions: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_a_shell_completes_all_of_it(shell: RunText, tmp_path: Path, typed: str, completions: list[str]) -> None:
     (tmp_path / "outputs" / "a sweep").mkdir(parents=True)
     (tmp_path / "outputs" / "b").mkdir()
     words = ["hposweep", *typed.split(" ")]

@@ -96,8 +96,10 @@ def test_blocks_that_are_not_run_are_few_and_say_why() -> None:
 
 @pytest.mark.process
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-d", tmp_path / "doctrees"]
-    done = subprocess.run([*build, DOCS, tmp_path / "html"], capture_output=True, text=True, timeout=300, check=False)
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-d", str(tmp_path / "doctrees")]
+    done = subprocess.run(
+        [*build, str(DOCS), str(tmp_path / "html")], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
     built = (tmp_path / "html" / "reference" / "python.html").read_text(encoding="utf-8")
     assert 'id="hposweep.tune"' in built

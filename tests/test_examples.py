@@ -21,7 +21,7 @@ NOTEBOOK = Path(__file__).parents[1] / "examples" / "what_is_hpo.ipynb"
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     folder = tmp_path_factory.mktemp("notebook")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     # `!python` in a cell is to be this one.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "KERAS_BACKEND": "tensorflow"}
@@ -44,7 +44,7 @@ def test_the_notebook_runs_to_its_end(executed: tuple[Any, Path]) -> None:
 
 
 def test_the_notebook_is_stored_as_it_was_run() -> None:
-    stored = nbformat.read(NOTEBOOK, as_version=4)
+    stored = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     cells = [cell for cell in stored.cells if cell.cell_type == "code" and "import" not in cell.source.split("\n")[0]]
     without = [cell.source.split("\n")[0] for cell in cells if not cell.outputs and "def " not in cell.source]
     assert without == []

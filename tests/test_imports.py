@@ -2,6 +2,8 @@
 
 import pytest
 
+from support.processes import RunText
+
 PURE = ["hposweep.search_space", "hposweep.trial", "hposweep.history", "hposweep.tuner", "hposweep.simulation"]
 PURE += [
     "hposweep.searchers.random",
@@ -13,13 +15,13 @@ HEAVY = ("tensorflow", "keras", "d2l", "pandas", "matplotlib")
 
 
 @pytest.mark.parametrize("module", PURE)
-def test_a_pure_room_imports_without_hydra_and_tensorflow(python, module: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_pure_room_imports_without_hydra_and_tensorflow(python: RunText, module: str) -> None:
     blocked = ["hydra", "omegaconf", "tensorflow", "keras", "d2l"]
     done = python(f"import sys\nfor name in {blocked}: sys.modules[name] = None\nimport {module}")
     assert done.exit_code == 0, done.err
 
 
-def test_the_plugin_is_light(python) -> None:  # type: ignore[no-untyped-def]
+def test_the_plugin_is_light(python: RunText) -> None:
     heavy = (*HEAVY, "scipy", "numpy", "rich", "hposweep")
     code = (
         "import sys\nfrom hydra.core.plugins import Plugins\nPlugins.instance()\n"
@@ -43,7 +45,7 @@ def test_the_plugin_is_light(python) -> None:  # type: ignore[no-untyped-def]
     ],
     ids=lambda words: " ".join(words),
 )
-def test_the_controlling_process_does_not_import_tensorflow(python, words: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_the_controlling_process_does_not_import_tensorflow(python: RunText, words: list[str]) -> None:
     code = (
         f"import sys\nsys.argv = ['hposweep', *{words}]\n"
         "from hposweep.__main__ import main\n"

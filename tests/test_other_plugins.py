@@ -1,12 +1,14 @@
 """Our sweeper over other people's launchers, and our launcher under other people's sweepers, as users install them."""
 
-import csv
 import dataclasses
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
+
+from support.apps import App
+from support.shared import NewEnvironment
+from support.sweeps import load_yaml as load
+from support.sweeps import rows
 
 PLUGINS = ("hydra-joblib-launcher==1.2.0", "hydra-submitit-launcher==1.2.0", "hydra-optuna-sweeper==1.3.0")
 UNLUCKY_APP = """
@@ -31,28 +33,19 @@ LAUNCHERS = [
 
 
 @pytest.fixture(scope="module")
-def interpreter(new_environment: Callable[..., str]) -> str:
+def interpreter(new_environment: NewEnvironment) -> str:
     """The interpreter of an environment where all of them are installed beside ours."""
     return new_environment(*PLUGINS)
 
 
 @pytest.fixture
-def app(app, interpreter: str):  # type: ignore[no-untyped-def]
+def app(app: App, interpreter: str) -> App:
     """Somebody else's app in that environment."""
-    return dataclasses.replace(app, python=interpreter)
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "trials.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def load(path: Path) -> dict:
-    return yaml.safe_load(path.read_text())
+    return dataclasses.replace(app.fresh, python=interpreter)
 
 
 @pytest.mark.parametrize(("launcher", "words", "n_notes"), LAUNCHERS)
-def test_our_sweeper_over_their_launcher(app, launcher: str, words: list[str], n_notes: int) -> None:  # type: ignore[no-untyped-def]
+def test_our_sweeper_over_their_launcher(app: App, launcher: str, words: list[str], n_notes: int) -> None:
     app.write("main.py", UNLUCKY_APP)
     done = app.sweep(*SWEEP, f"hydra/launcher={launcher}", *words)
     assert done.exit_code == 0, done.err + done.out
@@ -68,8 +61,8 @@ def test_our_sweeper_over_their_launcher(app, launcher: str, words: list[str], n
         assert load(job / ".hydra" / "hydra.yaml")["hydra"]["job"]["num"] == int(row["trial"])
 
 
-def test_the_draws_are_the_same_over_any_launcher(app) -> None:  # type: ignore[no-untyped-def]
-    draws = set()
+def test_the_draws_are_the_same_over_any_launcher(app: App) -> None:
+    draws: set[tuple[tuple[str, ...], ...]] = set()
     for launcher in ("hposweep", "joblib"):
         done = app.sweep(*SWEEP, f"hydra/launcher={launcher}", f"hydra.sweep.dir={launcher}")
         assert done.exit_code == 0, done.err + done.out
@@ -80,7 +73,7 @@ def test_the_draws_are_the_same_over_any_launcher(app) -> None:  # type: ignore[
 OURS = ["--multirun", "hydra/launcher=hposweep", "hydra.launcher.n_workers=2", "hydra.sweep.dir=swept"]
 
 
-def test_the_optuna_sweeper_over_our_launcher(app) -> None:  # type: ignore[no-untyped-def]
+def test_the_optuna_sweeper_over_our_launcher(app: App) -> None:
     words = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=6", "hydra.sweeper.n_jobs=2", "x=interval(0,4)"]
     done = app.run(*OURS, *words)
     assert done.exit_code == 0, done.err + done.out
@@ -93,10 +86,10 @@ def test_the_optuna_sweeper_over_our_launcher(app) -> None:  # type: ignore[no-u
     assert results["best_value"] == min(values)
 
 
-def test_hydras_basic_sweeper_over_our_launcher(app) -> None:  # type: ignore[no-untyped-def]
+def test_hydras_basic_sweeper_over_our_launcher(app: App) -> None:
     done = app.run(*OURS, "x=1,2", "db=mysql,postgres")
     assert done.exit_code == 0, done.err + done.out
-    configs = [load(app.folder / "swept" / str(number) / ".hydra" / "config.yaml") for number in range(4)]
+    configs: list[Any] = [load(app.folder / "swept" / str(number) / ".hydra" / "config.yaml") for number in range(4)]
     assert [(config["x"], config["db"]["name"]) for config in configs] == [
         *((1, "mysql"), (1, "postgres"), (2, "mysql"), (2, "postgres"))
     ]

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ MINIMA = [
 
 
 @pytest.mark.parametrize(("function", "point", "minimum"), MINIMA)
-def test_the_functions_have_the_minima_of_the_literature(function, point, minimum: float) -> None:  # type: ignore[no-untyped-def]
+def test_the_functions_have_the_minima_of_the_literature(function, point, minimum: float) -> None:
     assert function.value(point, function.n_epochs) == pytest.approx(minimum, abs=1e-5)
     assert function.value(point, 1) != pytest.approx(minimum, abs=1e-3)  # another fidelity, another value
     draws = [function.search_space.sample(0, number) for number in range(2000)]
@@ -77,7 +78,7 @@ def test_the_functions_have_the_minima_of_the_literature(function, point, minimu
 
 
 def test_stragglers_and_deaths_depend_on_the_seed_alone_and_change_no_value() -> None:
-    options = {"n_trials": 50, "straggling": 1.0, "death_rate": 0.02, "max_retries": 100}
+    options: dict[str, Any] = {"n_trials": 50, "straggling": 1.0, "death_rate": 0.02, "max_retries": 100}
     calm = simulate(TABLE, FifoScheduler(), n_trials=50)
     one, again, others = (simulate(TABLE, FifoScheduler(), seed=seed, **options) for seed in (0, 0, 1))
     assert repr(one.events) == repr(again.events)

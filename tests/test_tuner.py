@@ -46,7 +46,7 @@ def complete(segment: Segment, trial: Trial) -> SegmentResult:
     return SegmentResult(1.0, value=trial.configuration["x"], folder=f"trials/{trial.number}")
 
 
-def tuner(folder: Path, workers: PolledWorkers, n_trials: int = 10, n_workers: int = 1, **options: object) -> Tuner:
+def tuner(folder: Path, workers: VirtualWorkers, n_trials: int = 10, n_workers: int = 1, **options: object) -> Tuner:
     workers.n_workers = n_workers
     return Tuner(
         searcher=RandomSearcher(SPACE, seed=0),
@@ -96,7 +96,7 @@ def test_no_worker_waits_for_the_slowest(tmp_path: Path) -> None:
     ),
     n_workers=st.integers(1, 5),
 )
-def test_the_journal_replays_to_the_history(tmp_path_factory, outcomes, n_workers: int) -> None:  # type: ignore[no-untyped-def]
+def test_the_journal_replays_to_the_history(tmp_path_factory, outcomes, n_workers: int) -> None:
     folder = tmp_path_factory.mktemp("sweep")
 
     def outcome(segment: Segment, trial: Trial) -> SegmentResult:
@@ -357,7 +357,7 @@ class KilledError(Exception):
     n_workers=st.integers(1, 4),
     kills=st.lists(st.integers(1, 25), max_size=4),
 )
-def test_whatever_happens_every_trial_ends_once_and_no_worker_is_idle(tmp_path_factory, luck, n_workers, kills) -> None:  # type: ignore[no-untyped-def]
+def test_whatever_happens_every_trial_ends_once_and_no_worker_is_idle(tmp_path_factory, luck, n_workers, kills) -> None:
     folder = tmp_path_factory.mktemp("sweep")
     n_trials, runs = len(luck), [0] * len(luck)
 
@@ -400,6 +400,7 @@ def test_whatever_happens_every_trial_ends_once_and_no_worker_is_idle(tmp_path_f
         try:
             assert sweep.run().ending is Ending.COMPLETE
         except KilledError:
+            assert isinstance(sweep.journal, Journal)
             sweep.journal.close()
             continue
         break

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hposweep.training import fashion_mnist
+from support.processes import RunText
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.process
@@ -34,7 +35,7 @@ def keras_home(tmp_path: Path) -> Path:
     return tmp_path / "keras"
 
 
-def test_a_sweep_runs_from_a_wheel(site: Path, tmp_path: Path, keras_home: Path, python) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_runs_from_a_wheel(site: Path, tmp_path: Path, keras_home: Path, python: RunText) -> None:
     words = ["--multirun", "model=mlp", "data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=1"]
     code = f"import sys; sys.argv = ['hposweep', *{[*words, 'hydra.sweep.dir=swept']}]; {RUN.format(site=str(site))}"
     done = python(f"{code}\n", env={"KERAS_HOME": str(keras_home), "PYTHONPATH": str(site)})

@@ -75,7 +75,7 @@ def test_trials_are_a_frame(sweep: hposweep.Sweep) -> None:
 def test_null_is_none_and_not_set_is_missing_in_the_frame(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path)
     journal.append(SweepStarted(3, 0, "error", Direction.minimize))
-    configurations = [
+    configurations: list[dict[str, Any]] = [
         {"null": 1, "int": 1, "float": 0.5, "bool": True, "list": [1, 2], "huge": 2**70, "text": "a", "name": "a"},
         {"null": None, "int": 2, "float": 1.5, "bool": False, "list": [3, 4], "huge": 1, "text": "b", "name": None},
         {},
@@ -158,7 +158,7 @@ def test_a_simulated_sweep_has_importances_and_curves_at_its_rungs(tmp_path: Pat
     ],
     ids=["pandas", "plotly"],
 )
-def test_a_missing_package_is_named(sweep, monkeypatch, module: str, ask: Any, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_package_is_named(sweep, monkeypatch, module: str, ask: Any, message: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     for loaded in [name for name in sys.modules if name.startswith("hposweep.results.figures.")]:
         monkeypatch.delitem(sys.modules, loaded)

@@ -120,7 +120,7 @@ def test_the_same_call_goes_on_and_a_finished_sweep_runs_nothing(tmp_path: Path)
     ],
     ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
 )
-def test_another_sweep_in_the_folder_is_refused(tmp_path_factory, change: dict[str, Any], message: str) -> None:  # type: ignore[no-untyped-def]
+def test_another_sweep_in_the_folder_is_refused(tmp_path_factory, change: dict[str, Any], message: str) -> None:
     folder = tmp_path_factory.getbasetemp() / "taken"
     arguments: dict[str, Any] = {"search_space": {"x": "norm(0, 1)"}, "n_trials": 1, "n_workers": 1, "folder": folder}
     hposweep.tune(square, **arguments)
@@ -134,7 +134,10 @@ def test_the_scheduler_that_was_given_is_not_changed(tmp_path: Path) -> None:
     for name in ("one", "other"):
         sweep = hposweep.tune(
             *(loop, {"learning_rate": "uniform(0, 1)", "n": 1}),
-            **{"n_trials": 3, "scheduler": scheduler, "n_workers": 1, "folder": tmp_path / name},
+            n_trials=3,
+            scheduler=scheduler,
+            n_workers=1,
+            folder=tmp_path / name,
         )
         assert [trial.epoch for trial in sweep.data.trials].count(3) == 1
     assert scheduler.next_segment(can_start_new=True) == StartTrial(1)

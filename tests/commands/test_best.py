@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from hposweep.hydra_glue.overrides import render_value
+from support.apps import App
+from support.processes import Run, RunText
 
 
 def curve(job: Path) -> list[dict[str, str]]:
@@ -20,7 +22,7 @@ def winner_of(sweep: Path) -> Path:
     return sweep / "trials" / str(results["best_trial"])
 
 
-def test_the_line_runs_the_winner_again(hposweep, shell, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_line_runs_the_winner_again(hposweep: Run, shell: RunText, small_sweep: Path, tmp_path: Path) -> None:
     done = hposweep("best", str(small_sweep))
     assert (done.exit_code, done.err) == (0, "")
     (line,) = done.out.splitlines()
@@ -29,7 +31,7 @@ def test_the_line_runs_the_winner_again(hposweep, shell, small_sweep: Path, tmp_
     assert curve(tmp_path / "again") == curve(winner_of(small_sweep))
 
 
-def test_the_yaml_is_an_experiment_that_trains_the_winner(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_yaml_is_an_experiment_that_trains_the_winner(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     done = hposweep("best", str(small_sweep), "--yaml")
     assert done.exit_code == 0, done.err
     assert done.out.startswith("# @package _global_\n")
@@ -50,7 +52,7 @@ def test_the_yaml_is_an_experiment_that_trains_the_winner(hposweep, small_sweep:
     assert curve(tmp_path / "again") == curve(winner_of(small_sweep))
 
 
-def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep, shell, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep: Run, shell: RunText, tmp_path: Path) -> None:
     # Four trials of ASHA with rungs at 1, 3, 9 and 27 epochs: none gets to the last one.
     words = ["experiment=mlp_asha", "optimizer=sgd,adam", "data.train_fraction=0.02", "hydra.sweeper.n_trials=4"]
     done = hposweep("--multirun", *words, "hydra.sweep.dir=outputs/swept")
@@ -74,7 +76,7 @@ def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep, shell, tmp
 
 
 @pytest.mark.parametrize("text", ["it's $HOME", "a b=[c]", "1"])
-def test_the_line_of_somebody_elses_app_is_quoted(hposweep, shell, app, text: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_line_of_somebody_elses_app_is_quoted(hposweep: Run, shell: RunText, app: App, text: str) -> None:
     space = f"hydra.sweeper.search_space.text={render_value({'choice': [text]})}"
     done = app.sweep(space, "hydra.sweeper.n_trials=2", "x=1.0,3.0", "db=postgres", "+new=[1,2]", "hydra.verbose=true")
     assert done.exit_code == 0, done.err
@@ -88,7 +90,7 @@ def test_the_line_of_somebody_elses_app_is_quoted(hposweep, shell, app, text: st
     assert yaml.safe_load(shown.out) == config
 
 
-def test_a_sweep_without_a_value_is_refused(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_without_a_value_is_refused(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(small_sweep, tmp_path / "begun")
     journal = tmp_path / "begun" / "journal.jsonl"
     journal.write_text(journal.read_text().splitlines()[0] + "\n")

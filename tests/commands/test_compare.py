@@ -1,12 +1,12 @@
 """`compare`: a table on the terminal, a page where it is asked for, and one line for what can't be compared."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.simulation import AugmentedBranin, simulate
+from support.processes import Run, RunText
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def swept(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_prints_a_table_and_writes_a_page_only_where_it_is_asked_to(hposweep: Any, swept: Path) -> None:
+def test_it_prints_a_table_and_writes_a_page_only_where_it_is_asked_to(hposweep: Run, swept: Path) -> None:
     words = ("compare", "outputs/branin-1", "outputs/branin-2")
     done = hposweep(*words)
     assert (done.exit_code, done.err) == (0, "")
@@ -34,7 +34,7 @@ def test_it_prints_a_table_and_writes_a_page_only_where_it_is_asked_to(hposweep:
     assert "branin-1" in (swept / "compare.html").read_text()
 
 
-def test_real_sweeps_are_compared_from_their_records(hposweep: Any, small_sweep: Path, swept: Path) -> None:
+def test_real_sweeps_are_compared_from_their_records(hposweep: Run, small_sweep: Path, swept: Path) -> None:
     done = hposweep("--multirun", "data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=1")
     assert done.exit_code == 0, done.err
     (other,) = (swept / "outputs").glob("sweep-*")
@@ -60,13 +60,15 @@ def test_real_sweeps_are_compared_from_their_records(hposweep: Any, small_sweep:
         ),
     ],
 )
-def test_what_can_not_be_compared_is_one_line(hposweep: Any, swept: Path, words: list[str], message: str) -> None:
+def test_what_can_not_be_compared_is_one_line(hposweep: Run, swept: Path, words: list[str], message: str) -> None:
     done = hposweep("compare", *words)
     assert (done.exit_code, done.out, done.error_lines) == (1, "", [message])
 
 
 @pytest.mark.parametrize("name", ["plotly", "jinja2"])
-def test_the_page_without_the_extra_is_one_line_and_the_table_needs_none(python: Any, swept: Path, name: str) -> None:
+def test_the_page_without_the_extra_is_one_line_and_the_table_needs_none(
+    python: RunText, swept: Path, name: str
+) -> None:
     words = ["hposweep", "compare", "outputs/branin-1", "outputs/branin-2"]
     code = f"import sys; sys.modules['{name}'] = None; sys.argv = {{}}\nfrom hposweep.__main__ import main; main()"
     assert python(code.format(words)).exit_code == 0

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from hposweep.results import sweep_data
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
+from support.processes import Run, RunText
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def swept(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_sweep_of_our_own_goes_to_optuna(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_of_our_own_goes_to_optuna(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     done = hposweep("export", str(small_sweep), "--to", "optuna", "sqlite:///study.db")
     assert (done.exit_code, done.err) == (0, "")
     assert done.out.splitlines() == ["Study 'sweep' with 4 trials. To look at it: optuna-dashboard sqlite:///study.db"]
@@ -30,7 +31,7 @@ def test_a_sweep_of_our_own_goes_to_optuna(hposweep, small_sweep: Path, tmp_path
         assert list(theirs.intermediate_values) == [1, 2, 3]
 
 
-def test_a_sweep_of_our_own_goes_to_tensorboard(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_of_our_own_goes_to_tensorboard(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     done = hposweep("export", str(small_sweep), "--to", "tensorboard", "the logs")
     assert (done.exit_code, done.err) == (0, "")
     assert done.out.splitlines() == ["4 TensorBoard runs. To look at them: tensorboard --logdir 'the logs'"]
@@ -40,7 +41,7 @@ def test_a_sweep_of_our_own_goes_to_tensorboard(hposweep, small_sweep: Path, tmp
     assert [event.step for event in run.Scalars("train_loss")] == [1, 2, 3]
 
 
-def test_without_a_folder_the_newest_sweep_is_taken(hposweep, swept: Path) -> None:  # type: ignore[no-untyped-def]
+def test_without_a_folder_the_newest_sweep_is_taken(hposweep: Run, swept: Path) -> None:
     done = hposweep("export", "--to", "tensorboard", "logs")
     assert (done.exit_code, done.error_lines) == (0, ["The newest sweep: outputs/swept"])
 
@@ -56,21 +57,21 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "line"), REFUSED)
-def test_what_cannot_be_done_is_refused_in_one_line(hposweep, swept: Path, words: list[str], line: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_done_is_refused_in_one_line(hposweep: Run, swept: Path, words: list[str], line: str) -> None:
     done = hposweep("export", "outputs/swept", *words)
     assert (done.exit_code, done.out) == (1, "")
     (error,) = done.error_lines
     assert error.startswith(f"export: {line}")
 
 
-def test_a_folder_without_a_sweep_is_refused(hposweep) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_without_a_sweep_is_refused(hposweep: Run) -> None:
     done = hposweep("export", "nothing", "--to", "optuna", "study.db")
     assert done.exit_code == 1
     assert done.error_lines == ["export: nothing: holds no sweep of hposweep (no journal.jsonl)"]
 
 
 @pytest.mark.parametrize("tool", ["optuna", "tensorboard"])
-def test_a_missing_package_is_named_with_its_extra(python, swept: Path, tool: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_package_is_named_with_its_extra(python: RunText, swept: Path, tool: str) -> None:
     code = (
         f"import sys\nsys.modules[{tool!r}] = None\n"
         f"sys.argv = ['hposweep', 'export', 'outputs/swept', '--to', {tool!r}, 'target']\n"
@@ -82,7 +83,7 @@ def test_a_missing_package_is_named_with_its_extra(python, swept: Path, tool: st
 
 
 @pytest.mark.parametrize("other", ["optuna", "tensorboard"])
-def test_each_export_imports_its_own_package_alone(python, swept: Path, other: str) -> None:  # type: ignore[no-untyped-def]
+def test_each_export_imports_its_own_package_alone(python: RunText, swept: Path, other: str) -> None:
     tool = {"optuna": "tensorboard", "tensorboard": "optuna"}[other]
     code = (
         f"import sys\nsys.modules[{other!r}] = None\nsys.modules['tensorflow'] = None\n"
@@ -93,7 +94,7 @@ def test_each_export_imports_its_own_package_alone(python, swept: Path, other: s
     assert done.exit_code == 0, done.err
 
 
-def test_a_renamed_sweep_is_another_study(hposweep, swept: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_renamed_sweep_is_another_study(hposweep: Run, swept: Path, tmp_path: Path) -> None:
     shutil.copytree(swept, swept.with_name("another"))
     for name in ("swept", "another"):
         assert hposweep("export", f"outputs/{name}", "--to", "optuna", "study.db").exit_code == 0

@@ -7,6 +7,7 @@ import yaml
 
 from hposweep.hydra_glue import run_again
 from hposweep.results.comparison.differences import differences
+from support.processes import Run
 from support.sweeps import change_journal
 
 
@@ -25,7 +26,7 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     recorded = copy(small_sweep, tmp_path)
     done = hposweep("reproduce", "recorded")
     assert done.exit_code == 0, done.out + done.err
@@ -43,7 +44,7 @@ def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep, small_swee
     assert hposweep("reproduce", "recorded", "--into", "third").exit_code == 1
 
 
-def test_a_folder_that_is_there_is_no_place_for_it(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_is_there_is_no_place_for_it(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     name = copy(small_sweep, tmp_path).name
     done = hposweep("reproduce", name, "--into", name)
     assert done.error_lines == [f"reproduce: --into: {name} exists already; name a new folder"]
@@ -72,7 +73,7 @@ def test_on_another_machine_values_are_held_against_the_tolerance(small_sweep: P
     assert between(small_sweep, other) == [f". versions tensorflow: '{record['versions']['tensorflow']}' -> '2.99.0'"]
 
 
-def test_what_has_no_sweep_is_refused(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_has_no_sweep_is_refused(hposweep: Run, tmp_path: Path) -> None:
     done = hposweep("reproduce", "nosuch")
     assert done.exit_code == 1
     assert done.error_lines == ["reproduce: nosuch: holds no sweep of hposweep (no journal.jsonl)"]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hposweep.training import fashion_mnist
+from support.processes import Run, RunText
 from support.sweeps import change_journal
 
 # Whoever uses the model has Keras, and the images as they come.
@@ -25,8 +26,8 @@ print("error", np.mean(model.predict(test["images"], verbose=0).argmax(axis=1) !
 
 
 def test_the_saved_model_has_the_reported_error_in_plain_keras(
-    hposweep, python, small_sweep: Path, tmp_path: Path
-) -> None:  # type: ignore[no-untyped-def]
+    hposweep: Run, python: RunText, small_sweep: Path, tmp_path: Path
+) -> None:
     sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
     (sweep / "retrained").mkdir()  # somebody has retrained before
     done = hposweep("retrain", "sweep", "--seeds", "2")
@@ -62,7 +63,7 @@ def test_the_saved_model_has_the_reported_error_in_plain_keras(
             assert next(csv.reader(file)) == ["epoch", "train_loss", "train_error", "seconds"]
 
 
-def test_a_seed_that_diverges_leaves_no_model(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_seed_that_diverges_leaves_no_model(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
     best = yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())["best_params"]
     change_journal(sweep, repr(best["optimizer.learning_rate"]), "1e+38")
@@ -74,7 +75,7 @@ def test_a_seed_that_diverges_leaves_no_model(hposweep, small_sweep: Path, tmp_p
     assert "the training diverged: no model is saved" in (job / "output.txt").read_text()
 
 
-def test_a_job_that_fails_is_told(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_job_that_fails_is_told(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
     change_journal(sweep, "optimizer.learning_rate", "optimizer.nosuch")
     done = hposweep("retrain", "sweep", "--into", "models")
@@ -84,7 +85,7 @@ def test_a_job_that_fails_is_told(hposweep, small_sweep: Path, tmp_path: Path) -
     assert (job / "output.txt").read_text().startswith("optimizer.nosuch: not in the config")
 
 
-def test_data_that_validate_on_the_test_set_are_refused(hposweep, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_data_that_validate_on_the_test_set_are_refused(hposweep: Run, tmp_path: Path) -> None:
     words = ["data=fashion_mnist_book", "data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=1"]
     assert hposweep("--multirun", *words, "hydra.sweep.dir=swept").exit_code == 0
     before = sorted(tmp_path.rglob("*"))
@@ -105,13 +106,13 @@ def test_data_that_validate_on_the_test_set_are_refused(hposweep, tmp_path: Path
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_bad_arguments(hposweep, small_sweep: Path, tmp_path: Path, words: list[str], message: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_arguments(hposweep: Run, small_sweep: Path, tmp_path: Path, words: list[str], message: str) -> None:
     (tmp_path / "taken").mkdir()
     done = hposweep("retrain", str(small_sweep), *words)
     assert (done.exit_code, done.error_lines) == (1, [f"retrain: {message}"])
 
 
-def test_trials_of_another_objective_are_refused(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_trials_of_another_objective_are_refused(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(small_sweep, tmp_path / "sweep", ignore=shutil.ignore_patterns("data.json"))
     done = hposweep("retrain", "sweep")
     best = json.dumps(yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())["best_trial"])
@@ -119,7 +120,7 @@ def test_trials_of_another_objective_are_refused(hposweep, small_sweep: Path, tm
     assert done.error_lines == [f"retrain: sweep/trials/{best}/hposweep/data.json: {reason}"]
 
 
-def test_a_sweep_whose_trials_got_no_seed_is_refused(hposweep, small_sweep: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_whose_trials_got_no_seed_is_refused(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     record = Path(shutil.copytree(small_sweep, tmp_path / "sweep")) / "sweep.yaml"
     record.write_text(record.read_text().replace("seed_key: seed", "seed_key: null"))
     done = hposweep("retrain", "sweep")

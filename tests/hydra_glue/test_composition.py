@@ -131,11 +131,16 @@ def test_the_errors_are_the_same(loader: ConfigLoaderImpl, master: DictConfig, o
 
 
 def test_hydra_composes_once_for_each_choice_of_groups(
-    loader: ConfigLoaderImpl, master: DictConfig, monkeypatch
-) -> None:  # type: ignore[no-untyped-def]
+    loader: ConfigLoaderImpl, master: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     composed: list[list[str]] = []
     original = loader.load_sweep_config
-    monkeypatch.setattr(loader, "load_sweep_config", lambda *a: composed.append(a[1]) or original(*a))
+
+    def compose(master: DictConfig, overrides: list[str]) -> DictConfig:
+        composed.append(overrides)
+        return original(master, overrides)
+
+    monkeypatch.setattr(loader, "load_sweep_config", compose)
     fast = CachingConfigLoader(loader)
     for x in range(5):
         fast.load_sweep_config(master, [f"x={x}"])

@@ -6,6 +6,8 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 
+from support.apps import App
+
 pytestmark = pytest.mark.process
 
 NAME = "hposweep"
@@ -56,7 +58,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     "words", [[], ["hydra.output_subdir=null"], ["hydra.job.chdir=true"], ["text='é: \"x\"'"]], ids=str
 )
-def test_our_job_runner_leaves_the_same_files_as_hydras(app, words: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_our_job_runner_leaves_the_same_files_as_hydras(app: App, words: list[str]) -> None:
     app.write("main.py", JOB)
     found = []
     for runner in ("hydras", "ours"):

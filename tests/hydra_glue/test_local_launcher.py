@@ -17,6 +17,7 @@ from hydra.types import HydraContext, RunMode
 
 from hposweep.hydra_glue.launchers.local import LocalLauncher
 from hposweep.trial import SegmentEnd
+from support.apps import App
 
 pytestmark = pytest.mark.process
 
@@ -44,7 +45,7 @@ if __name__ == "__main__":
         pytest.param(4000, "aaaa", id="never"),
     ],
 )
-def test_a_worker_that_has_grown_too_large_is_replaced_after_its_job(app, limit_mb: int, expected: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_worker_that_has_grown_too_large_is_replaced_after_its_job(app: App, limit_mb: int, expected: str) -> None:
     app.write("main.py", GROWING_APP)
     words = ["hydra/launcher=hposweep", "hydra.launcher.n_workers=1", f"hydra.launcher.max_worker_memory_mb={limit_mb}"]
     done = app.sweep("x=interval(0,1)", "hydra.sweeper.n_trials=4", *words)
@@ -71,7 +72,7 @@ def launcher_of(tmp_path: Path) -> Iterator[Callable[..., LocalLauncher]]:
     launcher.stop()
 
 
-def test_a_worker_that_dies_before_it_takes_the_job_costs_it_nothing(launcher_of) -> None:  # type: ignore[no-untyped-def]
+def test_a_worker_that_dies_before_it_takes_the_job_costs_it_nothing(launcher_of) -> None:
     launcher = launcher_of(lambda _: os.getpid())
     worker = int(launcher.submit(0, [], "0_1").result().result.value)
     os.kill(worker, signal.SIGSTOP)  # so that it can't take the job
@@ -89,7 +90,7 @@ class Deadly:
         return os._exit, (3,)
 
 
-def test_a_job_whose_workers_never_come_to_life_ends(launcher_of) -> None:  # type: ignore[no-untyped-def]
+def test_a_job_whose_workers_never_come_to_life_ends(launcher_of) -> None:
     result = launcher_of(Deadly()).submit(0, [], "0_1").result().result
     assert result.end is SegmentEnd.DIED
     assert result.failure == "the worker process died"

@@ -121,7 +121,7 @@ def test_dots_and_nesting_name_the_same_key(reader: OverrideReader) -> None:
         (["experiment=a,b"], None, "experiment: can't be searched over"),
     ],
 )
-def test_what_is_refused_names_its_key(reader: OverrideReader, arguments, search_space, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_refused_names_its_key(reader: OverrideReader, arguments, search_space, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         space_of(reader, *arguments, search_space=search_space)
     assert str(caught.value).startswith(message)

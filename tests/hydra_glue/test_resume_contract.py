@@ -69,8 +69,8 @@ class Story:
     is_untouched: bool = False  # by those sent away
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([sys.executable, *words], cwd=self.folder, text=True, **pipes)
+        command = [sys.executable, *words]
+        return subprocess.Popen(command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def finish(self, process: subprocess.Popen[str]) -> None:
         out, _ = process.communicate(timeout=60)

@@ -15,6 +15,7 @@ from hposweep.search_space import Configuration, SearchSpace, parse_hyperparamet
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord
 from hposweep.trial import Trial, TrialState
+from support.apps import App
 
 SCHEMA_1 = Path(__file__).parents[1] / "recorded" / "schema1"
 
@@ -167,7 +168,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_config_with_paths_is_recorded_as_text_and_resumed(app) -> None:  # type: ignore[no-untyped-def]
+def test_a_config_with_paths_is_recorded_as_text_and_resumed(app: App) -> None:
     app.write("main.py", PATHS_APP)
     for n_trials in (1, 2):
         done = app.sweep("x=interval(0,1)", f"hydra.sweeper.n_trials={n_trials}")

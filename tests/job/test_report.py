@@ -5,6 +5,7 @@ import importlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import hposweep
 from hposweep.job.running import RunningJob, TargetReached, current_job, running
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.trial_files import TrialFiles
+from support.apps import App
 
 APP = """
 import hydra, hposweep
@@ -29,7 +31,7 @@ if __name__ == "__main__":
 """
 
 
-def test_any_objective_reports_its_curve(app) -> None:  # type: ignore[no-untyped-def]
+def test_any_objective_reports_its_curve(app: App) -> None:
     app.write("main.py", APP)
     words = ["x=interval(1,4)", "hydra.sweeper.n_trials=2", "hydra.sweeper.metric=height", "hydra/launcher=hposweep"]
     done = app.sweep(*words)
@@ -109,8 +111,10 @@ def test_the_function_has_its_name_for_itself() -> None:
 
 
 def test_an_epoch_is_a_whole_number_of_any_kind(job: RunningJob) -> None:
-    for epoch in np.arange(1, 3):
-        job.report(epoch, np.float32(0.5))
+    epochs: Any = np.arange(1, 3)
+    value: Any = np.float32(0.5)
+    for epoch in epochs:
+        job.report(epoch, value)
     assert [row["epoch"] for row in job.files.read_curve()] == [1, 2]
     with pytest.raises(ValueError, match=r"epoch must be a whole number, got 1\.5"):
         job.report(1.5, 0.5)  # type: ignore[arg-type]
@@ -166,7 +170,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def trained(app, number: str) -> list[int]:  # type: ignore[no-untyped-def]
+def trained(app: App, number: str) -> list[int]:
     return [int(line) for line in (app.folder / "swept" / number / "trained").read_text().split()]
 
 
@@ -178,7 +182,7 @@ def trained(app, number: str) -> list[int]:  # type: ignore[no-untyped-def]
         pytest.param("cfg.y", "pass", ["hydra.sweeper.budget_key=y", "y=9"], id="budget_key"),
     ],
 )
-def test_an_objective_that_goes_on_from_its_checkpoint_trains_no_epoch_twice(app, end, report, words) -> None:  # type: ignore[no-untyped-def]
+def test_an_objective_that_goes_on_from_its_checkpoint_trains_no_epoch_twice(app: App, end, report, words) -> None:
     app.write("main.py", LOOP.format(end=end, report=report, **CONTINUES))
     done = app.sweep(*ASHA, *words, "x=interval(0,4)", "hydra.sweeper.n_trials=9")
     assert done.exit_code == 0, done.err + done.out
@@ -195,7 +199,7 @@ def test_an_objective_that_goes_on_from_its_checkpoint_trains_no_epoch_twice(app
 @pytest.mark.parametrize(
     "end", [pytest.param("hposweep.target_epoch(9)", id="asks"), pytest.param("9", id="is ended by its report")]
 )
-def test_one_without_checkpoints_is_started_again_and_its_user_is_told(app, end: str) -> None:  # type: ignore[no-untyped-def]
+def test_one_without_checkpoints_is_started_again_and_its_user_is_told(app: App, end: str) -> None:
     app.write("main.py", LOOP.format(end=end, report=REPORT, **RESTARTS))
     done = app.sweep(*ASHA, "x=interval(0,4)", "hydra.sweeper.n_trials=9")
     assert done.exit_code == 0, done.err + done.out
@@ -215,7 +219,7 @@ def test_one_without_checkpoints_is_started_again_and_its_user_is_told(app, end:
     assert f"{n_repeated} epochs were trained again because there was no checkpoint" in done.out
 
 
-def test_one_that_knows_no_target_and_reports_nothing_ends_the_sweep_with_a_line(app) -> None:  # type: ignore[no-untyped-def]
+def test_one_that_knows_no_target_and_reports_nothing_ends_the_sweep_with_a_line(app: App) -> None:
     app.write("main.py", LOOP.format(end="9", report="pass", **RESTARTS))
     done = app.sweep(*ASHA, "x=interval(0,4)", "hydra.sweeper.n_trials=50", "hydra.launcher.n_workers=1")
     assert done.exit_code == 3
@@ -223,7 +227,7 @@ def test_one_that_knows_no_target_and_reports_nothing_ends_the_sweep_with_a_line
     assert len(rows(app.folder / "swept")) == 1
 
 
-def test_r_max_has_to_be_known(app) -> None:  # type: ignore[no-untyped-def]
+def test_r_max_has_to_be_known(app: App) -> None:
     done = app.sweep("hydra/sweeper/scheduler=asha", "x=interval(0,4)")
     assert done.exit_code == 1
     assert done.error_lines[-1].startswith(
@@ -232,7 +236,7 @@ def test_r_max_has_to_be_known(app) -> None:  # type: ignore[no-untyped-def]
     assert not (app.folder / "swept").exists()
 
 
-def test_the_example_of_a_plain_loop_runs_as_its_readme_says_and_resumes(app) -> None:  # type: ignore[no-untyped-def]
+def test_the_example_of_a_plain_loop_runs_as_its_readme_says_and_resumes(app: App) -> None:
     shutil.copytree(ROOT / "examples" / "plain_python_loop", app.folder, dirs_exist_ok=True)
     words = [*ASHA[:2], "hydra.sweeper.scheduler.r_max=27", "learning_rate=tag(log,interval(1e-4,1))"]
     words += ["momentum=interval(0,1)", "hydra.sweeper.n_trials=30"]

@@ -27,6 +27,7 @@ from hposweep.sweep_folder import environment, tables
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.trial import TrialState
+from support.processes import Run, RunText
 
 RECORDED = Path(__file__).parent / "schema1"
 FINISHED_APPS = ("fifo", "asha", "killed-whole", "app-whole", "failed", "alike")
@@ -57,7 +58,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hposweep: Any, shell: Any) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hposweep: Run, shell: RunText) -> Place:
     shutil.copytree(RECORDED / "program", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return Place(tmp_path, hposweep, shell)
@@ -88,7 +89,7 @@ def compared(folder: Path) -> AppRecord:
     assert record is not None
     if isinstance(record, AppRecord):
         return record.completed(run_again.defaults_of_keys())
-    environment_then = {"versions": record.versions, "platform": record.platform}
+    environment_then: dict[str, Any] = {"versions": record.versions, "platform": record.platform}
     return AppRecord(command="", task_overrides=[], hydra_overrides=[], config={}, **environment_then)
 
 

@@ -21,7 +21,7 @@ def sweep(values: list[tuple[Configuration, float]], state: TrialState = TrialSt
         history.apply(
             SegmentEnded(number, state if np.isfinite(value) else TrialState.DIVERGED, 1, {"error": value}, 1.0)
         )
-    return SweepData("made up", history, {}, {}, {}, [], [], [], 0.0, None, None)
+    return SweepData("made up", history, None, {}, {}, [], [], [], 0.0, None, None)
 
 
 def values(n: int, seed: int = 0) -> list[tuple[Configuration, float]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ class RandomCurves:
         return (target_epoch - start_epoch) * (0.2 + configuration["x"])
 
 
-def algorithm_2(values, n_trials: int, r: int, r_max: int, eta: int) -> list[tuple[int, int]]:  # type: ignore[no-untyped-def]
+def algorithm_2(values, n_trials: int, r: int, r_max: int, eta: int) -> list[tuple[int, int]]:
     """Li et al. 2020, Algorithm 2, word for word with one worker: the pairs of trial and epoch that it runs."""
     levels = [r * eta**k for k in range(100) if r * eta**k < r_max] + [r_max]
     rungs: list[dict[int, float]] = [{} for _ in levels]
@@ -83,13 +84,14 @@ def test_at_the_end_nobody_who_waits_is_in_the_top_of_his_rung(
     n_trials: int, n_workers: int, seed: int, death_rate: float
 ) -> None:
     curves = RandomCurves(27)
-    options = {"straggling": 1.0, "death_rate": death_rate, "max_retries": 1, "max_failure_rate": 1.0}
+    options: dict[str, Any] = {"straggling": 1.0, "death_rate": death_rate, "max_retries": 1, "max_failure_rate": 1.0}
     scheduler = AshaScheduler(r_max=27, eta=3)
     swept = simulate(curves, scheduler, n_trials=n_trials, n_workers=n_workers, seed=seed, **options)
+    ends = [event for event in swept.events if isinstance(event, SegmentEnded)]
     for level in rung_levels(1, 27, 3)[:-1]:
         results = []
-        for event in swept.events:
-            trial = swept.history.trials.get(event.trial) if isinstance(event, SegmentEnded) else None
+        for event in ends:
+            trial = swept.history.trials.get(event.trial)
             if trial is not None and event.epoch == level and event.state is TrialState.PAUSED:
                 results.append((curves.value(trial.configuration, level), trial.number))
         failed_here = [
@@ -167,6 +169,7 @@ def test_brackets_get_new_trials_in_proportion_to_their_sizes() -> None:
     begun: Counter[int] = Counter()
     for number in range(128):
         target = scheduler.next_segment(can_start_new=True).target_epoch  # type: ignore[union-attr]
+        assert target is not None
         begun[target] += 1
         scheduler.start(Segment(number, 0, target))
     assert begun == {1: 81, 3: 27, 9: 9, 27: 6, 81: 5}

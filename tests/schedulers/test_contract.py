@@ -103,7 +103,7 @@ class Workers(VirtualWorkers):
     n_waits = 0
     sweep: Tuner
 
-    def wait(self, futures, timeout_s):  # type: ignore[no-untyped-def]
+    def wait(self, futures, timeout_s):
         self.n_waits += 1
         if self.n_waits == self.dies_at:
             raise KilledError
@@ -132,7 +132,7 @@ def what_came(history: History) -> dict[int, tuple[object, ...]]:
 )
 def test_whatever_happens_every_trial_is_run_and_none_beyond_its_end(
     kind, options, seed, n_trials, n_workers, faults, kills
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     journal = EventList()
     for dies_at in [*kills, 0]:
         workers = Workers(Curves(seed, faults).outcome, n_workers)
@@ -169,7 +169,7 @@ def test_whatever_happens_every_trial_is_run_and_none_beyond_its_end(
 @given(seed=st.integers(0, 10**6), n_trials=st.integers(1, 30), kills=st.lists(st.integers(1, 30), max_size=3))
 def test_with_one_worker_a_sweep_that_was_killed_decides_as_one_that_was_not(
     kind, options, seed, n_trials, kills
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     whole = EventList()
     undisturbed = Workers(Curves(seed).outcome)
     undisturbed.sweep = tuner(kind(**options), undisturbed, n_trials, whole)
@@ -189,7 +189,7 @@ def test_with_one_worker_a_sweep_that_was_killed_decides_as_one_that_was_not(
 
 
 @pytest.mark.parametrize(("kind", "options"), SCHEDULERS)
-def test_a_journal_that_ends_after_any_event_is_gone_on_with_to_the_same_end(kind, options) -> None:  # type: ignore[no-untyped-def]
+def test_a_journal_that_ends_after_any_event_is_gone_on_with_to_the_same_end(kind, options) -> None:
     whole = simulate(Curves(5), kind(**options), n_trials=12)
     for n_events in range(1, len(whole.events)):
         journal = EventList()
@@ -202,7 +202,7 @@ def test_a_journal_that_ends_after_any_event_is_gone_on_with_to_the_same_end(kin
 
 
 @pytest.mark.parametrize(("kind", "options"), SCHEDULERS)
-def test_asking_changes_nothing(kind, options) -> None:  # type: ignore[no-untyped-def]
+def test_asking_changes_nothing(kind, options) -> None:
     asked, not_asked = EventList(), EventList()
     for journal, n_questions in ((asked, 5), (not_asked, 0)):
         workers = VirtualWorkers(Curves(1).outcome, n_workers=3)
@@ -221,7 +221,7 @@ def test_asking_changes_nothing(kind, options) -> None:  # type: ignore[no-untyp
 
 
 @pytest.mark.parametrize(("kind", "options"), SCHEDULERS)
-def test_more_trials_extend_a_finished_sweep_and_move_no_draw(kind, options) -> None:  # type: ignore[no-untyped-def]
+def test_more_trials_extend_a_finished_sweep_and_move_no_draw(kind, options) -> None:
     journal = EventList()
     for n_trials in (5, 30):
         sweep = tuner(kind(**options), VirtualWorkers(Curves(3).outcome, n_workers=2), n_trials, journal)
@@ -234,7 +234,7 @@ def test_more_trials_extend_a_finished_sweep_and_move_no_draw(kind, options) -> 
 
 
 @pytest.mark.parametrize(("kind", "options"), SCHEDULERS)
-def test_enough_trials_complete_one(kind, options) -> None:  # type: ignore[no-untyped-def]
+def test_enough_trials_complete_one(kind, options) -> None:
     n_trials = kind(**options).n_trials_to_complete_one
     for seed in range(20):
         swept = simulate(Curves(seed), kind(**options), n_trials=n_trials, n_workers=3, seed=seed)
@@ -243,7 +243,7 @@ def test_enough_trials_complete_one(kind, options) -> None:  # type: ignore[no-u
 
 @pytest.mark.parametrize(("kind", "options"), WITH_RUNGS)
 @pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.DIVERGED, TrialState.TIMED_OUT])
-def test_failures_at_a_rung_block_nobody_and_never_go_on(kind, options, state: TrialState) -> None:  # type: ignore[no-untyped-def]
+def test_failures_at_a_rung_block_nobody_and_never_go_on(kind, options, state: TrialState) -> None:
     results = {
         TrialState.FAILED: SegmentResult(1.0, failure="ValueError: x"),
         TrialState.DIVERGED: SegmentResult(1.0, value=math.inf),
@@ -264,7 +264,7 @@ def test_failures_at_a_rung_block_nobody_and_never_go_on(kind, options, state: T
 
 
 @pytest.mark.parametrize(("kind", "options"), WITH_RUNGS)
-def test_where_all_fail_the_sweep_still_ends(kind, options) -> None:  # type: ignore[no-untyped-def]
+def test_where_all_fail_the_sweep_still_ends(kind, options) -> None:
     workers = VirtualWorkers(lambda segment, trial: SegmentResult(1.0, value=math.nan), n_workers=2)
     sweep = tuner(kind(**options), workers, 40, EventList())
     assert sweep.run().ending is Ending.COMPLETE
@@ -286,7 +286,7 @@ BAD = [
 @pytest.mark.parametrize(
     "kind", [SuccessiveHalvingScheduler, HyperbandScheduler, AshaScheduler, MedianStoppingScheduler]
 )
-def test_bad_options_are_refused_in_one_line(kind, options, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_options_are_refused_in_one_line(kind, options, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         kind(**options)
     assert str(error.value) == message
@@ -294,13 +294,13 @@ def test_bad_options_are_refused_in_one_line(kind, options, message: str) -> Non
 
 @pytest.mark.parametrize("kind", [HyperbandScheduler, AshaScheduler])
 @pytest.mark.parametrize("brackets", [0, 4, 1.5])
-def test_a_number_of_brackets_that_there_are_not_is_refused(kind, brackets) -> None:  # type: ignore[no-untyped-def]
+def test_a_number_of_brackets_that_there_are_not_is_refused(kind, brackets) -> None:
     with pytest.raises(ConfigError, match=r"brackets: must be from 1 to 3 \(the number of rungs\)"):
         kind(r_max=9, brackets=brackets)
 
 
 @pytest.mark.parametrize(("kind", "options"), WITH_RUNGS)
-def test_a_replay_of_the_journal_ends_in_the_same_decisions(kind, options) -> None:  # type: ignore[no-untyped-def]
+def test_a_replay_of_the_journal_ends_in_the_same_decisions(kind, options) -> None:
     swept = simulate(Curves(7), kind(**options), n_trials=50, n_workers=5)
     for n_events in range(0, len(swept.events), 7):
         one, other = (tuner(kind(**options), VirtualWorkers(Curves(7).outcome), 50, EventList()) for _ in range(2))

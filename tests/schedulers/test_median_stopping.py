@@ -12,8 +12,8 @@ def run(scheduler: MedianStoppingScheduler, number: int, losses: list[float]) ->
     assert wanted is not None
     for n_looked, loss in enumerate(losses, start=1):
         assert wanted is not None
-        assert isinstance(wanted, StartTrial) if n_looked == 1 else wanted == ResumeTrial(number, wanted.target_epoch)
         assert wanted.target_epoch is not None
+        assert isinstance(wanted, StartTrial) if n_looked == 1 else wanted == ResumeTrial(number, wanted.target_epoch)
         scheduler.start(Segment(number, 0, wanted.target_epoch))
         trial = Trial(number, {}, 0, target_epoch=wanted.target_epoch)
         state = scheduler.state_after(trial, loss)
@@ -41,7 +41,7 @@ def test_a_trial_is_stopped_when_its_best_is_worse_than_the_median_of_running_av
 )
 def test_trials_are_judged_at_rungs_or_each_so_many_epochs(options: dict[str, int], levels: list[int]) -> None:
     scheduler = MedianStoppingScheduler(r_max=9, **options)
-    found = []
+    found: list[int | None] = []
     wanted = scheduler.next_segment(can_start_new=True)
     while wanted is not None and len(found) < len(levels):
         assert isinstance(wanted, StartTrial) or wanted.trial == 0

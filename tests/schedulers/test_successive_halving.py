@@ -32,7 +32,8 @@ class Straight:
 
 def reached(swept: SimulatedSweep) -> dict[int, int]:
     """How many trials came to each level."""
-    return dict(sorted(Counter(event.epoch for event in swept.events if isinstance(event, SegmentEnded)).items()))
+    epochs = [event.epoch for event in swept.events if isinstance(event, SegmentEnded)]
+    return dict(sorted(Counter(epoch for epoch in epochs if epoch is not None).items()))
 
 
 @pytest.mark.parametrize("n_workers", [1, 3, 100])

@@ -1,6 +1,7 @@
 """The search space: parsing, sampling, the unit cube."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import stats
 
 from hposweep.errors import ConfigError
 from hposweep.search_space import Choice, Constant, Distribution, SearchSpace, parse_hyperparameter, trial_seed
-from hposweep.search_space.priors import integers, interval
+from hposweep.search_space.priors import Hyperparameter, integers, interval
 from support.strategies import search_spaces, texts
 
 seeds = st.integers(0, 2**32 - 1)
@@ -79,8 +80,8 @@ CONTINUOUS = [
 N_DRAWS = 2000
 
 
-def draws(prior: object) -> list:
-    space = SearchSpace({"optimizer.learning_rate": prior})  # type: ignore[dict-item]
+def draws(prior: Hyperparameter) -> list[Any]:
+    space = SearchSpace({"optimizer.learning_rate": prior})
     return [space.sample(0, number)["optimizer.learning_rate"] for number in range(N_DRAWS)]
 
 
@@ -100,7 +101,7 @@ WHOLE_NUMBERS = [
 
 
 @pytest.mark.parametrize(("text", "probabilities"), WHOLE_NUMBERS, ids=[text for text, _ in WHOLE_NUMBERS])
-def test_whole_numbers_have_the_right_frequencies_the_ends_included(text: str, probabilities: dict) -> None:
+def test_whole_numbers_have_the_right_frequencies_the_ends_included(text: str, probabilities: dict[int, float]) -> None:
     found = draws(parse_hyperparameter(text))
     assert set(found) <= set(probabilities)
     assert all(type(value) is int for value in found)

@@ -25,9 +25,17 @@ class StartedAProcessError(AssertionError):
 
 
 def mark(item: pytest.Item) -> None:
-    """Gives a test its mark, if one of its fixtures starts processes."""
-    if STARTS_PROCESSES & set(getattr(item, "fixturenames", ())):
+    """Gives a test its mark, if one of its fixtures starts processes.
+
+    Those that share what their module has started stay together, in one of the processes that run the tests.
+    """
+    if not isinstance(item, pytest.Function):
+        return
+    if STARTS_PROCESSES & set(item.fixturenames):
         item.add_marker(MARK)
+    scopes = {found[-1].scope for found in item._fixtureinfo.name2fixturedefs.values() if found}
+    if item.get_closest_marker(MARK) and "module" in scopes:
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @contextmanager
@@ -41,7 +49,8 @@ def on_guard() -> Iterator[None]:
     if not _is_installed:
         sys.addaudithook(_note)  # for good: Python takes none away
         _is_installed = True
-    _noted = noted = []
+    noted: list[str] = []
+    _noted = noted
     try:
         yield
     finally:

@@ -123,9 +123,9 @@ def _logging() -> Iterator[None]:
         root.setLevel(level)
         for name, logger in manager.loggerDict.items():
             if isinstance(logger, logging.Logger):
-                fresh = (logging.NOTSET, [], True, False)
-                logger.level, logger.handlers, logger.propagate, logger.disabled = known.get(name, fresh)
-        manager._clear_cache()
+                before = known.get(name, (logging.NOTSET, [], True, False))
+                logger.level, logger.handlers, logger.propagate, logger.disabled = before
+        manager._clear_cache()  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -33,6 +33,12 @@ class Run(Protocol):
     def __call__(self, *words: str, env: dict[str, str] | None = None) -> Completed: ...
 
 
+class RunText(Protocol):
+    """Runs a piece of code, or a line of a shell."""
+
+    def __call__(self, text: str, /, env: dict[str, str] | None = None) -> Completed: ...
+
+
 def run_process(command: Sequence[str], cwd: Path, env: dict[str, str] | None = None) -> Completed:
     environment = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
     environment |= env or {}

@@ -39,13 +39,22 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 def make_environment(folder: Path, packages: Sequence[str]) -> None:
     """Installs the base package, in the versions of the lock, and more packages into folder/venv."""
-    uv, python = Path(sys.executable).with_name("uv"), folder / "venv" / "bin" / "python"
+    uv, python = str(Path(sys.executable).with_name("uv")), folder / "venv" / "bin" / "python"
     env = {**os.environ, "UV_SYSTEM_CERTS": "1"}
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True, env=env)
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")], check=True, env=env)
     locked = (ROOT / "requirements" / "lock.txt").read_text().splitlines()
     # Hydra's own Optuna sweeper needs an Optuna of years ago.
     others = (" ", "#", "optuna==")
     pins = [line.split()[0] for line in locked if line and not line.startswith(others)]
     (folder / "constraints.txt").write_text("\n".join(pins) + "\n")
-    install = [uv, "pip", "install", "--quiet", "--python", python, "--constraints", folder / "constraints.txt"]
-    subprocess.run([*install, ROOT, *packages], check=True, env=env)
+    install = [
+        uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        str(python),
+        "--constraints",
+        str(folder / "constraints.txt"),
+    ]
+    subprocess.run([*install, str(ROOT), *packages], check=True, env=env)

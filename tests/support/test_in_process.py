@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from support.in_process import run_here
-from support.processes import Run
+from support.processes import Run, RunText
 
 SPACE = "hydra.sweeper.search_space.optimizer.learning_rate"
 DRY_RUN = "hydra.sweeper.dry_run=true"
@@ -61,7 +61,7 @@ def test_it_leaves_this_process_as_it_was(hposweep_here: Run) -> None:
     assert state() == before
 
 
-def test_it_imports_no_tensorflow(python: Run) -> None:
+def test_it_imports_no_tensorflow(python: RunText) -> None:
     words = [["--multirun", DRY_RUN], ["--multirun", "data.batch_size=0"], ["trainer.threads=0"]]
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"

@@ -133,7 +133,7 @@ def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
     added = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
     sys.path[:] = [*added, *(entry for entry in sys.path[1:] if entry not in added)]
     sys.modules["__main__"] = types.ModuleType("__main__")
-    multiprocessing.util.spawnv_passfds = _fork_a_forkserver  # type: ignore[attr-defined]
+    multiprocessing.util.spawnv_passfds = _fork_a_forkserver  # type: ignore[assignment]
     from hposweep.results.html import in_a_process
 
     in_a_process.make = _make_no_report
@@ -152,7 +152,7 @@ def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
         if end.code is not None and not isinstance(end.code, int):
             print(end.code, file=sys.stderr)
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         exit_code = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
@@ -167,10 +167,10 @@ def _make_no_report(sweep_dir: Path) -> Any:
     return Report(sweep_dir / FILE_NAME, "a warm process makes none", lacks_packages=True)
 
 
-_spawn = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]
+_spawn = multiprocessing.util.spawnv_passfds
 
 
-def _fork_a_forkserver(path: str, words: Sequence[bytes | str], descriptors: Sequence[int]) -> int:
+def _fork_a_forkserver(path: bytes, words: Sequence[bytes | str], descriptors: Sequence[int]) -> int:
     """Instead of a forkserver that imports everything again, one that is forked from here."""
     code = os.fsdecode(words[-1])
     if "multiprocessing.forkserver" not in code:

@@ -21,10 +21,10 @@ class Jobs:
 
     def run(self, *arguments: Any) -> Outcome:
         name, *rest = arguments
-        value, payload = getattr(self, name)(*rest), b""
+        value = getattr(self, name)(*rest)
         if isinstance(value, bytes):
-            value, payload = None, value
-        return Outcome(SegmentResult(0.0, value), payload)
+            return Outcome(SegmentResult(0.0), value)
+        return Outcome(SegmentResult(0.0, value))
 
     def echo(self, value: object) -> object:
         return value

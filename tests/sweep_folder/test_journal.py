@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from hposweep.errors import ConfigError
 from hposweep.history import (
+    SCHEMA,
     Ending,
     Event,
     FinalEnded,
@@ -179,7 +180,7 @@ def test_a_journal_is_right_wherever_it_is_cut(tmp_path: Path) -> None:
 
 def test_a_later_schema_is_refused(tmp_path: Path) -> None:
     file = Journal.open(tmp_path)
-    file.append(SweepStarted(1, 0, "value", Direction.minimize, schema=journal.SCHEMA + 1))
+    file.append(SweepStarted(1, 0, "value", Direction.minimize, schema=SCHEMA + 1))
     file.close()
     with pytest.raises(ConfigError, match="of a later version"):
         list(read_events(tmp_path))

@@ -21,7 +21,7 @@ def curve(path: Path, n_epochs: int) -> None:
 
 
 @given(value=numbers)
-def test_a_float_reads_back_as_the_same_bits(tmp_path_factory, value: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_float_reads_back_as_the_same_bits(tmp_path_factory, value: float) -> None:
     path = tmp_path_factory.mktemp("curve") / "learning_curve.csv"
     CurveWriter(path).write({"epoch": 1, "train_loss": value})
     assert repr(learning_curve.read(path)[0]["train_loss"]) == repr(value)
@@ -60,7 +60,7 @@ epochs = st.lists(st.integers(1, 6), min_size=1, max_size=12)
 
 
 @given(reported=epochs, at=st.integers(0, 12), torn=st.integers(0, 60))
-def test_the_rows_are_those_before_the_last_report_of_each_epoch(tmp_path_factory, reported, at, torn) -> None:  # type: ignore[no-untyped-def]
+def test_the_rows_are_those_before_the_last_report_of_each_epoch(tmp_path_factory, reported, at, torn) -> None:
     path = tmp_path_factory.mktemp("curve") / "learning_curve.csv"
     expected: dict[int, float] = {}
     writer = CurveWriter(path)

@@ -188,7 +188,7 @@ def test_an_app_that_records_little_has_none_of_them() -> None:
 
 
 def test_keys_that_came_later_are_completed_by_the_defaults_of_their_class() -> None:
-    defaults = {
+    defaults: dict[str, dict[str, Any]] = {
         "plugin.Sweeper": {"seed": 0, "n_seeds": 1},
         "a.Scheduler": {"r_max": None, "eta": 3},
         "another.Scheduler": {"nothing": 0},

@@ -28,7 +28,7 @@ def filled(files: TrialFiles) -> TrialFiles:
 
 
 @pytest.mark.parametrize(("schema", "folder"), [(1, "trials/7"), (2, "trials/7/hposweep"), (None, "trials/7/hposweep")])
-def test_the_schema_with_which_the_sweep_began_tells_where_they_are(tmp_path: Path, schema, folder: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_schema_with_which_the_sweep_began_tells_where_they_are(tmp_path: Path, schema, folder: str) -> None:
     files = filled(TrialFiles(tmp_path, "trials/7", schema))
     assert files.folder == tmp_path / folder
     assert {path.name for path in (tmp_path / folder).iterdir()} == {

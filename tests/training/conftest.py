@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def data():  # type: ignore[no-untyped-def]
+def data():
     """A part of Fashion-MNIST whose size is no multiple of the batch size."""
     from hposweep.training import fashion_mnist
     from hposweep.training.data import ArrayData
@@ -32,7 +33,7 @@ def data():  # type: ignore[no-untyped-def]
 
 
 @pytest.fixture
-def learner(data) -> Callable:  # type: ignore[no-untyped-def, type-arg]
+def learner(data: Any) -> Callable[..., Any]:
     """Makes learners by architecture and optimizer."""
     import keras
 
@@ -40,9 +41,16 @@ def learner(data) -> Callable:  # type: ignore[no-untyped-def, type-arg]
     from hposweep.training.optimizers import build_optimizer
     from hposweep.training.trainer import Learner
 
-    def mlp(**options: object) -> Callable:  # type: ignore[type-arg]
-        arguments = {"num_hiddens": 24, "num_layers": 1, "dropout": 0.0, "activation": "relu", "batch_norm": False}
-        return lambda: models.mlp((28, 28, 1), 10, **{**arguments, **options})
+    def mlp(**options: object) -> Callable[[], Any]:
+        arguments: dict[str, Any] = {
+            "num_hiddens": 24,
+            "num_layers": 1,
+            "dropout": 0.0,
+            "activation": "relu",
+            "batch_norm": False,
+        }
+        arguments |= options
+        return lambda: models.mlp((28, 28, 1), 10, **arguments)
 
     architectures = {
         "softmax": lambda: models.softmax((28, 28, 1), 10),
@@ -53,7 +61,9 @@ def learner(data) -> Callable:  # type: ignore[no-untyped-def, type-arg]
         "lenet": lambda: models.lenet((28, 28, 1), 10, activation="relu"),
     }
 
-    def make(model: str = "softmax", optimizer: dict | None = None, seed: int = 3, xla: bool | None = None) -> Learner:
+    def make(
+        model: str = "softmax", optimizer: dict[str, Any] | None = None, seed: int = 3, xla: bool | None = None
+    ) -> Learner:
         node = {"name": "sgd", "learning_rate": 0.1, **(optimizer or {})}
         constants = {key: value for key, value in node.items() if key != "learning_rate"}
         return Learner(
@@ -74,10 +84,10 @@ def without_seconds(curve: list[dict[str, float]]) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def numpy_softmax() -> Callable:  # type: ignore[type-arg]
+def numpy_softmax() -> Callable[..., Any]:
     """Softmax regression by gradient descent, written out in NumPy: an independent reference."""
 
-    def fit(data, weights, bias, learning_rate, orders):  # type: ignore[no-untyped-def]
+    def fit(data, weights, bias, learning_rate, orders):
         inputs, labels = data.train
         inputs = inputs.reshape(len(labels), -1).astype(np.float64) / 255
         weights, bias = weights.astype(np.float64), bias.astype(np.float64)

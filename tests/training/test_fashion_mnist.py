@@ -30,7 +30,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     if damage == "one byte changed":
         content[1000] ^= 1
-    path.write_bytes({"cut in half": content[: len(content) // 2], "empty": b""}.get(damage, content))
+    path.write_bytes(bytes({"cut in half": content[: len(content) // 2], "empty": b""}.get(damage, content)))
     for check in (fashion_mnist.check_files, fashion_mnist.load):
         with pytest.raises(ConfigError, match=r"t10k-images-idx3-ubyte\.gz: damaged"):
             check(folder)

@@ -35,7 +35,7 @@ def mlp(**options: object) -> keras.Model:
     ],
     ids=["softmax", "mlp", "dropout", "lenet"],
 )
-def test_xla_is_chosen_by_the_layers(model, expected: bool) -> None:  # type: ignore[no-untyped-def]
+def test_xla_is_chosen_by_the_layers(model, expected: bool) -> None:
     assert suits_xla(model()) is expected
 
 
@@ -86,7 +86,7 @@ def network(*last: keras.layers.Layer) -> keras.Model:
     ],
     ids=["the source's own adaptation", "softmax twice", "too few outputs", "relu"],
 )
-def test_a_last_layer_that_does_not_fit_the_loss_is_refused(data, last, loss, message) -> None:  # type: ignore[no-untyped-def]
+def test_a_last_layer_that_does_not_fit_the_loss_is_refused(data, last, loss, message) -> None:
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
         check_output_fits_loss(network(*last), loss, data)
 
@@ -100,7 +100,7 @@ def test_a_last_layer_that_does_not_fit_the_loss_is_refused(data, last, loss, me
         ([keras.layers.Dense(12)], SPARSE(from_logits=True)),
     ],
 )
-def test_one_that_fits_is_taken(data, last, loss) -> None:  # type: ignore[no-untyped-def]
+def test_one_that_fits_is_taken(data, last, loss) -> None:
     check_output_fits_loss(network(*last), loss, data)
 
 
@@ -131,12 +131,13 @@ def test_the_gradient_of_a_product_is_that_of_tensorflow(n_rows: int, transpose_
     right = rng.normal(size=(10, 12) if transpose_b else (12, 10)).astype("float32")
     weights = rng.normal(size=(n_rows, 10)).astype("float32")
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
     def gradients(substitutes: dict[str, str]) -> list[tf.Tensor]:
         a, b = tf.constant(left), tf.constant(right)
         with tf.compat.v1.get_default_graph().gradient_override_map(substitutes):
             product = tf.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
-        return tf.gradients(tf.reduce_sum(product * weights), [a, b])
+        found: list[tf.Tensor] = tf.gradients(tf.reduce_sum(product * weights), [a, b])
+        return found
 
     for ours, theirs in zip(gradients({"MatMul": SUM_OF_OUTER_PRODUCTS}), gradients({}), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)

@@ -21,7 +21,7 @@ def curve(folder: Path) -> list[dict[str, str]]:
     return [{name: repr(value) for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def fit(folder: Path, learner, data, epochs: int = 3, metric: str = METRIC, **options):  # type: ignore[no-untyped-def]
+def fit(folder: Path, learner, data, epochs: int = 3, metric: str = METRIC, **options):
     with running(RunningJob(TrialFiles(folder, "."), metric)):
         trainer = HPOTrainer(epochs, **options)
         trainer.fit(learner, data)
@@ -29,7 +29,7 @@ def fit(folder: Path, learner, data, epochs: int = 3, metric: str = METRIC, **op
 
 
 @pytest.mark.parametrize("xla", [True, False])
-def test_an_epoch_is_gradient_descent_on_every_example_once(tmp_path, learner, data, numpy_softmax, xla) -> None:  # type: ignore[no-untyped-def]
+def test_an_epoch_is_gradient_descent_on_every_example_once(tmp_path, learner, data, numpy_softmax, xla) -> None:
     start = fit(tmp_path, learner(xla=xla), data, epochs=0)
     weights, bias = (variable.numpy() for variable in start.program.model.variables)
     orders = [np.random.default_rng([3, epoch]).permutation(data.n_train) for epoch in range(2)]
@@ -40,7 +40,7 @@ def test_an_epoch_is_gradient_descent_on_every_example_once(tmp_path, learner, d
         np.testing.assert_allclose(variable.numpy(), reference, rtol=1e-3, atol=1e-4)
 
 
-def test_the_curve_counts_examples_and_not_batches(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
+def test_the_curve_counts_examples_and_not_batches(tmp_path, learner, data) -> None:
     trainer = fit(tmp_path, learner(), data)
     model = trainer.program.model
     for part, error in (("val", trainer.validation_error()), ("test", trainer.test_error())):
@@ -55,7 +55,7 @@ def test_the_curve_counts_examples_and_not_batches(tmp_path, learner, data) -> N
     assert list(last) == ["epoch", "train_loss", "train_error", "validation_loss", "validation_error", "seconds"]
 
 
-def test_a_sweep_may_know_the_value_by_another_name(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
+def test_a_sweep_may_know_the_value_by_another_name(tmp_path, learner, data) -> None:
     fit(tmp_path, learner(), data, epochs=1, metric="height")
     trainer = fit(tmp_path, learner(), data, epochs=2, metric="height")
     for row in trainer.job.files.read_curve():
@@ -63,7 +63,7 @@ def test_a_sweep_may_know_the_value_by_another_name(tmp_path, learner, data) -> 
     assert trainer.validation_error() == row["height"]
 
 
-def test_a_fitted_model_is_better_than_chance(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
+def test_a_fitted_model_is_better_than_chance(tmp_path, learner, data) -> None:
     assert fit(tmp_path, learner(), data).validation_error() < 0.4
 
 
@@ -81,9 +81,7 @@ OPTIMIZERS = [
 
 
 @pytest.mark.parametrize(("model", "optimizer", "xla"), OPTIMIZERS)
-def test_continued_is_bit_for_bit_the_uninterrupted_curve(  # type: ignore[no-untyped-def]
-    tmp_path, learner, data, model, optimizer, xla
-) -> None:
+def test_continued_is_bit_for_bit_the_uninterrupted_curve(tmp_path, learner, data, model, optimizer, xla) -> None:
     one_go = fit(tmp_path / "one", learner(model, optimizer, xla=xla), data, epochs=4)
     state = one_go.program.state()
     fit(tmp_path / "two", learner(model, optimizer, xla=xla), data, epochs=1)
@@ -97,7 +95,7 @@ def test_continued_is_bit_for_bit_the_uninterrupted_curve(  # type: ignore[no-un
         assert value.tobytes() == expected.tobytes()
 
 
-def test_learners_that_differ_in_learning_rate_share_a_program_and_nothing_else(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
+def test_learners_that_differ_in_learning_rate_share_a_program_and_nothing_else(tmp_path, learner, data) -> None:
     first = fit(tmp_path / "a", learner("mlp", {"learning_rate": 0.1}), data)
     slow = fit(tmp_path / "b", learner("mlp", {"learning_rate": 1e-4}), data)
     again = fit(tmp_path / "c", learner("mlp", {"learning_rate": 0.1}), data)
@@ -106,14 +104,14 @@ def test_learners_that_differ_in_learning_rate_share_a_program_and_nothing_else(
     assert curve(tmp_path / "b") != curve(tmp_path / "a")
 
 
-def test_another_seed_is_another_curve(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
+def test_another_seed_is_another_curve(tmp_path, learner, data) -> None:
     fit(tmp_path / "a", learner(seed=1), data)
     fit(tmp_path / "b", learner(seed=2), data)
     assert curve(tmp_path / "a")[0] != curve(tmp_path / "b")[0]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "another identity", "missing"])
-def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(  # type: ignore[no-untyped-def]
+def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(
     tmp_path, learner, data, caplog, damage
 ) -> None:
     fit(tmp_path / "one", learner("mlp"), data, epochs=3)
@@ -135,9 +133,9 @@ def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(  # t
     assert ("training starts again" in caplog.text) == (damage != "missing")
 
 
-def test_a_checkpoint_is_loaded_without_executing_what_is_in_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_checkpoint_is_loaded_without_executing_what_is_in_it(tmp_path) -> None:
     class Evil:
-        def __reduce__(self):  # type: ignore[no-untyped-def]
+        def __reduce__(self):
             return (Path(tmp_path / "executed").touch, ())
 
     path = tmp_path / "checkpoint.npz"
@@ -147,13 +145,13 @@ def test_a_checkpoint_is_loaded_without_executing_what_is_in_it(tmp_path) -> Non
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_training_that_diverges_ends_at_once_with_nan(tmp_path, learner, data) -> None:  # type: ignore[no-untyped-def]
+def test_a_training_that_diverges_ends_at_once_with_nan(tmp_path, learner, data) -> None:
     trainer = fit(tmp_path, learner("mlp", {"learning_rate": 1e30}), data, epochs=5)
     assert math.isnan(trainer.validation_error())
     assert len(curve(tmp_path)) < 5
 
 
-def test_checkpoints_are_written_as_often_as_asked(tmp_path, learner, data, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_checkpoints_are_written_as_often_as_asked(tmp_path, learner, data, monkeypatch) -> None:
     saved: list[int] = []
     monkeypatch.setattr(checkpoint, "save", lambda path, identity, found: saved.append(found.epoch))
     fit(tmp_path / "a", learner(), data, epochs=5, checkpoint_every=2)
@@ -184,7 +182,7 @@ with initialize_config_dir(str(conf_dir()), version_base="1.3"):
 """
 
 
-def test_a_trial_that_runs_second_in_a_warm_process_has_the_bits_of_a_fresh_one(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_trial_that_runs_second_in_a_warm_process_has_the_bits_of_a_fresh_one(tmp_path) -> None:
     trial = ["model=mlp", "model.dropout=0.2", "optimizer=adam", "seed=5", "model.num_hiddens=32"]
     other = ["model=mlp", "model.dropout=0.1", "optimizer=sgd", "optimizer.momentum=0.9", "model.num_hiddens=48"]
     for name, trials in (("fresh", [trial]), ("warm", [other, trial])):

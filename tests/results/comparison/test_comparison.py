@@ -133,6 +133,12 @@ def test_incumbents_at_equal_epochs_and_at_equal_time_are_those_of_the_journals(
     assert len({method.incumbent("epochs", equal_epochs).median for method in comparison.methods}) == 2
 
 
+def value_of_the_incumbent(sweep: SimulatedSweep) -> float:
+    incumbent = sweep.history.incumbent
+    assert incumbent is not None and incumbent.value is not None
+    return incumbent.value
+
+
 def test_the_table_has_a_row_a_method_and_marks_the_best(six: Simulated) -> None:
     folders, sweeps = six
     comparison = compare(folders)
@@ -140,7 +146,7 @@ def test_the_table_has_a_row_a_method_and_marks_the_best(six: Simulated) -> None
     n_epochs = int(min(course(sweep.events)[-1, 0] for sweep in sweeps))
     assert heads[:6] == ["method", "sweeps", "trials", "epochs", "wall time, seconds", "at the end"]
     assert heads[6:] == [f"at {n_epochs} epochs", f"at {comparison.equal_s:.3g} seconds"]
-    finals = [[sweep.history.incumbent.value for sweep in group] for group in (sweeps[:3], sweeps[3:])]  # type: ignore[union-attr]
+    finals = [[value_of_the_incumbent(sweep) for sweep in group] for group in (sweeps[:3], sweeps[3:])]
     for row, values, n_trials, group in zip(rows, finals, (20, 60), (sweeps[:3], sweeps[3:]), strict=True):
         epochs = np.median([course(sweep.events)[-1, 0] for sweep in group])
         seconds = np.median([sweep.seconds for sweep in group])
@@ -383,7 +389,7 @@ def test_other_validation_data_is_a_warning_and_there_is_no_interval(tmp_path: P
     ("sweep", "what", "warning"),
     [
         (Made(ended=Ending.TIME_BUDGET), FIFO, "b is not finished: the time budget is over"),
-        (Made(ended=""), FIFO, "b is not finished: it runs, or was killed"),
+        (Made(ended=None), FIFO, "b is not finished: it runs, or was killed"),
         (Made(()), FIFO, "b has no complete trial, which counts as the worst"),
         (Made(seed=5), FIFO, "a + b has several sweeps of one seed (5): they are not independent"),
         (

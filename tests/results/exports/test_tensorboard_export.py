@@ -27,6 +27,7 @@ from hposweep.simulation import AugmentedBranin, simulate
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, Trial
+from support.processes import RunText
 
 # Where TensorFlow is installed, TensorBoard's readers import it.
 pytestmark = pytest.mark.process
@@ -214,7 +215,7 @@ def test_a_real_sweep_is_read_back(tmp_path: Path) -> None:
     assert set(curves(run_of(logs, "trial-0"))) == {"value", "loss", "seconds"}
 
 
-def test_tensorflow_is_never_imported(python: Any, odd_sweep: Callable[[Direction], Path]) -> None:
+def test_tensorflow_is_never_imported(python: RunText, odd_sweep: Callable[[Direction], Path]) -> None:
     folder = odd_sweep(Direction.minimize)
     code = (
         "import sys\nfrom pathlib import Path\nfrom hposweep.results.exports import tensorboard_export\n"

@@ -17,6 +17,7 @@ from hposweep.results.html import comparison_page
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
+from support.browser import log_of
 
 HOSTILE = """</script><script>owned = 1</script><img src=x onerror="owned = 1"> ' " &amp; %{x}"""
 SCRIPT = "<script>owned=1</script>"
@@ -128,7 +129,7 @@ def test_the_page_works_in_a_browser(browser: webdriver.Chrome, folders: list[Pa
         return browser.execute_script(script)
 
     for kind in ("browser", "performance"):
-        browser.get_log(kind)
+        log_of(browser, kind)
     emulate("light", 1280)
     browser.get((tmp_path / "compare.html").as_uri())
     WebDriverWait(browser, 120).until(lambda _: run("return document.documentElement.dataset.ready"))
@@ -146,7 +147,7 @@ def test_the_page_works_in_a_browser(browser: webdriver.Chrome, folders: list[Pa
         lambda _: run(f"return document.getElementById('{IDS[-1]}')._fullLayout.font.color") == "#e4e8ed"
     )
     assert run("return document.documentElement.scrollWidth") <= 390
-    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    assert [entry["message"] for entry in log_of(browser, "browser") if entry["level"] == "SEVERE"] == []
+    events = [json.loads(entry["message"])["message"] for entry in log_of(browser, "performance")]
     urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     assert {url.partition(":")[0] for url in urls} <= {"file", "data", "blob"}

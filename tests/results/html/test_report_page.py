@@ -32,6 +32,7 @@ from hposweep.history import (
     values_of,
 )
 from hposweep.hydra_glue import run_again
+from hposweep.hydra_glue.overrides import render
 from hposweep.results import sweep_data
 from hposweep.results.figures import hyperparameters, incumbents, learning_curves
 from hposweep.results.html import in_a_process, sweep_page
@@ -44,6 +45,9 @@ from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
+from support.apps import App
+from support.browser import log_of
+from support.processes import Run, RunText
 
 LONG = "y" * 10_000
 HOSTILE = (
@@ -247,7 +251,7 @@ def hostile(folder: Path) -> Path:
 # The command, and the end of a sweep.
 
 
-def test_the_command_makes_the_report_anew(hposweep: Any, tmp_path: Path) -> None:
+def test_the_command_makes_the_report_anew(hposweep: Run, tmp_path: Path) -> None:
     folder = made(tmp_path / "outputs" / "swept")
     done = hposweep("report", "outputs/swept")
     assert (done.exit_code, done.out.strip()) == (0, "Report: outputs/swept/report.html"), done.err
@@ -257,7 +261,7 @@ def test_the_command_makes_the_report_anew(hposweep: Any, tmp_path: Path) -> Non
     assert (folder / "report.html").read_text() == first
 
 
-def test_a_folder_without_a_sweep_is_one_line(hposweep: Any, tmp_path: Path) -> None:
+def test_a_folder_without_a_sweep_is_one_line(hposweep: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = hposweep("report", "empty")
     assert (done.exit_code, len(done.error_lines)) == (1, 1)
@@ -284,7 +288,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.process
-def test_a_sweep_ends_with_a_report_and_imports_no_plotting_library(app: Any) -> None:
+def test_a_sweep_ends_with_a_report_and_imports_no_plotting_library(app: App) -> None:
     app.write("main.py", MAIN)
     done = app.fresh.sweep("hydra/launcher=hposweep", "x=interval(0.0,1.0)", "hydra.sweeper.n_trials=3")
     assert done.exit_code == 0, done.err
@@ -296,7 +300,7 @@ def test_a_sweep_ends_with_a_report_and_imports_no_plotting_library(app: Any) ->
 
 
 @pytest.mark.process
-def test_a_sweep_that_stops_before_its_end_has_a_report_too(app: Any) -> None:
+def test_a_sweep_that_stops_before_its_end_has_a_report_too(app: App) -> None:
     app.write("main.py", MAIN.replace("return cfg.x", "import time; time.sleep(0.6); return cfg.x"))
     done = app.fresh.sweep("x=interval(0.0,1.0)", "hydra.sweeper.n_trials=100", "hydra.sweeper.time_budget=2")
     assert done.exit_code == 0, done.err
@@ -313,8 +317,8 @@ def test_without_the_extra_the_sweep_says_how_to_get_it(
 
 
 @pytest.mark.parametrize("name", ["plotly", "jinja2", "sklearn"])
-def test_the_command_without_the_extra_is_one_line(python: Any, tmp_path: Path, name: str) -> None:
-    rows = [(TrialState.COMPLETE, 0.2 + 0.01 * i, {"x": 0.1 * i, "y": -i}, "") for i in range(25)]
+def test_the_command_without_the_extra_is_one_line(python: RunText, tmp_path: Path, name: str) -> None:
+    rows: list[Row] = [(TrialState.COMPLETE, 0.2 + 0.01 * i, {"x": 0.1 * i, "y": -i}, "") for i in range(25)]
     made(tmp_path / "swept", rows)
     code = f"import sys; sys.modules['{name}'] = None; sys.argv = ['hposweep', 'report', 'swept']\n"
     done = python(f"{code}from hposweep.__main__ import main; main()")
@@ -345,7 +349,7 @@ class Page:
 
     def open(self) -> None:
         for kind in ("browser", "performance"):
-            self.browser.get_log(kind)
+            log_of(self.browser, kind)
         self.browser.get(self.url)
         WebDriverWait(self.browser, 120).until(lambda _: self.run("return document.documentElement.dataset.ready"))
 
@@ -360,11 +364,11 @@ class Page:
 
     @property
     def errors(self) -> list[str]:
-        return [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
+        return [entry["message"] for entry in log_of(self.browser, "browser") if entry["level"] == "SEVERE"]
 
     @property
     def requests(self) -> list[str]:
-        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
+        events = [json.loads(entry["message"])["message"] for entry in log_of(self.browser, "performance")]
         return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
     def column(self, name: str) -> list[str]:
@@ -551,6 +555,6 @@ def test_foreign_text_is_text_in_a_browser(browser: webdriver.Chrome, tmp_path: 
     browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
     values = page.run("return [...document.querySelectorAll('tr.more dd')].map((cell) => cell.textContent)")
     assert json.dumps(HOSTILE) in values
-    override = f"key{HOSTILE}={run_again.render({'k': HOSTILE})[0].removeprefix('k=')}"
+    override = f"key{HOSTILE}={render({'k': HOSTILE})[0].removeprefix('k=')}"
     assert shlex.split(page.run("return command_of(0)")) == ["python", "<b>main</b>.py", override, "x=0.1"]
     assert page.errors == []

@@ -69,7 +69,9 @@ def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have
     assert lines[2].startswith("  trial 0: epoch 1 of 3, 0.4")
 
 
-def test_without_a_terminal_a_line_passes_now_and_then(caplog: pytest.LogCaptureFixture, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_without_a_terminal_a_line_passes_now_and_then(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [100.0]
     keep = progress._NowAndThen(lambda: now[0])
     progress.TUNER_LOG.addFilter(keep)
@@ -90,7 +92,7 @@ def test_the_modes(caplog: pytest.LogCaptureFixture, mode: str, shown: list[str]
     console = Console(file=io.StringIO(), width=80)
     with (
         caplog.at_level(logging.INFO, "hposweep.tuner"),
-        progress.shown(mode, History(), 4, lambda trial: Path(), console),
+        progress.shown(mode, History(), 4, lambda trial: TrialFiles(Path(), ""), console),
     ):
         progress.TUNER_LOG.info("one")
     assert caplog.messages == shown
