@@ -52,12 +52,12 @@ def test_the_yaml_is_an_experiment_that_trains_the_winner(hposweep: Run, small_s
     assert curve(tmp_path / "again") == curve(winner_of(small_sweep))
 
 
-def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep: Run, shell: RunText, tmp_path: Path) -> None:
+def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep_warm: Run, shell: RunText, tmp_path: Path) -> None:
     # Four trials of ASHA with rungs at 1, 3, 9 and 27 epochs: none gets to the last one.
     words = ["experiment=mlp_asha", "optimizer=sgd,adam", "data.train_fraction=0.02", "hydra.sweeper.n_trials=4"]
-    done = hposweep("--multirun", *words, "hydra.sweep.dir=outputs/swept")
+    done = hposweep_warm("--multirun", *words, "hydra.sweep.dir=outputs/swept")
     assert done.exit_code == 0, done.err
-    line, overlay = hposweep("best"), hposweep("best", "--yaml")
+    line, overlay = hposweep_warm("best"), hposweep_warm("best", "--yaml")
     partial = yaml.safe_load((tmp_path / "outputs" / "swept" / "optimization_results.yaml").read_text())
     for shown in (line, overlay):
         assert shown.exit_code == 0, shown.err
@@ -70,7 +70,7 @@ def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep: Run, shell
     (tmp_path / "my_conf" / "experiment").mkdir(parents=True)
     (tmp_path / "my_conf" / "experiment" / "mine.yaml").write_text(overlay.out)
     by_line = shell(f"{line.out.strip()} --cfg job")
-    by_experiment = hposweep("--config-dir", "my_conf", "experiment=mine", "--cfg", "job")
+    by_experiment = hposweep_warm("--config-dir", "my_conf", "experiment=mine", "--cfg", "job")
     assert by_line.exit_code == by_experiment.exit_code == 0, by_line.err + by_experiment.err
     assert by_line.out == by_experiment.out
 
@@ -90,10 +90,10 @@ def test_the_line_of_somebody_elses_app_is_quoted(hposweep: Run, shell: RunText,
     assert yaml.safe_load(shown.out) == config
 
 
-def test_a_sweep_without_a_value_is_refused(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_a_sweep_without_a_value_is_refused(hposweep_here: Run, small_sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(small_sweep, tmp_path / "begun")
     journal = tmp_path / "begun" / "journal.jsonl"
     journal.write_text(journal.read_text().splitlines()[0] + "\n")
-    done = hposweep("best", "begun")
+    done = hposweep_here("best", "begun")
     assert (done.exit_code, done.out) == (1, "")
     assert done.error_lines == ["best: begun: no trial has a value yet"]

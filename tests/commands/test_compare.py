@@ -18,9 +18,9 @@ def swept(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_prints_a_table_and_writes_a_page_only_where_it_is_asked_to(hposweep: Run, swept: Path) -> None:
+def test_it_prints_a_table_and_writes_a_page_only_where_it_is_asked_to(hposweep_here: Run, swept: Path) -> None:
     words = ("compare", "outputs/branin-1", "outputs/branin-2")
-    done = hposweep(*words)
+    done = hposweep_here(*words)
     assert (done.exit_code, done.err) == (0, "")
     lines = [line.split() for line in done.out.splitlines()]
     assert ["validation_error", "(minimize)", "of", "the", "incumbent"] in lines
@@ -29,16 +29,16 @@ def test_it_prints_a_table_and_writes_a_page_only_where_it_is_asked_to(hposweep:
         ["branin-2", "1", "100"],
     ]
     assert not list(swept.rglob("*.html"))
-    done = hposweep(*words, "--html", "compare.html")
+    done = hposweep_here(*words, "--html", "compare.html")
     assert (done.exit_code, done.out.splitlines()[-1]) == (0, "Page: compare.html")
     assert "branin-1" in (swept / "compare.html").read_text()
 
 
-def test_real_sweeps_are_compared_from_their_records(hposweep: Run, small_sweep: Path, swept: Path) -> None:
-    done = hposweep("--multirun", "data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=1")
+def test_real_sweeps_are_compared_from_their_records(hposweep_warm: Run, small_sweep: Path, swept: Path) -> None:
+    done = hposweep_warm("--multirun", "data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=1")
     assert done.exit_code == 0, done.err
     (other,) = (swept / "outputs").glob("sweep-*")
-    done = hposweep("compare", str(small_sweep), str(other))
+    done = hposweep_warm("compare", str(small_sweep), str(other))
     assert (done.exit_code, done.err) == (0, "")
     # One trial of one epoch is all that the second sweep has used: no trial of the first was complete by then.
     assert "At 1 epoch, the most that every sweep has used, n_trials=1 " in done.out
@@ -60,8 +60,8 @@ def test_real_sweeps_are_compared_from_their_records(hposweep: Run, small_sweep:
         ),
     ],
 )
-def test_what_can_not_be_compared_is_one_line(hposweep: Run, swept: Path, words: list[str], message: str) -> None:
-    done = hposweep("compare", *words)
+def test_what_can_not_be_compared_is_one_line(hposweep_here: Run, swept: Path, words: list[str], message: str) -> None:
+    done = hposweep_here("compare", *words)
     assert (done.exit_code, done.out, done.error_lines) == (1, "", [message])
 
 

@@ -21,8 +21,8 @@ def swept(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_sweep_of_our_own_goes_to_optuna(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
-    done = hposweep("export", str(small_sweep), "--to", "optuna", "sqlite:///study.db")
+def test_a_sweep_of_our_own_goes_to_optuna(hposweep_here: Run, small_sweep: Path, tmp_path: Path) -> None:
+    done = hposweep_here("export", str(small_sweep), "--to", "optuna", "sqlite:///study.db")
     assert (done.exit_code, done.err) == (0, "")
     assert done.out.splitlines() == ["Study 'sweep' with 4 trials. To look at it: optuna-dashboard sqlite:///study.db"]
     study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{tmp_path}/study.db")
@@ -31,8 +31,8 @@ def test_a_sweep_of_our_own_goes_to_optuna(hposweep: Run, small_sweep: Path, tmp
         assert list(theirs.intermediate_values) == [1, 2, 3]
 
 
-def test_a_sweep_of_our_own_goes_to_tensorboard(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
-    done = hposweep("export", str(small_sweep), "--to", "tensorboard", "the logs")
+def test_a_sweep_of_our_own_goes_to_tensorboard(hposweep_here: Run, small_sweep: Path, tmp_path: Path) -> None:
+    done = hposweep_here("export", str(small_sweep), "--to", "tensorboard", "the logs")
     assert (done.exit_code, done.err) == (0, "")
     assert done.out.splitlines() == ["4 TensorBoard runs. To look at them: tensorboard --logdir 'the logs'"]
     run = EventAccumulator(str(tmp_path / "the logs" / "trial-3")).Reload()
@@ -41,8 +41,8 @@ def test_a_sweep_of_our_own_goes_to_tensorboard(hposweep: Run, small_sweep: Path
     assert [event.step for event in run.Scalars("train_loss")] == [1, 2, 3]
 
 
-def test_without_a_folder_the_newest_sweep_is_taken(hposweep: Run, swept: Path) -> None:
-    done = hposweep("export", "--to", "tensorboard", "logs")
+def test_without_a_folder_the_newest_sweep_is_taken(hposweep_here: Run, swept: Path) -> None:
+    done = hposweep_here("export", "--to", "tensorboard", "logs")
     assert (done.exit_code, done.error_lines) == (0, ["The newest sweep: outputs/swept"])
 
 
@@ -57,15 +57,17 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "line"), REFUSED)
-def test_what_cannot_be_done_is_refused_in_one_line(hposweep: Run, swept: Path, words: list[str], line: str) -> None:
-    done = hposweep("export", "outputs/swept", *words)
+def test_what_cannot_be_done_is_refused_in_one_line(
+    hposweep_here: Run, swept: Path, words: list[str], line: str
+) -> None:
+    done = hposweep_here("export", "outputs/swept", *words)
     assert (done.exit_code, done.out) == (1, "")
     (error,) = done.error_lines
     assert error.startswith(f"export: {line}")
 
 
-def test_a_folder_without_a_sweep_is_refused(hposweep: Run) -> None:
-    done = hposweep("export", "nothing", "--to", "optuna", "study.db")
+def test_a_folder_without_a_sweep_is_refused(hposweep_here: Run) -> None:
+    done = hposweep_here("export", "nothing", "--to", "optuna", "study.db")
     assert done.exit_code == 1
     assert done.error_lines == ["export: nothing: holds no sweep of hposweep (no journal.jsonl)"]
 
@@ -94,11 +96,11 @@ def test_each_export_imports_its_own_package_alone(python: RunText, swept: Path,
     assert done.exit_code == 0, done.err
 
 
-def test_a_renamed_sweep_is_another_study(hposweep: Run, swept: Path, tmp_path: Path) -> None:
+def test_a_renamed_sweep_is_another_study(hposweep_here: Run, swept: Path, tmp_path: Path) -> None:
     shutil.copytree(swept, swept.with_name("another"))
     for name in ("swept", "another"):
-        assert hposweep("export", f"outputs/{name}", "--to", "optuna", "study.db").exit_code == 0
+        assert hposweep_here("export", f"outputs/{name}", "--to", "optuna", "study.db").exit_code == 0
     names = optuna.get_all_study_names(f"sqlite:///{tmp_path}/study.db")
     assert sorted(names) == ["another", "swept"]
-    again = hposweep("export", "outputs/swept", "--to", "optuna", "study.db")
+    again = hposweep_here("export", "outputs/swept", "--to", "optuna", "study.db")
     assert again.error_lines == ["export: sqlite:///study.db: has a study 'swept' already; name another storage"]

@@ -44,11 +44,11 @@ def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep: Run, small
     assert hposweep("reproduce", "recorded", "--into", "third").exit_code == 1
 
 
-def test_a_folder_that_is_there_is_no_place_for_it(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_there_is_no_place_for_it(hposweep_here: Run, small_sweep: Path, tmp_path: Path) -> None:
     name = copy(small_sweep, tmp_path).name
-    done = hposweep("reproduce", name, "--into", name)
+    done = hposweep_here("reproduce", name, "--into", name)
     assert done.error_lines == [f"reproduce: --into: {name} exists already; name a new folder"]
-    done = hposweep("reproduce", name, "--tolerance", "nan")
+    done = hposweep_here("reproduce", name, "--tolerance", "nan")
     assert done.error_lines == ["reproduce: --tolerance: must be at least 0, got nan"]
 
 
@@ -73,9 +73,9 @@ def test_on_another_machine_values_are_held_against_the_tolerance(small_sweep: P
     assert between(small_sweep, other) == [f". versions tensorflow: '{record['versions']['tensorflow']}' -> '2.99.0'"]
 
 
-def test_what_has_no_sweep_is_refused(hposweep: Run, tmp_path: Path) -> None:
-    done = hposweep("reproduce", "nosuch")
+def test_what_has_no_sweep_is_refused(hposweep_here: Run, tmp_path: Path) -> None:
+    done = hposweep_here("reproduce", "nosuch")
     assert done.exit_code == 1
     assert done.error_lines == ["reproduce: nosuch: holds no sweep of hposweep (no journal.jsonl)"]
-    done = hposweep("reproduce")
+    done = hposweep_here("reproduce")
     assert done.error_lines == ["reproduce: outputs: holds no sweep; name the folder of one"]

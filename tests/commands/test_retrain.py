@@ -85,15 +85,15 @@ def test_a_job_that_fails_is_told(hposweep: Run, small_sweep: Path, tmp_path: Pa
     assert (job / "output.txt").read_text().startswith("optimizer.nosuch: not in the config")
 
 
-def test_data_that_validate_on_the_test_set_are_refused(hposweep: Run, tmp_path: Path) -> None:
+def test_data_that_validate_on_the_test_set_are_refused(hposweep_warm: Run, tmp_path: Path) -> None:
     words = ["data=fashion_mnist_book", "data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=1"]
-    assert hposweep("--multirun", *words, "hydra.sweep.dir=swept").exit_code == 0
+    assert hposweep_warm("--multirun", *words, "hydra.sweep.dir=swept").exit_code == 0
     before = sorted(tmp_path.rglob("*"))
-    done = hposweep("retrain", "swept")
+    done = hposweep_warm("retrain", "swept")
     message = "swept: validated on the test set, so nothing is left to test a new model on"
     assert (done.exit_code, done.error_lines) == (1, [f"retrain: {message}"])
     assert sorted(tmp_path.rglob("*")) == before
-    single = hposweep(*words[:3], "trainer.stage=retrain", "hydra.run.dir=run")
+    single = hposweep_warm(*words[:3], "trainer.stage=retrain", "hydra.run.dir=run")
     assert single.error_lines == ["trainer.stage: retrain needs a test set, and data.validation=test leaves none"]
 
 
@@ -106,23 +106,23 @@ def test_data_that_validate_on_the_test_set_are_refused(hposweep: Run, tmp_path:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_bad_arguments(hposweep: Run, small_sweep: Path, tmp_path: Path, words: list[str], message: str) -> None:
+def test_bad_arguments(hposweep_here: Run, small_sweep: Path, tmp_path: Path, words: list[str], message: str) -> None:
     (tmp_path / "taken").mkdir()
-    done = hposweep("retrain", str(small_sweep), *words)
+    done = hposweep_here("retrain", str(small_sweep), *words)
     assert (done.exit_code, done.error_lines) == (1, [f"retrain: {message}"])
 
 
-def test_trials_of_another_objective_are_refused(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_trials_of_another_objective_are_refused(hposweep_here: Run, small_sweep: Path, tmp_path: Path) -> None:
     shutil.copytree(small_sweep, tmp_path / "sweep", ignore=shutil.ignore_patterns("data.json"))
-    done = hposweep("retrain", "sweep")
+    done = hposweep_here("retrain", "sweep")
     best = json.dumps(yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())["best_trial"])
     reason = "not found; only trials of hposweep's own objective can be retrained"
     assert done.error_lines == [f"retrain: sweep/trials/{best}/hposweep/data.json: {reason}"]
 
 
-def test_a_sweep_whose_trials_got_no_seed_is_refused(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_a_sweep_whose_trials_got_no_seed_is_refused(hposweep_here: Run, small_sweep: Path, tmp_path: Path) -> None:
     record = Path(shutil.copytree(small_sweep, tmp_path / "sweep")) / "sweep.yaml"
     record.write_text(record.read_text().replace("seed_key: seed", "seed_key: null"))
-    done = hposweep("retrain", "sweep")
+    done = hposweep_here("retrain", "sweep")
     message = "sweep: its config names no seed_key, the key that would get a new model's seed"
     assert (done.exit_code, done.error_lines) == (1, [f"retrain: {message}"])

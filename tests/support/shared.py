@@ -47,14 +47,6 @@ def make_environment(folder: Path, packages: Sequence[str]) -> None:
     others = (" ", "#", "optuna==")
     pins = [line.split()[0] for line in locked if line and not line.startswith(others)]
     (folder / "constraints.txt").write_text("\n".join(pins) + "\n")
-    install = [
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        str(python),
-        "--constraints",
-        str(folder / "constraints.txt"),
-    ]
-    subprocess.run([*install, str(ROOT), *packages], check=True, env=env)
+    install = [uv, "pip", "install", "--quiet", "--python", str(python)]
+    constraints = ["--constraints", str(folder / "constraints.txt")]
+    subprocess.run([*install, *constraints, str(ROOT), *packages], check=True, env=env)
