@@ -372,7 +372,7 @@ def test_whatever_happens_every_trial_ends_once_and_no_worker_is_idle(tmp_path_f
             case "raise":
                 return SegmentResult(duration_s, failure=f"ValueError: {trial.number}")
             case "die":
-                return SegmentResult(duration_s, failure="killed", end=SegmentEnd.DIED)
+                return SegmentResult(duration_s, failure=f"killed {trial.number}", end=SegmentEnd.DIED)
         return SegmentResult(1000.0, value=0.0)
 
     class Workers(VirtualWorkers):

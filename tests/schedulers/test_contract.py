@@ -73,7 +73,7 @@ class Curves:
             case 1:
                 return SegmentResult(duration_s, value=math.nan)
             case 2:
-                return SegmentResult(duration_s, failure="killed", end=SegmentEnd.DIED)
+                return SegmentResult(duration_s, failure=f"killed {trial.number}", end=SegmentEnd.DIED)
         return SegmentResult(duration_s, failure="too long", end=SegmentEnd.TIMED_OUT)
 
 
