@@ -16,13 +16,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
+from hydra.version import VersionBase
 from omegaconf.basecontainer import BaseContainer
 
 from hposweep.__main__ import main
 from hposweep.app import composition_errors
 from support.processes import ROOT, Completed
 
-PER_RUN = (GlobalHydra, HydraConfig)  # singletons that a process begins without
+PER_RUN = (GlobalHydra, HydraConfig, VersionBase)  # singletons that a process begins without
 
 
 def run_here(words: tuple[str, ...], cwd: Path, env: Mapping[str, str] | None = None) -> Completed:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import version
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -49,6 +50,7 @@ def test_a_traceback_where_one_is_wanted_ends_alike(hposweep: Run, hposweep_here
 def test_it_leaves_this_process_as_it_was(hposweep_here: Run) -> None:
     def state() -> list[object]:
         return [
+            version.getbase(),
             *(dict(os.environ), Path.cwd(), list(sys.argv), list(sys.path), sys.stdout, sys.stderr),
             *(logging.getLogger().handlers[:], logging.getLogger().level, logging.getLogger("hydra").handlers[:]),
             *(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)),
