@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hposweep.trial import SegmentEnd, SegmentResult
-from hposweep.workers.local.pool import CUT_OFF_MESSAGE, TIMEOUT_MESSAGE, WorkerPool
+from hposweep.workers.local.pool import CUT_OFF_MESSAGE, TIMEOUT_MESSAGE, Slot, WorkerPool
 from hposweep.workers.local.worker import JobAnswer, WorkerState
 from support.processes import wait_for
 from support.worker_jobs import Deadly, Jobs
@@ -278,3 +278,27 @@ def test_descriptors_do_not_pile_up(one: WorkerPool) -> None:
         result_of(one, "exit", 1)
         pid_of(one)
     wait_for(lambda: n_open() <= before)
+
+
+def test_a_job_that_is_cut_off_on_its_way_to_a_worker_ends(
+    new_pool: MakePool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pool, on_its_way, go_on = new_pool(), threading.Event(), threading.Event()
+    run = Slot.run
+
+    def held_up(slot: Slot, arguments: tuple[object, ...], timeout_s: float | None) -> Future[bytes]:
+        if arguments[-1] == str(tmp_path / "never"):
+            on_its_way.set()
+            assert go_on.wait(60)
+        return run(slot, arguments, timeout_s)
+
+    monkeypatch.setattr(Slot, "run", held_up)
+    first = pool.submit(("wait_for", str(tmp_path / "now")))
+    second = pool.submit(("wait_for", str(tmp_path / "never")))
+    (tmp_path / "now").touch()
+    assert on_its_way.wait(60)
+    pool.cancel(second)
+    go_on.set()
+    assert answer_of(second).result.end is SegmentEnd.CUT_OFF
+    assert answer_of(first).result.end is SegmentEnd.RETURNED
+    assert pid_of(pool)

@@ -98,6 +98,7 @@ class WorkerPool:
         self._idle: list[Slot] = []
         self._queue: collections.deque[QueuedJob] = collections.deque()
         self._running: dict[Future[JobAnswer], Future[bytes]] = {}
+        self._cut_off: set[Future[JobAnswer]] = set()  # of the jobs that are not done, those that are to end
         self._lock = threading.Lock()
 
     def submit(self, arguments: tuple[Any, ...], timeout_s: float | None = None) -> Future[JobAnswer]:
@@ -117,10 +118,13 @@ class WorkerPool:
             waiting = next((job for job in self._queue if job.future is future), None)
             if waiting is not None:
                 self._queue.remove(waiting)
+            elif not future.done():
+                # Also for a job that is on its way to a worker, or back into the queue.
+                self._cut_off.add(future)
         if running is not None:
             running.cancel()
         elif waiting is not None:
-            future.set_result(JobAnswer(SegmentResult(0.0, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0))
+            future.set_result(_cut_off_after(0.0))
 
     def stop(self) -> None:
         """Ends all workers, busy ones too; the jobs that they run, and those that wait, are cut off."""
@@ -154,6 +158,9 @@ class WorkerPool:
                 running = slot.run(job.arguments, job.timeout_s)
             with self._lock:
                 self._running[job.future] = running
+                is_cut_off = job.future in self._cut_off
+            if is_cut_off:
+                running.cancel()
             running.add_done_callback(functools.partial(self._finish, slot, job, started))
 
     def _finish(self, slot: Slot, job: QueuedJob, started: float, running: Future[bytes]) -> None:
@@ -163,6 +170,10 @@ class WorkerPool:
         begins_again = _never_began(running) and not job.is_second_try
         with self._lock:
             self._running.pop(job.future, None)
+            if job.future in self._cut_off:
+                self._cut_off.remove(job.future)
+                if begins_again:
+                    begins_again, answer = False, _cut_off_after(time.monotonic() - started)
             if begins_again:
                 self._queue.appendleft(dataclasses.replace(job, is_second_try=True))
             if slot in self._slots:
@@ -179,7 +190,7 @@ def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]
     except TimeoutError:
         return JobAnswer(SegmentResult(duration_s, failure=TIMEOUT_MESSAGE, end=SegmentEnd.TIMED_OUT), 0.0), True
     except CancelledError:
-        return JobAnswer(SegmentResult(duration_s, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0), True
+        return _cut_off_after(duration_s), True
     except (ProcessExpired, BrokenProcessPool) as error:
         reason = _death(getattr(error, "exitcode", None))
         return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), True
@@ -187,6 +198,10 @@ def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]
         result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
         return JobAnswer(result, 0.0, error=error), False
     return answer, False
+
+
+def _cut_off_after(duration_s: float) -> JobAnswer:
+    return JobAnswer(SegmentResult(duration_s, failure=CUT_OFF_MESSAGE, end=SegmentEnd.CUT_OFF), 0.0)
 
 
 def _never_began(running: Future[bytes]) -> bool:
