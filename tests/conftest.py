@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,7 @@ from support.apps import App, make_app
 from support.in_process import run_here
 from support.processes import SMALL, Completed, Run, RunText, run_process
 from support.shared import NewEnvironment, made_once, make_environment
+from support.together import TogetherScheduling
 from support.warm import HYDRA, KERAS, WarmProcess
 
 # Machines differ in speed, and no test is about seconds.
@@ -22,6 +24,10 @@ settings.load_profile("no_deadline")
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     guard.mark(item)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TogetherScheduling:
+    return TogetherScheduling(config, log)
 
 
 def _guarded(item: pytest.Item) -> Generator[None, None, None]:

@@ -25,17 +25,11 @@ class StartedAProcessError(AssertionError):
 
 
 def mark(item: pytest.Item) -> None:
-    """Gives a test its mark, if one of its fixtures starts processes.
-
-    Those that share what their module has started stay together, in one of the processes that run the tests.
-    """
+    """Gives a test its mark, if one of its fixtures starts processes."""
     if not isinstance(item, pytest.Function):
         return
     if STARTS_PROCESSES & set(item.fixturenames):
         item.add_marker(MARK)
-    scopes = {found[-1].scope for found in item._fixtureinfo.name2fixturedefs.values() if found}
-    if item.get_closest_marker(MARK) and "module" in scopes:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @contextmanager
