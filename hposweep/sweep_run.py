@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import logging
 import math
 import threading
@@ -103,7 +102,7 @@ class SweepRun:
             ended = self._run_tuner(tuner)
         finally:
             journal.close()
-        self._write_tables(tuner.history)
+        tables.write(self.sweep_dir, tuner.history, self._final_metric)
         return Outcome(tuner.history, ended, in_a_process.make(self.sweep_dir))
 
     def _take_up(self, tuner: Tuner) -> SweepRecord | None:
@@ -169,9 +168,6 @@ class SweepRun:
         if value is None:
             log.warning("%s of trial %d: failed\n%s", self.final.metric, winner.number, result.failure)
 
-    def _write_tables(self, history: History) -> None:
-        tables.write(self.sweep_dir, history, self._final_metric)
-
-    @functools.cached_property
+    @property
     def _final_metric(self) -> str | None:
         return None if self.final is None else self.final.metric

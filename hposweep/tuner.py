@@ -242,14 +242,11 @@ class Tuner:
         if result.end in (SegmentEnd.DIED, SegmentEnd.LOST) and self.stop_request.is_made:
             # Who stops a whole process group or machine ends the workers, too.
             result = dataclasses.replace(result, end=SegmentEnd.CUT_OFF)
-        if result.end is SegmentEnd.LOST:
+        is_lost = result.end is SegmentEnd.LOST
+        if is_lost or (result.end is SegmentEnd.DIED and trial.deaths < self.max_retries):
             log.warning("trial %d: %s; it starts again from its checkpoint", trial.number, result.failure)
-            self._note(SegmentLost(trial.number, result.duration_s, result.failure))
-            self._to_continue.appendleft(trial.number)
-            return
-        if result.end is SegmentEnd.DIED and trial.deaths < self.max_retries:
-            log.warning("trial %d: %s; it starts again from its checkpoint", trial.number, result.failure)
-            self._note(SegmentDied(trial.number, result.duration_s, result.failure))
+            kind = SegmentLost if is_lost else SegmentDied
+            self._note(kind(trial.number, result.duration_s, result.failure))
             self._to_continue.appendleft(trial.number)
             return
         self._note(self._ended(segment, result))

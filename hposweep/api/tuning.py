@@ -199,22 +199,13 @@ class FunctionJobs:
 class FunctionWorkers(PoolFutures):
     """Runs the segments of a Python function on a pool."""
 
-    can_kill = True
-
     def __init__(self, pool: WorkerPool) -> None:
         super().__init__(pool)
         self._workers = pool
 
-    @property
-    def n_workers(self) -> int:
-        return self._workers.n_workers
-
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
         subdir = _subdir(trial)
         return self.of_job(self._workers.submit((segment, trial, subdir), timeout_s), lambda: subdir)
-
-    def stop(self) -> None:
-        self._workers.stop()
 
 
 def _subdir(trial: Trial) -> str:

@@ -12,19 +12,30 @@ from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.protocol import Futures, first_completed
 
 
-class Cancels(Protocol):
-    """What can end a job."""
+class Pool(Protocol):
+    """What runs jobs on processes: a pool, or a launcher that has one."""
+
+    n_workers: int
 
     def cancel(self, future: Future[JobAnswer]) -> None:
         """Kills the job of this future, which then is done."""
 
+    def stop(self) -> None:
+        """Ends all processes, busy ones too."""
+
 
 class PoolFutures:
-    """The futures of segments, each done when its job in a pool is."""
+    """Workers on a pool, but for `submit`: the futures of segments, each done when its job is."""
 
-    def __init__(self, pool: Cancels) -> None:
+    can_kill = True
+
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._jobs: dict[Future[SegmentResult], Future[JobAnswer]] = {}
+
+    @property
+    def n_workers(self) -> int:
+        return self._pool.n_workers
 
     def of_job(self, job: Future[JobAnswer], folder: Callable[[], str]) -> Future[SegmentResult]:
         """The future of the segment that this job runs; `folder` says where, should the worker die and not tell."""
@@ -48,3 +59,6 @@ class PoolFutures:
         for future in futures:
             if future in self._jobs:
                 self._pool.cancel(self._jobs[future])
+
+    def stop(self) -> None:
+        self._pool.stop()

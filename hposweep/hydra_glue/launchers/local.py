@@ -29,15 +29,9 @@ PLUGIN_SCAN = "hposweep.hydra_glue.launchers.plugin_scan"
 class LocalWorkers(PoolFutures):
     """Segments as jobs of the local launcher, each by itself."""
 
-    can_kill = True
-
     def __init__(self, launcher: LocalLauncher, jobs: SegmentJobs) -> None:
         super().__init__(launcher)
         self._launcher, self._segment_jobs = launcher, jobs
-
-    @property
-    def n_workers(self) -> int:
-        return self._launcher.n_workers
 
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
         overrides = self._segment_jobs.overrides_of(segment, trial)
@@ -46,9 +40,6 @@ class LocalWorkers(PoolFutures):
             return refused
         job = self._launcher.submit(segment.trial, overrides, job_id=trial.job_id, timeout_s=timeout_s)
         return self.of_job(job, lambda: self._segment_jobs.subdir(segment, overrides))
-
-    def stop(self) -> None:
-        self._launcher.stop()
 
 
 class LocalLauncher:
