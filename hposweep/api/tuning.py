@@ -35,6 +35,7 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.sweep_run import SweepRun
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import Tuner
+from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool, n_cores
 from hposweep.workers.local.worker import Outcome
 from hposweep.workers.segments import PoolFutures
@@ -127,6 +128,7 @@ def tune(
     max_retries = _whole("max_retries", max_retries, 0)
     built_searcher = _searcher(searcher, space, seed)
     built_scheduler: Scheduler = FifoScheduler() if scheduler is None else copy.deepcopy(scheduler)
+    main_module.packed(objective)  # before a folder is made: it raises if the objective can't be sent to workers
     sweep_dir = _made(folder)
     stop_signals = StopSignals()
     jobs = FunctionJobs(objective, sweep_dir, metric, first_schema(sweep_dir))
@@ -190,7 +192,7 @@ class FunctionJobs:
         started = time.monotonic()
         job = RunningJob(TrialFiles(self.sweep_dir, subdir, self.schema), self.metric, segment.target_epoch)
         try:
-            value = run.run(job, lambda: self.objective(dict(trial.configuration), **keywords))
+            value = run.run(job, lambda: self.objective(dict(trial.configuration), **keywords), trial.seed)
         except Exception as error:
             return Outcome(run.failed(job.files, error, time.monotonic() - started, subdir))
         return Outcome(run.returned(value, job, time.monotonic() - started, subdir))

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from hposweep.job.running import RunningJob, TargetReached, running
+from hposweep.job.seeding import seed_global_states
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import SegmentResult
+from hposweep.workers.local import main_module, process_state
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +25,12 @@ class JobExitError(Exception):
     """The job raised what would end the process; only its trial fails."""
 
 
-def run(job: RunningJob, objective: Callable[[], Any]) -> Any:
+def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
     """Runs the objective as this job, with what it prints and why it failed in the files of its trial.
+
+    Args:
+        seed: of the trial; the global states of random number generators, and the generators that came with the
+            program, start from it.
 
     Returns:
         What the objective returns, or the value with which it was ended at its target epoch.
@@ -33,9 +39,12 @@ def run(job: RunningJob, objective: Callable[[], Any]) -> Any:
         JobExitError: for `sys.exit` and whatever else would end the process.
     """
     job.files.failure.unlink(missing_ok=True)
+    seed_global_states(seed)
+    main_module.reseed(seed)
     with running(job), output_to(job.files.output):
         try:
-            return objective()
+            with _objectives_own_time():
+                return objective()
         except TargetReached as reached:
             return reached.value
         except Exception:
@@ -51,6 +60,19 @@ def run(job: RunningJob, objective: Callable[[], Any]) -> Any:
             raise JobExitError(f"{type(error).__name__}: {error}") from error
 
 
+@contextlib.contextmanager
+def _objectives_own_time() -> Iterator[None]:
+    """When it is over, the process is the one that it was, and fit for our own writing."""
+    itself = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != itself:  # the objective has forked a process, which has come back as if it were the job
+            _flush()
+            os._exit(0)
+        process_state.put_right_for_our_writing()
+
+
 def _leave_note(files: TrialFiles) -> None:
     text = traceback.format_exc()
     files.failure.write_text(text, encoding="utf-8")
@@ -60,20 +82,35 @@ def _leave_note(files: TrialFiles) -> None:
 @contextlib.contextmanager
 def output_to(path: Path) -> Iterator[None]:
     """Sends what the process prints, libraries in C included, to the end of a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
+    _flush()
+    saved = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2) if _is_open(descriptor)]
     with open(path, "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for descriptor, copy in zip((1, 2), saved, strict=True):
-            os.dup2(copy, descriptor)
-            os.close(copy)
+        _flush()
+        for descriptor, copy in saved:
+            with contextlib.suppress(OSError):  # the objective has closed what it had not opened
+                os.dup2(copy, descriptor)
+                os.close(copy)
+
+
+def _flush() -> None:
+    """Flushes the standard streams, as far as the program has left them open."""
+    for stream in (sys.stdout, sys.stderr):
+        # None, another object, closed, or on a descriptor that is gone.
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.flush()
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def returned(value: Any, job: RunningJob | None, duration_s: float, folder: str) -> SegmentResult:

@@ -6,15 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.core.utils import setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
+from omegaconf.basecontainer import BaseContainer
 
 from hposweep.hydra_glue.jobs.run_job import run_job
 from hposweep.hydra_glue.jobs.task_function import JobFunction, segment_result
+from hposweep.workers.local.main_module import answered
 from hposweep.workers.local.worker import Outcome
 
 
@@ -33,10 +34,11 @@ class HydraJobs:
         if plugins is not None:
             # The scan for plugins was done in the forkserver.
             self.singletons["instances"][Plugins] = plugins
-        Singleton.set_state(self.singletons)
+        self._put_globals_right()
 
     def run(self, number: int, job_id: str, overrides: list[str], wants_job_return: bool) -> Outcome:
         """Runs the job of trial `number`; the payload is Hydra's JobReturn, where it is wanted."""
+        self._put_globals_right()
         started = time.monotonic()
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
@@ -47,4 +49,11 @@ class HydraJobs:
         # Under another sweeper it is the user's own function.
         of_job = self.task_function.result if isinstance(self.task_function, JobFunction) else segment_result
         result = of_job(job_return, duration_s)
-        return Outcome(result, bytes(cloudpickle.dumps(job_return)) if wants_job_return else b"")
+        return Outcome(result, answered(job_return) if wants_job_return else b"")
+
+    def _put_globals_right(self) -> None:
+        """Gives Hydra and OmegaConf the globals of the controller, whatever a job has made of them."""
+        instances, resolvers = self.singletons["instances"], self.singletons["omegaconf_resolvers"]
+        # Hydra's own way copies each resolver in depth.
+        Singleton._instances = dict(instances)
+        BaseContainer._resolvers = dict(resolvers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import TaskFunction
+from omegaconf import OmegaConf
 
 from hposweep.job import run
 from hposweep.job.running import RunningJob
+from hposweep.search_space import trial_seed
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import SegmentResult
 
@@ -40,7 +43,8 @@ class JobFunction:
             knows_target=sweeper.budget_key is not None,
         )
         self._ended[folder] = job
-        return run.run(job, lambda: self._task_function(cfg))
+        with contextlib.chdir(Path.cwd()):  # and back: the next job begins where the program did
+            return run.run(job, lambda: self._task_function(cfg), _seed(cfg, sweeper, config.job.num))
 
     def result(self, job_return: JobReturn, duration_s: float) -> SegmentResult:
         """The segment's result, from what Hydra tells of its job."""
@@ -51,13 +55,21 @@ class JobFunction:
         )
 
 
+def _seed(cfg: Any, sweeper: Any, number: int) -> int:
+    """The trial's seed: what stands in the key that receives it or, where there is none, its own."""
+    seed = None if sweeper.seed_key is None else OmegaConf.select(cfg, sweeper.seed_key)
+    return trial_seed(int(sweeper.seed), int(number)) if seed is None else int(seed)
+
+
 def segment_result(
     job_return: JobReturn, duration_s: float, files: TrialFiles | None = None, job: RunningJob | None = None
 ) -> SegmentResult:
     """The segment's result, from what Hydra tells of its job."""
     folder = _job_dir(job_return)
     assert job_return.hydra_cfg is not None
-    relative = os.path.relpath(folder, str(job_return.hydra_cfg.hydra.sweep.dir))
+    hydra = job_return.hydra_cfg.hydra
+    # The job may have left the process in another folder.
+    relative = os.path.relpath(folder, os.path.join(hydra.runtime.cwd, str(hydra.sweep.dir)))  # noqa: PTH118
     if job_return.status is not JobStatus.COMPLETED:
         return run.failed(files, job_return._return_value, duration_s, relative)
     return run.returned(job_return.return_value, job, duration_s, relative)

@@ -17,6 +17,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.segments import SegmentJobs
 from hposweep.trial import Segment, SegmentResult, Trial
+from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool, n_cores
 from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.segments import PoolFutures
@@ -64,7 +65,15 @@ class LocalLauncher:
         self._pool: WorkerPool | None = None
 
     def setup(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Hydra's words: what the jobs will need."""
+        """Hydra's words: what the jobs will need.
+
+        Raises:
+            ConfigError: if the task function uses something that can't be sent to workers.
+        """
+        try:
+            main_module.packed(task_function)
+        except ConfigError as error:
+            raise ConfigError(f"{error}, or take hydra/launcher=basic") from None
         self._hydra_context, self._task_function, self._config = hydra_context, task_function, config
 
     def submit(

@@ -10,23 +10,44 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
+import multiprocessing
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing import context, forkserver, popen_forkserver, reduction, spawn, util
-from multiprocessing.context import BaseContext
+from multiprocessing import connection, context, forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol
 
-from hposweep.workers.local import forkserver_preload
+import psutil
+
+from hposweep.workers.local import descendants, forkserver_preload
 
 FIRST_PRELOAD = forkserver_preload.__name__
 EXITED_WITH_0 = 256  # stands for exit code 0; no process has it as its own
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+# A forkserver that somebody has stopped (SIGSTOP) for as long as this is replaced: it would answer never.
+MOST_SECONDS_STOPPED = 3.0
+SECONDS_BETWEEN_LOOKS = 1.0
 
-_servers: list[forkserver.ForkServer] = []
+
+class WorkerContext(Protocol):
+    """Starts worker processes, as a context of `multiprocessing`, and ends what is left of them."""
+
+    def Process(self, *args: Any, **options: Any) -> BaseProcess:  # noqa: N802 (multiprocessing's name)
+        """A worker, to be started."""
+
+    def end_orphans(self) -> None:
+        """Ends what the jobs of dead workers have started."""
+
+    def stop(self) -> None:
+        """Ends all that is left, once the workers are gone."""
 
 
-def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> BaseContext:
+def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> WorkerContext:
     """A context that starts workers: by forkserver where that is safe, else by spawn (macOS, Windows).
 
     Args:
@@ -36,28 +57,6 @@ def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> BaseContex
     if sys.platform in ("darwin", "win32"):
         return _SpawnContext()
     return _ForkserverContext(preload, env)
-
-
-class _Popen(popen_forkserver.Popen):
-    def _launch(self, process_obj: Any) -> None:
-        preparation = spawn.get_preparation_data(process_obj._name)
-        for key in ("init_main_from_path", "init_main_from_name"):
-            preparation.pop(key, None)
-        buffer = io.BytesIO()
-        context.set_spawning_popen(self)
-        try:
-            reduction.dump(preparation, buffer)
-            reduction.dump(process_obj, buffer)
-        finally:
-            context.set_spawning_popen(None)
-        server = _servers[process_obj.server]
-        self.sentinel, write_end = server.connect_to_new_process(self._fds)  # type: ignore[attr-defined]
-        # The worker sees the end of this pipe when we die.
-        parent_end = os.dup(write_end)
-        self.finalizer = util.Finalize(self, util.close_fds, (parent_end, self.sentinel))  # type: ignore[attr-defined]
-        with open(write_end, "wb", closefd=True) as file:
-            file.write(buffer.getbuffer())
-        self.pid = forkserver.read_signed(self.sentinel)
 
 
 class _Worker(BaseProcess):
@@ -73,11 +72,149 @@ class _SpawnProcess(_Worker, context.SpawnProcess):
 
 
 class _SpawnContext(context.SpawnContext):
-    Process = _SpawnProcess
+    Process = _SpawnProcess  # type: ignore[assignment]
+
+    def end_orphans(self) -> None:
+        """Nobody inherits them where there is no forkserver."""
+
+    def stop(self) -> None:
+        """Each worker is a process by itself."""
+
+
+class _Server:
+    """A forkserver, and the workers that it has started."""
+
+    def __init__(self, preload: Sequence[str], env: Mapping[str, str]) -> None:
+        # OpenBLAS starts threads at import, and a process with threads had better not fork.
+        threads = {} if BLAS_THREADS in os.environ else {BLAS_THREADS: "1"}
+        self._environment = {**threads, forkserver_preload.CONTROLLER: str(os.getpid()), **env}
+        self._server = forkserver.ForkServer()
+        self._server.set_forkserver_preload([FIRST_PRELOAD, *preload])
+        self._lock = threading.Lock()  # held from a worker's fork until its number is known
+        self._workers: set[int] = set()
+        self._looked_at = self._stopped_since = 0.0
+        with self._lock:
+            self._ensure_running()
+
+    def start_worker(self, descriptors: Sequence[int], content: memoryview) -> tuple[int, int, int]:
+        """Forks a worker that reads this content; returns its sentinel, the parent's end of that, and its number.
+
+        Raises:
+            OSError, EOFError: if the forkserver ends meanwhile.
+        """
+        with self._lock:
+            self._ensure_running()
+            sentinel, write_end = self._server.connect_to_new_process(descriptors)  # type: ignore[attr-defined]
+            # The worker sees the end of this pipe when we die.
+            parent_end = os.dup(write_end)
+            try:
+                with open(write_end, "wb", closefd=True) as file:
+                    file.write(content)
+                self.wait_for(sentinel, None)
+                number = forkserver.read_signed(sentinel)  # type: ignore[attr-defined]
+            except BaseException:
+                util.close_fds(sentinel, parent_end)  # type: ignore[attr-defined]
+                raise
+            self._workers.add(number)
+        return sentinel, parent_end, number
+
+    def wait_for(self, sentinel: int, timeout_s: float | None) -> bool:
+        """Whether there is something to read, at the latest after so many seconds; None: waits until there is."""
+        left = timeout_s
+        while True:
+            step = SECONDS_BETWEEN_LOOKS if left is None else min(left, SECONDS_BETWEEN_LOOKS)
+            if connection.wait([sentinel], step):
+                return True
+            self._kill_if_stopped()
+            left = None if left is None else left - step
+            if left is not None and left <= 0:
+                return False
+
+    def end_orphans(self) -> None:
+        """Ends the forkserver's children that are no workers: what is left of dead workers' jobs."""
+        if self._server._forkserver_pid is not None:  # type: ignore[attr-defined]
+            with self._lock:
+                descendants.kill_children(self._server._forkserver_pid, self._workers)  # type: ignore[attr-defined]
+
+    def stop(self) -> None:
+        """Ends the forkserver and all that it has started."""
+        with self._lock:
+            number = self._server._forkserver_pid  # type: ignore[attr-defined]
+            if number is None:
+                return
+            descendants.kill_children(number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+                self._server._stop()  # type: ignore[attr-defined]
+
+    def _ensure_running(self) -> None:
+        with _environment(self._environment):
+            self._server.ensure_running()
+
+    def _kill_if_stopped(self) -> None:
+        now = time.monotonic()
+        number = self._server._forkserver_pid  # type: ignore[attr-defined]
+        if number is None or now - self._looked_at < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked_at = now
+        try:
+            is_stopped = psutil.Process(number).status() == psutil.STATUS_STOPPED
+        except psutil.Error:
+            return
+        if not is_stopped:
+            self._stopped_since = 0.0
+        elif not self._stopped_since:
+            self._stopped_since = now
+        elif now - self._stopped_since > MOST_SECONDS_STOPPED:
+            self._stopped_since = 0.0
+            descendants.kill_children(number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+
+
+_servers: dict[int, _Server] = {}
+_server_numbers = itertools.count()
+
+
+class _Popen(popen_forkserver.Popen):
+    def _launch(self, process_obj: Any) -> None:
+        preparation = _preparation(process_obj._name)
+        buffer = io.BytesIO()
+        context.set_spawning_popen(self)
+        try:
+            reduction.dump(preparation, buffer)
+            reduction.dump(process_obj, buffer)
+        finally:
+            context.set_spawning_popen(None)
+        self._server = _servers[process_obj.server]
+        self.sentinel, parent_end, self.pid = self._server.start_worker(self._fds, buffer.getbuffer())  # type: ignore[attr-defined]
+        self.finalizer = util.Finalize(self, util.close_fds, (parent_end, self.sentinel))  # type: ignore[attr-defined]
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        if self.returncode is None and not self._server.wait_for(self.sentinel, 0 if flag == os.WNOHANG else None):
+            return None
+        code: int | None = super().poll(flag)
+        return code
+
+
+def _preparation(name: str) -> dict[str, Any]:
+    """What the standard library prepares a process with, without its `__main__`, and with the start method of ours."""
+    method = multiprocessing.get_start_method(allow_none=True)
+    preparation = dict(spawn.get_preparation_data(name))
+    for key in ("init_main_from_path", "init_main_from_name"):
+        preparation.pop(key, None)
+    if method is None:
+        # Asking has settled it, here and there; a program may still choose one.
+        multiprocessing.set_start_method(None, force=True)
+        preparation.pop("start_method")
+    return preparation
 
 
 class _Process(_Worker, context.ForkServerProcess):
     server = 0
+    # Else a job's own processes would be started by forkserver, too, and not as outside.
+    _start_method = None
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> _Popen:  # noqa: N802 (multiprocessing's name)
@@ -86,18 +223,21 @@ class _Process(_Worker, context.ForkServerProcess):
 
 class _ForkserverContext(context.ForkServerContext):
     def __init__(self, preload: Sequence[str], env: Mapping[str, str]) -> None:
-        server = forkserver.ForkServer()
-        server.set_forkserver_preload([FIRST_PRELOAD, *preload])
-        # OpenBLAS starts threads at import, and a process with threads must not fork.
-        with _environment({"OPENBLAS_NUM_THREADS": "1", forkserver_preload.CONTROLLER: str(os.getpid()), **env}):
-            server.ensure_running()
-        _servers.append(server)
-        self._server = len(_servers) - 1
+        self._number = next(_server_numbers)
+        _servers[self._number] = _Server(preload, env)
 
     def Process(self, *args: Any, **options: Any) -> _Process:  # type: ignore[override]  # noqa: N802
         process = _Process(*args, **options)
-        process.server = self._server
+        process.server = self._number
         return process
+
+    def end_orphans(self) -> None:
+        if self._number in _servers:
+            _servers[self._number].end_orphans()
+
+    def stop(self) -> None:
+        # A worker that is still being ended finds its server through its Popen.
+        _servers.pop(self._number).stop()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import logging
 import os
 import signal
 import threading
@@ -13,31 +14,33 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 from typing import Any
 
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
 from hposweep.trial import SegmentEnd, SegmentResult
-from hposweep.workers.local import worker
-from hposweep.workers.local.forkserver import EXITED_WITH_0, worker_context
+from hposweep.workers.local import main_module, worker
+from hposweep.workers.local.forkserver import EXITED_WITH_0, WorkerContext, worker_context
 from hposweep.workers.local.worker import JobAnswer, WorkerState
+
+log = logging.getLogger(__name__)
 
 CUT_OFF_MESSAGE = "cut off when the sweep was to stop"
 TIMEOUT_MESSAGE = "ran longer than trial_timeout allows"
 
 
 class Slot:
-    """A place for one worker process: warm from job to job, replaced when it dies, hangs or grows too large.
+    """A place for one worker process: warm from job to job, replaced when it dies, hangs, grows or is left in disorder.
 
     Each slot has a pool of one process to itself, so that killing a worker, which takes seconds where it ignores
     signals, holds up no other slot.
     """
 
-    def __init__(self, context: BaseContext, state: bytes, max_memory_mb: float) -> None:
+    def __init__(self, context: WorkerContext, state: bytes, max_memory_mb: float) -> None:
         self._context, self._state, self._max_memory_mb = context, state, max_memory_mb
         self._pool: ProcessPool | None = None
+        self._stopping: list[threading.Thread] = []
 
     def start(self) -> None:
         """Starts the worker, so that it is ready when the first job comes."""
@@ -49,15 +52,29 @@ class Slot:
 
     def after(self, answer: JobAnswer | None) -> None:
         """Replaces the worker if it can't be used again; `answer` is None if it gave none."""
-        if answer is None or answer.memory_mb > self._max_memory_mb:
+        if answer is not None and answer.disorder:
+            log.debug("a job has left its worker in disorder (%s): the worker is replaced", answer.disorder)
+        if answer is None or answer.disorder or answer.memory_mb > self._max_memory_mb:
             self.stop()
 
     def stop(self) -> None:
-        """Ends the worker."""
+        """Begins to end the worker; `join` waits for that."""
         pool, self._pool = self._pool, None
         if pool is not None:
             # In a thread: this waits for the process, for seconds if that ignores signals.
-            threading.Thread(target=_stop, args=(pool,)).start()
+            thread = threading.Thread(target=self._stop, args=(pool,))
+            self._stopping = [*(each for each in self._stopping if each.is_alive()), thread]
+            thread.start()
+
+    def join(self) -> None:
+        """Waits until the workers that were stopped are gone."""
+        for thread in self._stopping:
+            thread.join()
+
+    def _stop(self, pool: ProcessPool) -> None:
+        pool.stop()  # type: ignore[no-untyped-call]
+        pool.join()
+        self._context.end_orphans()
 
     def _warm_pool(self) -> ProcessPool:
         if self._pool is not None and not self._pool.active:  # the worker died while it was idle
@@ -87,13 +104,17 @@ class WorkerPool:
         preload: modules to import before the workers start.
         env: environment variables of preloads and workers, set before their first instruction.
         max_memory_mb: a worker that is larger after a job is replaced.
+
+    Raises:
+        ConfigError: if something that the jobs use can't be sent to workers.
     """
 
     def __init__(
         self, state: WorkerState, n_workers: int, preload: Sequence[str], env: Mapping[str, str], max_memory_mb: float
     ) -> None:
-        self._state = bytes(cloudpickle.dumps(state))
+        self._state = main_module.packed(state)
         self.n_workers, self._preload, self._env, self._max_memory_mb = n_workers, preload, env, max_memory_mb
+        self._context: WorkerContext | None = None
         self._slots: list[Slot] = []
         self._idle: list[Slot] = []
         self._queue: collections.deque[QueuedJob] = collections.deque()
@@ -135,9 +156,14 @@ class WorkerPool:
             self.cancel(future)
         for slot in slots:
             slot.stop()
+        for slot in slots:
+            slot.join()
+        context, self._context = self._context, None
+        if context is not None:
+            context.stop()
 
     def _start(self) -> None:
-        context = worker_context(self._preload, self._env)
+        context = self._context = worker_context(self._preload, self._env)
         self._slots = [Slot(context, self._state, self._max_memory_mb) for _ in range(self.n_workers)]
         self._idle = self._slots[::-1]
         for slot in self._slots:
@@ -164,10 +190,14 @@ class WorkerPool:
             running.add_done_callback(functools.partial(self._finish, slot, job, started))
 
     def _finish(self, slot: Slot, job: QueuedJob, started: float, running: Future[bytes]) -> None:
-        answer, failed = _answer(running, time.monotonic() - started)
-        slot.after(None if failed else answer)
-        # Only once: if every worker dies before it begins, they share the cause.
-        begins_again = _never_began(running) and not job.is_second_try
+        answer, is_worker_fit = _answer(running, time.monotonic() - started)
+        slot.after(answer if is_worker_fit else None)
+        context = self._context
+        if not is_worker_fit and context is not None:
+            # Before anybody hears of it: a second try never runs beside what the first has started.
+            context.end_orphans()
+        # Only once: if every worker dies before it begins, or none can run the job, they share the cause.
+        begins_again = (_never_began(running) or answer.error is not None) and not job.is_second_try
         with self._lock:
             self._running.pop(job.future, None)
             if job.future in self._cut_off:
@@ -184,20 +214,20 @@ class WorkerPool:
 
 
 def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]:
-    """The worker's answer, or one that says why there is none; and whether the worker failed."""
+    """The worker's answer, or one that says why there is none; and whether the worker can be used again."""
     try:
         answer: JobAnswer = cloudpickle.loads(running.result())
     except TimeoutError:
-        return JobAnswer(SegmentResult(duration_s, failure=TIMEOUT_MESSAGE, end=SegmentEnd.TIMED_OUT), 0.0), True
+        return JobAnswer(SegmentResult(duration_s, failure=TIMEOUT_MESSAGE, end=SegmentEnd.TIMED_OUT), 0.0), False
     except CancelledError:
-        return _cut_off_after(duration_s), True
+        return _cut_off_after(duration_s), False
     except (ProcessExpired, BrokenProcessPool) as error:
         reason = _death(getattr(error, "exitcode", None))
-        return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), True
-    except BaseException as error:  # raised in the worker: the config can't be composed, or something can't be pickled
+        return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), False
+    except BaseException as error:  # raised around the job: its config can't be composed, or the worker is in disorder
         result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
         return JobAnswer(result, 0.0, error=error), False
-    return answer, False
+    return answer, True
 
 
 def _cut_off_after(duration_s: float) -> JobAnswer:
@@ -218,11 +248,6 @@ def _death(exit_code: int | None) -> str:
         except ValueError:
             return f"the worker process was killed by signal {-exit_code}"
     return f"the worker process exited with code {0 if exit_code == EXITED_WITH_0 else exit_code}"
-
-
-def _stop(pool: ProcessPool) -> None:
-    pool.stop()  # type: ignore[no-untyped-call]
-    pool.join()
 
 
 def n_cores() -> int:

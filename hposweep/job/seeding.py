@@ -1,0 +1,21 @@
+"""The global states of random number generators, which an objective may use without a thought."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+
+def seed_global_states(seed: int) -> None:
+    """Seeds Python's and NumPy's global generators and, where they are imported, TensorFlow's and PyTorch's.
+
+    A warm worker, and one that was forked from another process, would go on with the numbers of somebody else.
+    """
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (the global state is what this is about)
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].random.set_seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
