@@ -14,7 +14,7 @@ def seed_global_states(seed: int) -> None:
     import numpy as np
 
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 (the global state is what this is about)
+    np.random.seed(seed % 2**32)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(seed)
     if "torch" in sys.modules:

@@ -166,7 +166,7 @@ def clears_the_environment() -> float:
 
 @bad
 def replaces_the_environment() -> float:
-    os.environ = {"LEFT": "1"}  # type: ignore[assignment]
+    os.environ = {"LEFT": "1"}
     return 1.0
 
 
@@ -261,13 +261,13 @@ def loses_the_folder_of_temporary_files() -> float:
 
 @bad
 def has_no_streams() -> float:
-    sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdin = sys.stdout = sys.stderr = None
     return 1.0
 
 
 @bad
 def has_no_streams_and_raises() -> NoReturn:
-    sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]
+    sys.stdin = sys.stdout = sys.stderr = None
     raise ValueError("nobody hears it")
 
 
@@ -292,7 +292,7 @@ def replaces_the_output() -> float:
 
 @bad
 def replaces_the_output_by_what_can_do_nothing() -> float:
-    sys.stdout = sys.stderr = object()  # type: ignore[assignment]
+    sys.stdout = sys.stderr = object()
     return 1.0
 
 
@@ -329,13 +329,13 @@ def handles_signals() -> float:
 
 @bad
 def raises_on_signals() -> float:
-    signal.signal(signal.SIGTERM, lambda *_: 1 / 0)  # type: ignore[arg-type,return-value]
+    signal.signal(signal.SIGTERM, lambda *_: 1 / 0)
     return 1.0
 
 
 @bad
 def sets_an_alarm() -> float:
-    signal.signal(signal.SIGALRM, lambda *_: 1 / 0)  # type: ignore[arg-type,return-value]
+    signal.signal(signal.SIGALRM, lambda *_: 1 / 0)
     signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
     return 1.0
 
@@ -388,7 +388,7 @@ def forgets_modules() -> float:
 @bad
 def replaces_the_main_module() -> float:
     main = type(sys)("__main__")
-    main.is_strange = True  # type: ignore[attr-defined]
+    main.is_strange = True
     sys.modules["__main__"] = main
     return 1.0
 
@@ -438,22 +438,22 @@ def traces_memory() -> float:
 
 @bad
 def breaks_builtins() -> float:
-    builtins.print = builtins.open = builtins.len = None  # type: ignore[assignment]
-    builtins.isinstance = builtins.getattr = builtins.zip = builtins.__import__ = None  # type: ignore[assignment]
+    builtins.print = builtins.open = builtins.len = None
+    builtins.isinstance = builtins.getattr = builtins.zip = builtins.__import__ = None
     return 1.0
 
 
 @bad
 def breaks_builtins_and_raises() -> NoReturn:
-    builtins.open = builtins.isinstance = builtins.repr = None  # type: ignore[assignment]
+    builtins.open = builtins.isinstance = builtins.repr = None
     raise ValueError("built on nothing")
 
 
 @bad
 def breaks_the_library() -> float:
-    json.dumps = os.getcwd = time.monotonic = math.floor = None  # type: ignore[assignment]
-    random.random = np.random.rand = lambda *_: 0.5  # type: ignore[assignment]
-    subprocess.run = threading.Thread = None  # type: ignore[assignment,misc]
+    json.dumps = os.getcwd = time.monotonic = math.floor = None
+    random.random = np.random.rand = lambda *_: 0.5
+    subprocess.run = threading.Thread = None
     return 1.0
 
 
@@ -500,7 +500,7 @@ def logs_into_what_is_closed() -> float:
 @bad
 def makes_warnings_errors() -> float:
     warnings.simplefilter("error")
-    warnings.showwarning = None  # type: ignore[assignment]
+    warnings.showwarning = None
     return 1.0
 
 
@@ -624,7 +624,7 @@ def raises_what_has_no_text() -> NoReturn:
 @bad
 def raises_what_has_no_pickle() -> NoReturn:
     error = ValueError("locked")
-    error.lock = threading.Lock()  # type: ignore[attr-defined]
+    error.lock = threading.Lock()
     raise error
 
 

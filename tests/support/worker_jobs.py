@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -51,6 +52,16 @@ class Jobs:
         """For ever, whatever it is told."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         Path(started).write_text(str(os.getpid()))
+        while True:
+            time.sleep(1000)
+
+    def family(self, path: str) -> NoReturn:
+        """Starts a program, one that leaves it behind, and one that leaves the session; then hangs."""
+        with open(path, "w") as pids:
+            subprocess.Popen(["sh", "-c", "echo $$; exec sleep 1000"], stdout=pids)
+            subprocess.run(["sh", "-c", "(echo $(exec sh -c 'echo $PPID'); exec sleep 1000) & exit 0"], stdout=pids)
+            subprocess.Popen(["sh", "-c", "echo $$; exec sleep 1000"], stdout=pids, start_new_session=True)
+        Path(f"{path}.started").write_text(str(os.getpid()))
         while True:
             time.sleep(1000)
 

@@ -3,14 +3,19 @@
 import math
 import os
 import signal
+import subprocess
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hposweep.trial import SegmentEnd, SegmentResult
+from hposweep.workers.local import forkserver
 from hposweep.workers.local.pool import CUT_OFF_MESSAGE, TIMEOUT_MESSAGE, Slot, WorkerPool
 from hposweep.workers.local.worker import JobAnswer, WorkerState
 from support.processes import wait_for
@@ -300,3 +305,98 @@ def test_a_job_that_is_cut_off_on_its_way_to_a_worker_ends(
     assert answer_of(second).result.end is SegmentEnd.CUT_OFF
     assert answer_of(first).result.end is SegmentEnd.RETURNED
     assert pid_of(pool)
+
+
+def family_of(path: Path) -> list[int]:
+    """The processes that a job has started, once all of them are there."""
+    wait_for(Path(f"{path}.started").exists)
+    wait_for(lambda: len(path.read_text().split()) == 3)
+    processes = [int(text) for text in path.read_text().split()]
+    assert all(map(is_alive, processes))
+    return processes
+
+
+def forkserver_of(worker: int) -> psutil.Process:
+    parent = psutil.Process(worker).parent()
+    assert parent is not None
+    return parent
+
+
+@pytest.mark.parametrize("end", ["killed", "time limit", "cut off", "stopped"])
+def test_what_a_job_has_started_ends_with_it(new_pool: MakePool, tmp_path: Path, end: str) -> None:
+    pool = new_pool()
+    job = pool.submit(("family", str(tmp_path / "pids")), 1.0 if end == "time limit" else None)
+    family = family_of(tmp_path / "pids")
+    if end == "killed":
+        os.kill(int((tmp_path / "pids.started").read_text()), signal.SIGKILL)
+    elif end == "cut off":
+        pool.cancel(job)
+    elif end == "stopped":
+        pool.stop()
+    answer_of(job)
+    if end == "cut off":  # it is answered at once
+        wait_for(lambda: not any(map(is_alive, family)))
+    assert not any(map(is_alive, family))
+
+
+def test_what_a_job_has_started_ends_with_a_controller_that_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "pids"
+    code = f"""
+import math
+from hposweep.workers.local.pool import WorkerPool
+from support.worker_jobs import Jobs
+WorkerPool(Jobs(), 1, [], {{}}, math.inf).submit(("family", {str(path)!r})).result()
+"""
+    controller = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    family = [*family_of(path), int((tmp_path / "pids.started").read_text())]
+    controller.kill()
+    controller.wait()
+    wait_for(lambda: not any(map(is_alive, family)))
+
+
+def test_a_stopped_pool_leaves_no_forkserver(new_pool: MakePool) -> None:
+    pool = new_pool()
+    server = forkserver_of(pid_of(pool)).pid
+    pool.stop()
+    assert not is_alive(server)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forkserver, "MOST_SECONDS_STOPPED", 0.0)
+    monkeypatch.setattr(forkserver, "SECONDS_BETWEEN_LOOKS", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("is_busy", [True, False], ids=["busy", "idle"])
+def test_a_forkserver_that_somebody_stops_holds_up_no_end(new_pool: MakePool, tmp_path: Path, is_busy: bool) -> None:
+    pool = new_pool()
+    worker = pid_of(pool)
+    server = forkserver_of(worker)
+    if is_busy:
+        pool.submit(("hang", str(tmp_path / "started")))
+        wait_for((tmp_path / "started").exists)
+    server.suspend()
+    pool.stop()
+    assert not is_alive(worker)
+    assert not is_alive(server.pid)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_forkserver_that_somebody_stops_is_replaced_where_a_worker_is_needed(new_pool: MakePool) -> None:
+    pool = new_pool()
+    worker = pid_of(pool)
+    forkserver_of(worker).suspend()
+    os.kill(worker, signal.SIGKILL)
+    assert pid_of(pool) not in (0, worker)
+
+
+def test_a_module_that_workers_can_not_import_is_named(new_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("made_here_alone")
+    exec("def job(): pass", vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    jobs = Jobs()
+    jobs.job = module.job  # type: ignore[attr-defined]
+    assert result_of(new_pool(jobs), "pid").failure == "ModuleNotFoundError: No module named 'made_here_alone'"

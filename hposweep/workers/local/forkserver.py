@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection, context, forkserver, popen_forkserver, reduction, spawn, util
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from typing import Any
 
 import psutil
 
@@ -32,31 +32,6 @@ BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 # A forkserver that somebody has stopped (SIGSTOP) for as long as this is replaced: it would answer never.
 MOST_SECONDS_STOPPED = 3.0
 SECONDS_BETWEEN_LOOKS = 1.0
-
-
-class WorkerContext(Protocol):
-    """Starts worker processes, as a context of `multiprocessing`, and ends what is left of them."""
-
-    def Process(self, *args: Any, **options: Any) -> BaseProcess:  # noqa: N802 (multiprocessing's name)
-        """A worker, to be started."""
-
-    def end_orphans(self) -> None:
-        """Ends what the jobs of dead workers have started."""
-
-    def stop(self) -> None:
-        """Ends all that is left, once the workers are gone."""
-
-
-def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> WorkerContext:
-    """A context that starts workers: by forkserver where that is safe, else by spawn (macOS, Windows).
-
-    Args:
-        preload: modules that are imported once, before any worker is started.
-        env: environment variables of preloads and workers, set before their first instruction.
-    """
-    if sys.platform in ("darwin", "win32"):
-        return _SpawnContext()
-    return _ForkserverContext(preload, env)
 
 
 class _Worker(BaseProcess):
@@ -72,7 +47,7 @@ class _SpawnProcess(_Worker, context.SpawnProcess):
 
 
 class _SpawnContext(context.SpawnContext):
-    Process = _SpawnProcess  # type: ignore[assignment]
+    Process = _SpawnProcess
 
     def end_orphans(self) -> None:
         """Nobody inherits them where there is no forkserver."""
@@ -104,14 +79,14 @@ class _Server:
         """
         with self._lock:
             self._ensure_running()
-            sentinel, write_end = self._server.connect_to_new_process(descriptors)  # type: ignore[attr-defined]
+            sentinel, write_end = self._server.connect_to_new_process(descriptors)
             # The worker sees the end of this pipe when we die.
             parent_end = os.dup(write_end)
             try:
                 with open(write_end, "wb", closefd=True) as file:
                     file.write(content)
                 self.wait_for(sentinel, None)
-                number = forkserver.read_signed(sentinel)  # type: ignore[attr-defined]
+                number = forkserver.read_signed(sentinel)
             except BaseException:
                 util.close_fds(sentinel, parent_end)  # type: ignore[attr-defined]
                 raise
@@ -214,7 +189,7 @@ def _preparation(name: str) -> dict[str, Any]:
 class _Process(_Worker, context.ForkServerProcess):
     server = 0
     # Else a job's own processes would be started by forkserver, too, and not as outside.
-    _start_method = None
+    _start_method = None  # type: ignore[assignment]
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> _Popen:  # noqa: N802 (multiprocessing's name)
@@ -232,12 +207,29 @@ class _ForkserverContext(context.ForkServerContext):
         return process
 
     def end_orphans(self) -> None:
+        """Ends what the jobs of dead workers have started."""
         if self._number in _servers:
             _servers[self._number].end_orphans()
 
     def stop(self) -> None:
+        """Ends all that is left, once the workers are gone."""
         # A worker that is still being ended finds its server through its Popen.
         _servers.pop(self._number).stop()
+
+
+WorkerContext = _SpawnContext | _ForkserverContext
+
+
+def worker_context(preload: Sequence[str], env: Mapping[str, str]) -> WorkerContext:
+    """A context that starts workers: by forkserver where that is safe, else by spawn (macOS, Windows).
+
+    Args:
+        preload: modules that are imported once, before any worker is started.
+        env: environment variables of preloads and workers, set before their first instruction.
+    """
+    if sys.platform in ("darwin", "win32"):
+        return _SpawnContext()
+    return _ForkserverContext(preload, env)
 
 
 @contextlib.contextmanager

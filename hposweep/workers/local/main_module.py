@@ -20,11 +20,12 @@ import random
 import sys
 import types
 import typing
+import weakref
 from collections import ChainMap
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -112,7 +113,9 @@ def reseed(seed: int) -> None:
 class _Pickler(cloudpickle.Pickler):
     """Sends objects of `__main__` by value, without the globals of its functions, whose names it notes."""
 
-    dispatch_table = ChainMap({types.CodeType: lambda code: _with_file(code)}, cloudpickle.Pickler.dispatch_table)
+    dispatch_table: ClassVar = ChainMap(
+        {types.CodeType: lambda code: _with_file(code)}, cloudpickle.Pickler.dispatch_table
+    )
 
     def __init__(self, file: io.BytesIO, main: types.ModuleType) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
@@ -137,6 +140,9 @@ class _Pickler(cloudpickle.Pickler):
                 return _cached, (obj.__wrapped__, obj.cache_parameters())
             if isinstance(obj, typing.NewType):
                 return _new_type, (obj.__name__, obj.__supertype__)
+        if isinstance(obj, weakref.WeakKeyDictionary | weakref.WeakValueDictionary):
+            # Of `functools.singledispatch`, for one. What nobody else holds will go from it, there as here.
+            return type(obj), (dict(obj),)
         if _is_generator(obj):
             return _received_generator, (pickle.dumps(obj),)
         return super().reducer_override(obj)
@@ -188,14 +194,13 @@ def _referred_to(
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, main)
     _dump(pickler, main, name, value)
-    done: set[str] = set()
+    done: dict[str, None] = {}
     while left := [each for each in pickler.names if each not in done]:
-        for each in left:
-            done.add(each)
-            _dump(pickler, main, each, vars(main)[each])
-            if buffer.tell() > most_bytes:
-                raise ConfigError(f"{name}: takes more than {most_bytes} bytes")
-    return dict.fromkeys(done)
+        done[left[0]] = None
+        _dump(pickler, main, left[0], vars(main)[left[0]])
+    if buffer.tell() > most_bytes:
+        raise ConfigError(f"{name}: takes more than {most_bytes} bytes")
+    return done
 
 
 def _dump(pickler: _Pickler, main: types.ModuleType, name: str | None, value: object) -> None:
@@ -222,7 +227,7 @@ def _may_be_looked_up(main: types.ModuleType, name: str, value: object) -> bool:
 
 def _description(main: types.ModuleType, names: list[str]) -> dict[str, Any]:
     """What the module is besides the values that are sent."""
-    imported = {}
+    imported: dict[str, tuple[str, str | None]] = {}
     for name, value in vars(main).items():
         if name in names or name.startswith("__"):
             continue
@@ -269,7 +274,7 @@ def _cached(function: Any, parameters: dict[str, Any]) -> Any:
 
 
 def _new_type(name: str, supertype: Any) -> Any:
-    made = typing.NewType(name, supertype)
+    made: Any = typing.NewType(name, supertype)  # type: ignore[misc]
     made.__module__ = MAIN
     return made
 

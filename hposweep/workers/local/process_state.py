@@ -123,6 +123,11 @@ def _set_path(was: list[str]) -> None:
     sys.path[:] = [*was, *(entry for entry in sys.path if entry not in was)]
 
 
+def _set_importers(was: tuple[list[Any], list[Any]]) -> None:
+    sys.meta_path[:], sys.path_hooks[:] = was
+    sys.path_importer_cache.clear()
+
+
 def _set_modules(was: dict[str, types.ModuleType]) -> None:
     for name, module in was.items():
         if sys.modules.get(name) is not module:
@@ -145,7 +150,7 @@ def _set_hooks(was: tuple[Any, ...]) -> None:
 def _set_traces(was: tuple[Any, Any]) -> None:
     sys.settrace(was[0])
     sys.setprofile(was[1])
-    threading.settrace(None)  # type: ignore[arg-type]
+    threading.settrace(None)
     threading.setprofile(None)
 
 
@@ -230,13 +235,14 @@ ASPECTS: dict[str, Aspect] = {
     "signal handlers": Aspect(_read_handlers, _set_handlers),
     "descriptor for signals": Aspect(_read_wakeup_descriptor, signal.set_wakeup_fd),
     "signal mask": Aspect(
-        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()), lambda was: signal.pthread_sigmask(signal.SIG_SETMASK, was)
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        lambda was: signal.pthread_sigmask(signal.SIG_SETMASK, was),
     ),
     "arguments": Aspect(lambda: list(sys.argv), lambda was: setattr(sys, "argv", list(was))),
     "path": Aspect(lambda: list(sys.path), _set_path),
     "importers": Aspect(
         lambda: (list(sys.meta_path), list(sys.path_hooks)),
-        lambda was: (setattr(sys, "meta_path", list(was[0])), setattr(sys, "path_hooks", list(was[1]))),
+        _set_importers,
     ),
     "hooks": Aspect(_read_hooks, _set_hooks),
     "traces": Aspect(lambda: (sys.gettrace(), sys.getprofile()), _set_traces),
@@ -274,10 +280,7 @@ class ProcessState:
 
     def __init__(self) -> None:
         self._functions = [
-            (vars(module), name, value)
-            for module in MODULES
-            for name, value in vars(module).items()
-            if callable(value)
+            (vars(module), name, value) for module in MODULES for name, value in vars(module).items() if callable(value)
         ]
         self._functions.append((vars(os), "environ", os.environ))
         self._streams = _Streams()

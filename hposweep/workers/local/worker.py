@@ -7,8 +7,8 @@ import gc
 import multiprocessing
 import os
 import threading
-from multiprocessing import resource_tracker
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
