@@ -1,11 +1,13 @@
 """Our sweeper over other people's launchers, and our launcher under other people's sweepers, as users install them."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.apps import App
+from support.apps import App, make_lightning_app
+from support.lightning_sweeps import check_search
 from support.shared import NewEnvironment
 from support.sweeps import load_yaml as load
 from support.sweeps import rows
@@ -59,6 +61,14 @@ def test_our_sweeper_over_their_launcher(app: App, launcher: str, words: list[st
         job = app.folder / "swept" / row["trial"]
         assert load(job / ".hydra" / "overrides.yaml") == [f"x={row['x']}"]
         assert load(job / ".hydra" / "hydra.yaml")["hydra"]["job"]["num"] == int(row["trial"])
+
+
+@pytest.mark.parametrize(("launcher", "words"), [each.values[:2] for each in LAUNCHERS[:2]], ids=["joblib", "submitit"])
+def test_a_folder_that_takes_its_name_from_the_app_s_keys(
+    tmp_path: Path, interpreter: str, launcher: str, words: list[str]
+) -> None:
+    app = dataclasses.replace(make_lightning_app(tmp_path / "project"), python=interpreter)
+    check_search(app, f"hydra/launcher={launcher}", *words)
 
 
 def test_the_draws_are_the_same_over_any_launcher(app: App) -> None:

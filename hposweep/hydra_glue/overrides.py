@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -198,6 +199,12 @@ def render_value(value: Value) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join(render_value(item) for item in value) + "]"
     return _rendered_text(str(value))
+
+
+def literal_text(text: str) -> str:
+    """What OmegaConf reads as this text, and not as an interpolation."""
+    # Backslashes that stand before `${` stand for half of them.
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
 @functools.lru_cache(maxsize=10_000)  # the options of choices come again in each trial, and parsing takes a millisecond

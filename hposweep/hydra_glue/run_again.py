@@ -13,10 +13,12 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
+from hposweep.hydra_glue.sweep_folder import dir_override, is_dir_override
 from hposweep.search_space import SearchSpace
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord, SweepRecord, read_record
@@ -25,7 +27,8 @@ from hposweep.trial import Trial, TrialState
 CONSOLE_SCRIPT = "hposweep"
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
 # Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
-OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", "hydra.mode")
+MODE = "hydra.mode="
+OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", MODE)
 
 
 def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
@@ -119,7 +122,8 @@ def defaults_of_keys() -> dict[str, dict[str, Any]]:
 
 def starting_overrides(record: AppRecord, folder: Path) -> list[str]:
     """The overrides with which a recorded sweep was started, for a sweep in this folder."""
-    return [*record.task_overrides, *record.hydra_overrides, f"hydra.sweep.dir={folder}"]
+    of_hydra = [line for line in record.hydra_overrides if not is_dir_override(line)]
+    return [*record.task_overrides, *of_hydra, dir_override(folder.absolute())]
 
 
 def trial_overrides(record: AppRecord, trial: Trial) -> list[str]:
@@ -131,7 +135,16 @@ def trial_overrides(record: AppRecord, trial: Trial) -> list[str]:
     budget = _full_budget(record, trial)
     if budget is not None and record.budget_key is not None:
         overrides.append(f"{record.budget_key}={budget}")
-    return overrides + [line for line in record.hydra_overrides if not line.lstrip("+~").startswith(OF_THE_SWEEP)]
+    return [*overrides, *_of_hydra(record)]
+
+
+def _of_hydra(record: AppRecord) -> list[str]:
+    """The overrides of Hydra's own config that mean something to a trial which is run by itself."""
+    lines = [line for line in record.hydra_overrides if not line.lstrip("+~").startswith(OF_THE_SWEEP)]
+    is_of_the_config = not any(line.startswith(MODE) for line in record.hydra_overrides)
+    if is_of_the_config and record.config_node("hydra", "mode") == RunMode.MULTIRUN.name:
+        lines.append(f"{MODE}{RunMode.RUN.name}")  # the config alone, say of its hparams_search, makes a sweep of it
+    return lines
 
 
 def _full_budget(record: AppRecord, trial: Trial) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.run_again import defaults_of_keys, of_an_app
 from hposweep.results.comparison.differences import NO_PART_OF_THE_SWEEP, unequal_leaves
+from hposweep.results.terminal import summary
 from hposweep.sweep_folder.sweep_yaml import AppRecord, SweepRecord
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ MAY_DIFFER = (
 )
 
 
-def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: str) -> None:
+def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: Path) -> None:
     """Compares what `sweep.yaml` holds with what it would hold now.
 
     A key that a later version of hposweep has added is no difference while it has its default value.
@@ -31,13 +32,13 @@ def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: str) -> N
     Raises:
         ConfigError: with all differences, if another sweep stands in the folder.
     """
-    recorded = of_an_app(recorded, Path(folder))
+    recorded = of_an_app(recorded, folder)
     configs = recorded.completed(defaults_of_keys()).config, wanted.config
     lines = [line for line in unequal_leaves("", *configs) if not line.startswith(MAY_DIFFER)]
     lines += [f"search space: {line}" for line in unequal_leaves("", recorded.prior_texts, wanted.prior_texts)]
     if lines:
         raise ConfigError(
-            f"hydra.sweep.dir: {folder} holds another sweep; {'; '.join(lines)}. "
+            f"hydra.sweep.dir: {summary.relative(folder)} holds another sweep; {'; '.join(lines)}. "
             "Name another folder, or resume it as it was"
         )
     for line in unequal_leaves("", recorded.versions, wanted.versions):

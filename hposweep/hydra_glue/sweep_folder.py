@@ -2,48 +2,99 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from hposweep.errors import ConfigError
+from hposweep.hydra_glue.overrides import literal_text, render_value
+from hposweep.results.terminal import summary
 from hposweep.sweep_folder.files import made_unique_folder
 
 KEY = "hydra.sweep.dir"
 SUBDIR_KEY = "hydra.sweep.subdir"
 
 
-def claim(config: DictConfig) -> Path:
-    """Makes the folder that `hydra.sweep.dir` names, or takes the one that is there, and returns its absolute path.
+def settle(config: DictConfig) -> bool:
+    """Resolves `hydra.sweep.dir` once and for all jobs, and names the absolute folder in its place.
 
-    A folder named by the time of day gets `-2` and so on where another sweep, in the same second, has it already. The
-    config then names the folder that was taken, also for launchers that compose again.
+    A job's own config may give another folder, where it depends on a key that is searched; the part of it that Hydra
+    hands back gives none, where it depends on the app's keys; and a job may leave another working folder behind.
+
+    Returns:
+        Whether the time of day names it, so that each sweep has to have a new one.
+
+    Raises:
+        ConfigError: if it can't be resolved.
+    """
+    text = _sweep_node(config)["dir"]
+    try:
+        with resolving(config):
+            folder = Path(str(config.hydra.sweep.dir))
+    except OmegaConfBaseException as error:
+        why = str(error).split("\n", 1)[0]
+        raise ConfigError(f"{KEY}: {text} can't be resolved in the sweep's config ({why})") from None
+    _name(config, folder.absolute())
+    return "${now:" in str(text)
+
+
+def claim(config: DictConfig, *, is_new: bool) -> Path:
+    """Makes the sweep's folder, or takes the one that is there, and returns its absolute path.
+
+    Args:
+        is_new: whether another sweep may have it already, in the same second; then it gets `-2` and so on.
 
     Raises:
         ConfigError: if the folder can't be made.
     """
-    text = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["dir"])  # type: ignore[call-overload, index]
     wanted = Path(str(config.hydra.sweep.dir))
     try:
-        folder = made_unique_folder(wanted) if "${now:" in text else wanted
+        folder = made_unique_folder(wanted) if is_new else wanted
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"{KEY}: {wanted} can't be made ({error.strerror}); name a folder that can be written"
+            f"{KEY}: {summary.relative(wanted)} can't be made ({error.strerror}); name a folder that can be written"
         ) from None
     if folder != wanted:
-        name_folder(config, folder)
+        _name(config, folder)
     return folder.resolve()
 
 
-def name_folder(config: DictConfig, folder: Path) -> None:
-    """Makes this the sweep's folder in the config, and in the overrides from which launchers compose again."""
+def dir_override(folder: Path) -> str:
+    """The override that gives a sweep this folder, whatever characters are in its name."""
+    return f"{KEY}={render_value(literal_text(str(folder)))}"
+
+
+def is_dir_override(override: str) -> bool:
+    """Whether the override names the sweep's folder."""
+    return override.lstrip("+").split("=", 1)[0] == KEY
+
+
+def _name(config: DictConfig, folder: Path) -> None:
+    """Names the folder in the config, and in the overrides from which launchers compose again."""
+    lines: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     with read_write(config), open_dict(config):
-        config.hydra.sweep.dir = str(folder)
-        config.hydra.overrides.hydra.append(f"{KEY}={folder}")
+        config.hydra.sweep.dir = literal_text(str(folder))
+        config.hydra.overrides.hydra = [*(line for line in lines if not is_dir_override(line)), dir_override(folder)]
+
+
+@contextlib.contextmanager
+def resolving(config: DictConfig) -> Iterator[None]:
+    """Resolves `${hydra:...}` in this config, as in the job that will have it."""
+    holder: Any = HydraConfig.instance()
+    before, holder.cfg = holder.cfg, config
+    try:
+        yield
+    finally:
+        holder.cfg = before
 
 
 def check_subdir(config: DictConfig, n_trials: int) -> None:
@@ -88,7 +139,8 @@ class JobFolders:
         with open_dict(composed):
             composed.hydra.job.id = str(trial)
             composed.hydra.job.num = trial
-        return str(composed.hydra.sweep.subdir)
+        with resolving(composed):
+            return str(composed.hydra.sweep.subdir)
 
 
 def subdir_by_number(config: DictConfig, trial: int) -> str:
@@ -98,4 +150,8 @@ def subdir_by_number(config: DictConfig, trial: int) -> str:
 
 def subdir_text(config: DictConfig) -> str:
     """`hydra.sweep.subdir` as it was written."""
-    return str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[call-overload, index]
+    return str(_sweep_node(config)["subdir"])
+
+
+def _sweep_node(config: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(config.hydra.sweep, resolve=False)  # type: ignore[return-value]

@@ -80,6 +80,7 @@ class HydraSweep:
     def _run(self, arguments: list[str]) -> int:
         options = self._options
         direction = sweeper_options.check(options, self._config)
+        is_new = sweep_folder.settle(self._config)
         parsed = self._read_overrides(arguments)
         searcher = sweeper_options.build(options, "searcher", search_space=parsed.search_space, seed=options["seed"])
         overrides = JobOverrides(options, parsed, self._config)
@@ -99,7 +100,7 @@ class HydraSweep:
         if options["dry_run"]:
             self._print_dry_run(parsed, searcher, scheduler, composed)
             return 0
-        sweep_dir = sweep_folder.claim(self._config)
+        sweep_dir = sweep_folder.claim(self._config, is_new=is_new)
         tuner_on = functools.partial(
             Tuner,
             searcher,
@@ -128,7 +129,7 @@ class HydraSweep:
             sweep_dir,
             tuner_on,
             record,
-            check_same=lambda recorded: check_same_sweep(recorded, record, str(self._config.hydra.sweep.dir)),
+            check_same=lambda recorded: check_same_sweep(recorded, record, sweep_dir),
             key="hydra.sweeper.{}".format,
             folder_of=lambda trial: sweep_folder.subdir_by_number(self._config, trial.number),
             stop_signals=self._signals,

@@ -194,7 +194,7 @@ def test_two_sweeps_named_by_the_same_second_get_a_folder_each(app: App) -> None
     first, second = sorted((app.folder / "multirun").iterdir())
     assert second.name == f"{first.name}-2"
     assert (second / "0" / ".hydra" / "config.yaml").exists()
-    assert load(second / "0" / ".hydra" / "hydra.yaml")["hydra"]["sweep"]["dir"] == f"multirun/{second.name}"
+    assert load(second / "0" / ".hydra" / "hydra.yaml")["hydra"]["sweep"]["dir"] == str(second)
 
 
 @pytest.mark.parametrize(

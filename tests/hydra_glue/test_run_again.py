@@ -50,6 +50,20 @@ def test_a_trial_is_run_again_by_what_is_fixed_its_own_values_and_its_seed() -> 
 
 
 @pytest.mark.parametrize(
+    ("lines", "mode", "added"),
+    [
+        (["hydra.mode=MULTIRUN"], "MULTIRUN", []),  # by --multirun
+        ([], "MULTIRUN", ["hydra.mode=RUN"]),  # a file of the config makes a sweep of it
+        ([], None, []),
+    ],
+)
+def test_a_trial_that_is_run_again_is_no_sweep(lines: list[str], mode: str | None, added: list[str]) -> None:
+    there = record(seed_key=None)
+    there = dataclasses.replace(there, hydra_overrides=lines, config={"hydra": {**there.config["hydra"], "mode": mode}})
+    assert run_again.trial_overrides(there, trial({"x": 1})) == ["model=mlp", "x=1", *added]
+
+
+@pytest.mark.parametrize(
     ("seed_key", "task", "configuration"),
     [(None, (), {"x": 1}), ("seed", ("seed=4",), {"x": 1}), ("seed", (), {"seed": 4})],
     ids=["no key", "fixed by the user", "searched"],
@@ -108,13 +122,13 @@ def recorded() -> AppRecord:
 
 @pytest.mark.parametrize(("key", "other"), LATER_KEYS)
 def test_a_folder_that_lacks_a_later_key_is_resumed(recorded: AppRecord, key: str, other: object) -> None:
-    check_same_sweep(changed(recorded, key), recorded, "swept")
+    check_same_sweep(changed(recorded, key), recorded, Path("swept"))
 
 
 @pytest.mark.parametrize(("key", "other"), LATER_KEYS[:2])
 def test_but_not_with_another_value_than_the_default(recorded: AppRecord, key: str, other: object) -> None:
     with pytest.raises(ConfigError, match=f"{key}: .* -> {other}"):
-        check_same_sweep(changed(recorded, key), changed(recorded, key, other), "swept")
+        check_same_sweep(changed(recorded, key), changed(recorded, key, other), Path("swept"))
 
 
 @pytest.mark.parametrize(("key", "other"), LATER_KEYS)
@@ -127,23 +141,23 @@ def test_nor_does_a_reproduction_differ_by_it(recorded: AppRecord, key: str, oth
 
 def test_a_key_of_somebody_elses_that_the_record_lacks_is_a_difference(recorded: AppRecord) -> None:
     with pytest.raises(ConfigError, match=r"data.batch_size: absent -> 16"):
-        check_same_sweep(changed(recorded, "data.batch_size"), recorded, "swept")
+        check_same_sweep(changed(recorded, "data.batch_size"), recorded, Path("swept"))
 
 
 def test_the_search_space_of_the_first_schema_is_the_one_of_today(recorded: AppRecord) -> None:
     space = SearchSpace(recorded.priors)
-    check_same_sweep(recorded, dataclasses.replace(recorded, search_space=space.records()), "swept")
+    check_same_sweep(recorded, dataclasses.replace(recorded, search_space=space.records()), Path("swept"))
     other = SearchSpace({"optimizer.learning_rate": parse_hyperparameter("loguniform(1e-4, 2)")})
     message = r"search space: optimizer.learning_rate: 'loguniform\(0.0001, 1\)' -> 'loguniform\(0.0001, 2\)'"
     with pytest.raises(ConfigError, match=message):
-        check_same_sweep(recorded, dataclasses.replace(recorded, search_space=other.records()), "swept")
+        check_same_sweep(recorded, dataclasses.replace(recorded, search_space=other.records()), Path("swept"))
 
 
 def test_a_sweep_of_a_function_is_no_sweep_of_an_app(recorded: AppRecord) -> None:
     with pytest.raises(
         ConfigError, match=r"^swept/sweep.yaml: a sweep of hposweep.tune, which no command line runs again"
     ):
-        check_same_sweep(FunctionRecord(), recorded, "swept")
+        check_same_sweep(FunctionRecord(), recorded, Path("swept"))
 
 
 PATHS_APP = """

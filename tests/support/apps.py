@@ -1,6 +1,7 @@
 """Somebody else's Hydra app of a few files."""
 
 import dataclasses
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ class App:
     folder: Path
     warm: WarmProcess | None = None  # what its commands are forked from
     python: str = sys.executable
+    script: str = "main.py"
 
     @property
     def fresh(self) -> "App":
@@ -45,8 +47,8 @@ class App:
 
     def run(self, *words: str, env: dict[str, str] | None = None) -> Completed:
         if self.warm is not None:
-            return self.warm.run(["main.py", *words], self.folder, env)
-        return run_process([self.python, "main.py", *words], self.folder, env)
+            return self.warm.run([self.script, *words], self.folder, env)
+        return run_process([self.python, self.script, *words], self.folder, env)
 
     def sweep(self, *words: str, env: dict[str, str] | None = None) -> Completed:
         return self.run("--multirun", "hydra/sweeper=hposweep", "hydra.sweep.dir=swept", *words, env=env)
@@ -55,6 +57,15 @@ class App:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+LIGHTNING_LAYOUT = Path(__file__).parent / "lightning_layout"
+
+
+def make_lightning_app(folder: Path, warm: WarmProcess | None = None) -> App:
+    """A copy of the app with the layout of lightning-hydra-template."""
+    shutil.copytree(LIGHTNING_LAYOUT, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return App(folder, warm, script="src/train.py")
 
 
 def make_app(folder: Path, warm: WarmProcess) -> App:

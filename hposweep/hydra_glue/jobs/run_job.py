@@ -22,6 +22,8 @@ from hydra.core.utils import run_job as hydras_run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, _utils, open_dict, read_write
 
+from hposweep.hydra_glue.overrides import literal_text
+
 # The version whose run_job this is; any other version runs its own.
 KNOWN_VERSION = "1.3.8"
 
@@ -58,7 +60,8 @@ def _run_job(hydra_context: HydraContext, task_function: TaskFunction, config: D
         holder.cfg = config
         output_dir = os.path.join(str(OmegaConf.select(config, DIR_KEY)), str(OmegaConf.select(config, SUBDIR_KEY)))  # noqa: PTH118
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-            config.hydra.runtime.output_dir = os.path.abspath(output_dir)  # noqa: PTH100 (as Hydra: no links resolved)
+            # As Hydra, which resolves no links; but a name with `${` in it is that name.
+            config.hydra.runtime.output_dir = literal_text(os.path.abspath(output_dir))  # noqa: PTH100
         task_config, hydra_config = _split(config)
         holder.cfg = hydra_config
 

@@ -48,11 +48,15 @@ class JobFunction:
 
     def result(self, job_return: JobReturn, duration_s: float) -> SegmentResult:
         """The segment's result, from what Hydra tells of its job."""
-        folder = _job_dir(job_return)
+        assert job_return.hydra_cfg is not None
+        hydra = job_return.hydra_cfg.hydra
+        # Our sweeper names both of them without interpolations: of the config only this part is handed back.
+        folder = Path(hydra.runtime.output_dir)
+        files = TrialFiles(folder, ".", self._schema)
+        # The job may have left the process in another folder.
+        relative = os.path.relpath(folder, os.path.join(hydra.runtime.cwd, hydra.sweep.dir))  # noqa: PTH118
         # No job: it ran in another process.
-        return segment_result(
-            job_return, duration_s, TrialFiles(folder, ".", self._schema), self._ended.pop(folder, None)
-        )
+        return segment_result(job_return, duration_s, files, self._ended.pop(folder, None), relative)
 
 
 def _seed(cfg: Any, sweeper: Any, number: int) -> int:
@@ -62,19 +66,13 @@ def _seed(cfg: Any, sweeper: Any, number: int) -> int:
 
 
 def segment_result(
-    job_return: JobReturn, duration_s: float, files: TrialFiles | None = None, job: RunningJob | None = None
+    job_return: JobReturn,
+    duration_s: float,
+    files: TrialFiles | None = None,
+    job: RunningJob | None = None,
+    folder: str = "",
 ) -> SegmentResult:
-    """The segment's result, from what Hydra tells of its job."""
-    folder = _job_dir(job_return)
-    assert job_return.hydra_cfg is not None
-    hydra = job_return.hydra_cfg.hydra
-    # The job may have left the process in another folder.
-    relative = os.path.relpath(folder, os.path.join(hydra.runtime.cwd, str(hydra.sweep.dir)))  # noqa: PTH118
+    """The segment's result, from what Hydra tells of its job; under another sweeper no more than that is known."""
     if job_return.status is not JobStatus.COMPLETED:
-        return run.failed(files, job_return._return_value, duration_s, relative)
-    return run.returned(job_return.return_value, job, duration_s, relative)
-
-
-def _job_dir(job_return: JobReturn) -> Path:
-    assert job_return.hydra_cfg is not None
-    return Path(job_return.hydra_cfg.hydra.runtime.output_dir)
+        return run.failed(files, job_return._return_value, duration_s, folder)
+    return run.returned(job_return.return_value, job, duration_s, folder)
