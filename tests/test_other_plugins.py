@@ -8,6 +8,7 @@ import pytest
 
 from support.apps import App, make_lightning_app
 from support.lightning_sweeps import check_search
+from support.odd_returns import check_odd_returns
 from support.shared import NewEnvironment
 from support.sweeps import load_yaml as load
 from support.sweeps import rows
@@ -69,6 +70,13 @@ def test_a_folder_that_takes_its_name_from_the_app_s_keys(
 ) -> None:
     app = dataclasses.replace(make_lightning_app(tmp_path / "project"), python=interpreter)
     check_search(app, f"hydra/launcher={launcher}", *words)
+
+
+@pytest.mark.parametrize(("launcher", "words"), [each.values[:2] for each in LAUNCHERS[:2]], ids=["joblib", "submitit"])
+def test_what_no_other_process_can_be_handed_costs_its_own_trial_alone(
+    app: App, launcher: str, words: list[str]
+) -> None:
+    check_odd_returns(app, f"hydra/launcher={launcher}", *words)
 
 
 def test_the_draws_are_the_same_over_any_launcher(app: App) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import numbers
 import os
+import pickle
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import cloudpickle
 
 from hposweep.job.running import RunningJob, TargetReached, running
 from hposweep.job.seeding import seed_global_states
@@ -23,6 +28,14 @@ log = logging.getLogger(__name__)
 
 class JobExitError(Exception):
     """The job raised what would end the process; only its trial fails."""
+
+
+class NoNumberError(Exception):
+    """The objective returned something that is no number; the message is one line."""
+
+
+class StandInError(Exception):
+    """Stands for an exception that can't be handed over to another process, and tells its traceback."""
 
 
 def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
@@ -121,13 +134,41 @@ def returned(value: Any, job: RunningJob | None, duration_s: float, folder: str)
         folder: relative to the sweep's.
     """
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        failure = f"the objective returned {_short(value)}; it must return a number"
-        return SegmentResult(duration_s, failure=failure, folder=folder)
+        number = as_number(value)
+    except NoNumberError as error:
+        return SegmentResult(duration_s, failure=f"{error}", folder=folder)
     if job is None:
         return SegmentResult(duration_s, number, folder=folder)
     return SegmentResult(duration_s, number, folder=folder, first_epoch=job.first_epoch, heeds_target=job.heeds_target)
+
+
+def as_number(value: Any) -> float:
+    """The number that the objective returned, as a plain one.
+
+    Raises:
+        NoNumberError: if it can't be one, whatever its own methods raise.
+    """
+    try:
+        if not _is_complex(value):  # NumPy's would drop their imaginary part
+            return float(value)
+    except BaseException as error:
+        _raise_if_ctrl_c(error)
+    raise NoNumberError(f"the objective returned {_short(value)}; it must return a number")
+
+
+def portable(error: Exception) -> Exception:
+    """The exception or, where it can't be pickled and read again, one that stands for it."""
+    try:
+        pickle.loads(cloudpickle.dumps(error))  # noqa: S301 (from the same line)
+    except Exception:
+        return StandInError("".join(traceback.format_exception(error)))
+    return error
+
+
+def _is_complex(value: Any) -> bool:
+    if isinstance(value, numbers.Complex):
+        return not isinstance(value, numbers.Real)
+    return getattr(getattr(value, "dtype", None), "kind", "") == "c"
 
 
 def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str) -> SegmentResult:
@@ -135,7 +176,9 @@ def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str)
 
     The traceback that it left among its files tells more than one that was passed on from another process.
     """
-    if files is not None and files.failure.is_file():
+    if isinstance(error, NoNumberError):
+        text = f"{error}"
+    elif files is not None and files.failure.is_file():
         text = files.failure.read_text(encoding="utf-8")
     else:
         text = "".join(traceback.format_exception(error))
@@ -143,5 +186,19 @@ def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str)
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    """The value in one short line, whatever its own methods raise."""
+    try:
+        text = repr(value)
+    except BaseException as error:
+        _raise_if_ctrl_c(error)
+        text = f"<{type(value).__module__}.{type(value).__qualname__} object>"
+    # Addresses would tell apart what is alike.
+    text = " ".join(re.sub(" at 0x[0-9a-f]+", "", text).split())
+    text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _raise_if_ctrl_c(error: BaseException) -> None:
+    """In a worker KeyboardInterrupt is the objective's own: Ctrl-C reaches the controller alone."""
+    if isinstance(error, KeyboardInterrupt) and multiprocessing.parent_process() is None:
+        raise error

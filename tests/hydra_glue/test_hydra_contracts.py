@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.apps import App
+from support.odd_returns import check_odd_returns
 from support.processes import Completed
 from support.sweeps import load_yaml as load
 from support.sweeps import rows
@@ -325,6 +326,11 @@ def test_bad_luck_costs_its_own_trial_alone(app: App) -> None:
         assert "Traceback" in (job / name).read_text()
         assert "x is one" in (job / name).read_text()
     assert load(app.folder / "swept" / "optimization_results.yaml")["best_value"] == 6
+
+
+@pytest.mark.parametrize("words", [["hydra/launcher=hposweep"], ["hydra.sweeper.max_batch_size=12"]])
+def test_a_return_value_that_is_no_number_costs_its_own_trial_alone(app: App, words: list[str]) -> None:
+    check_odd_returns(app, *words)
 
 
 APP_WITH_FILES = """

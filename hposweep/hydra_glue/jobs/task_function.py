@@ -43,8 +43,16 @@ class JobFunction:
             knows_target=sweeper.budget_key is not None,
         )
         self._ended[folder] = job
-        with contextlib.chdir(Path.cwd()):  # and back: the next job begins where the program did
-            return run.run(job, lambda: self._task_function(cfg), _seed(cfg, sweeper, config.job.num))
+        seed = _seed(cfg, sweeper, config.job.num)
+        try:
+            with contextlib.chdir(Path.cwd()):  # and back: the next job begins where the program did
+                # Another launcher may hand over what comes out of here to another process: a number can be pickled.
+                return run.as_number(run.run(job, lambda: self._task_function(cfg), seed))
+        except Exception as error:
+            portable = run.portable(error)
+            if portable is error:
+                raise
+            raise portable from error
 
     def result(self, job_return: JobReturn, duration_s: float) -> SegmentResult:
         """The segment's result, from what Hydra tells of its job."""
