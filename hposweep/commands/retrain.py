@@ -16,7 +16,7 @@ from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
-from hposweep.hydra_glue.overrides import render_value
+from hposweep.hydra_glue.overrides import literal_text, render_value
 from hposweep.results.intervals import wilson_interval
 from hposweep.results.number_text import number_text, plural
 from hposweep.search_space import trial_seed
@@ -68,6 +68,10 @@ def main(words: Sequence[str]) -> int:
     into = arguments.into or unique_folder(sweep / "retrained")
     if into.exists():
         raise ConfigError(f"--into: {into} exists already; name a new folder")
+    if "${" in str(into.absolute()):
+        raise ConfigError(
+            f"--into: {into}: Hydra takes ${{ in a job's folder for an interpolation; name another folder"
+        )
     command = [*run_again.words_of_program(record), *_overrides(record, trial, arguments.epochs)]
     seeds = [trial.seed, *(trial_seed(trial.seed, number) for number in range(1, arguments.seeds))]
     trained, exit_code = [], 0
@@ -113,7 +117,7 @@ def _train(command: Sequence[str], seed_key: str, seed: int, folder: Path) -> Re
     output = folder / file_names.OUTPUT
     with open(output, "wb") as file:
         done = subprocess.run(  # noqa: S603 (the words of this program's own record)
-            [*command, f"{seed_key}={seed}", f"hydra.run.dir={render_value(str(folder))}"],
+            [*command, f"{seed_key}={seed}", f"hydra.run.dir={render_value(literal_text(str(folder)))}"],
             stdout=file,
             stderr=subprocess.STDOUT,
             check=False,

@@ -10,6 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from hposweep.errors import ConfigError
+from hposweep.hydra_glue.overrides import render
 
 GROUP = "experiment"
 
@@ -33,7 +34,7 @@ def experiment_of(program: Sequence[str], overrides: Sequence[str]) -> str:
         for group, option in reversed(wanted.pop("hydra")["runtime"]["choices"].items())
         if not group.startswith(("hydra/", "schema/")) and group != GROUP
     }
-    given = _composed(program, [f"{group}={'null' if option is None else option}" for group, option in choices.items()])
+    given = _composed(program, render(choices))
     del given["hydra"]
     defaults = [{f"override /{group}": option} for group, option in choices.items()]
     return OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **_changes("", given, wanted)}))

@@ -38,12 +38,33 @@ def settle(config: DictConfig) -> bool:
     text = _sweep_node(config)["dir"]
     try:
         with resolving(config):
+            is_new = _asks_for_the_time(config)
             folder = Path(str(config.hydra.sweep.dir))
     except OmegaConfBaseException as error:
         why = str(error).split("\n", 1)[0]
         raise ConfigError(f"{KEY}: {text} can't be resolved in the sweep's config ({why})") from None
     _name(config, folder.absolute())
-    return "${now:" in str(text)
+    return is_new
+
+
+def _asks_for_the_time(config: DictConfig) -> bool:
+    """Whether `hydra.sweep.dir`, or a key from which it takes its value, has `${now:...}` in it."""
+    known = OmegaConf.get_cache(config)
+    OmegaConf.clear_cache(config)
+    try:
+        assert config.hydra.sweep.dir is not None
+        return bool(OmegaConf.get_cache(config).get("now"))
+    finally:
+        OmegaConf.set_cache(config, known)
+
+
+def check_name_for_hydra(config: DictConfig) -> None:
+    """Raises a ConfigError if Hydra's own jobs can't have this folder: what they make of its name isn't escaped."""
+    if "${" in str(config.hydra.sweep.dir):
+        raise ConfigError(
+            f"{KEY}: {summary.relative(Path(str(config.hydra.sweep.dir)))}: Hydra takes ${{ in a job's folder for an "
+            "interpolation; name another folder, or take hydra/launcher=hposweep"
+        )
 
 
 def claim(config: DictConfig, *, is_new: bool) -> Path:

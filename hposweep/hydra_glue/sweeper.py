@@ -91,6 +91,8 @@ class HydraSweep:
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._hydra_context, task_function=self._job_function, config=self._config
         )
+        if not isinstance(launcher, SegmentLauncher):
+            sweep_folder.check_name_for_hydra(self._config)
         workers_for = functools.partial(self._workers, launcher)
         workers = workers_for(overrides.of_segment)
         if options["trial_timeout"] is not None and not workers.can_kill:

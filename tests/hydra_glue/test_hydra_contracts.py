@@ -187,11 +187,12 @@ def test_a_trial_whose_folder_is_anothers_already_fails_alone(app: App) -> None:
 DIRNAME = "hydra.sweep.subdir=${hydra.job.override_dirname}"
 
 
-def test_two_sweeps_named_by_the_same_second_get_a_folder_each(app: App) -> None:
+@pytest.mark.parametrize("named", ["multirun/${now:%Y}", "${text}"])
+def test_two_sweeps_named_by_the_same_second_get_a_folder_each(app: App, named: str) -> None:
     words = ["--multirun", "hydra/sweeper=hposweep", f"{N}=1", "x=interval(0,4)"]
     # The year alone stands for the second: it is the same for both.
     for _ in range(2):
-        ok(app.run(*words, "hydra.sweep.dir=multirun/${now:%Y}"))
+        ok(app.run(*words, f"hydra.sweep.dir={named}", "text=multirun/${now:%Y}"))
     first, second = sorted((app.folder / "multirun").iterdir())
     assert second.name == f"{first.name}-2"
     assert (second / "0" / ".hydra" / "config.yaml").exists()

@@ -8,9 +8,10 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from hposweep.errors import ConfigError
-from hposweep.hydra_glue.overrides import OverrideReader, render, render_value
+from hposweep.hydra_glue.overrides import OverrideReader, literal_text, render, render_value
 from hposweep.search_space import SearchSpace
 
 
@@ -150,6 +151,13 @@ def test_hydra_reads_the_same_value_from_an_override(value: object) -> None:
     assert again == value
     assert type(again) is type(value)
     assert not override.is_sweep_override()
+
+
+@given(text=st.text(st.sampled_from("${}\\'\"x:/ ,=()[]~#\n") | st.characters(exclude_categories=["Cs"]), max_size=12))
+def test_a_literal_text_arrives_in_the_config_as_it_is(text: str) -> None:
+    value = OverridesParser.create().parse_override(f"key={render_value(literal_text(text))}").value()
+    config = OmegaConf.create({"key": value, "other": "before/${key}/after"})
+    assert (config.key, config.other) == (text, f"before/{text}/after")
 
 
 def test_a_configuration_is_one_override_a_key() -> None:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.segments import SegmentJobs
+from hposweep.hydra_glue.overrides import literal_text
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool, n_cores
@@ -119,7 +120,7 @@ class LocalLauncher:
     def _started(self) -> WorkerPool:
         # Resolved here: the folder of a sweep is the same for all of its workers.
         with read_write(self._config), open_dict(self._config):
-            self._config.hydra.sweep.dir = str(self._config.hydra.sweep.dir)
+            self._config.hydra.sweep.dir = literal_text(str(self._config.hydra.sweep.dir))
         jobs = HydraJobs(Singleton.get_state(), self._hydra_context, self._config, self._task_function)
         preload = [PLUGIN_SCAN, *self._preload]
         return WorkerPool(jobs, self.n_workers, preload, self._environment(), self._max_memory_mb)
