@@ -116,8 +116,9 @@ class SegmentEnded(Event):
     epoch: int | None
     values: Mapping[str, float]
     duration_s: float
-    failure: str = ""
+    failure: str = ""  # the traceback, its middle left out where it is very long, or the reason
     folder: str = ""  # of the job, relative to the sweep's
+    exception: str = ""  # its type and the first line of its message; empty in journals of schema 1
 
     @property
     def value(self) -> float | None:
@@ -229,6 +230,7 @@ class History:
             value=value,
             duration_s=trial.duration_s + event.duration_s,
             failure=event.failure,
+            exception=event.exception,
             folder=event.folder or trial.folder,
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hposweep.errors import ConfigError
+from hposweep.failure import as_recorded, line_of_text
 from hposweep.history import Ending, FinalEnded, History, SweepEnded
 from hposweep.results.html import in_a_process
 from hposweep.results.terminal import progress
@@ -164,9 +165,10 @@ class SweepRun:
                 raise KeyboardInterrupt
         result = future.result()
         value = result.value if result.value is not None and math.isfinite(result.value) else None
-        tuner.commit(FinalEnded(winner.number, value, result.failure))
+        tuner.commit(FinalEnded(winner.number, value, as_recorded(result.failure)))
         if value is None:
-            log.warning("%s of trial %d: failed\n%s", self.final.metric, winner.number, result.failure)
+            reason = result.exception or line_of_text(result.failure)
+            log.warning("%s of trial %d: failed, %s", self.final.metric, winner.number, reason)
 
     @property
     def _final_metric(self) -> str | None:

@@ -7,7 +7,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hposweep.failure import line_of_text
 from hposweep.search_space import Configuration
+from hposweep.shown_text import visible
 
 
 class TrialState(enum.StrEnum):
@@ -57,7 +59,8 @@ class Trial:
     deaths: int = 0  # of workers that ran it
     started_at: str = ""  # ISO 8601, UTC
     duration_s: float = 0.0  # running seconds of all its segments
-    failure: str = ""  # the traceback or reason, its last line the most telling one
+    failure: str = ""  # the traceback or reason
+    exception: str = ""  # its type and the first line of its message; empty where `failure` has to tell
     folder: str = ""  # of its Hydra jobs, relative to the sweep's
 
     @property
@@ -67,9 +70,8 @@ class Trial:
 
     @property
     def failure_line(self) -> str:
-        """The failure in one line."""
-        lines = self.failure.strip().splitlines()
-        return lines[-1] if lines else ""
+        """The failure in one line, which can be shown anywhere: what failures are compared by."""
+        return visible(self.exception) or line_of_text(self.failure)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class SegmentResult:
     duration_s: float
     value: float | None = None
     failure: str = ""  # the traceback of the exception, or the reason
+    exception: str = ""  # its type and the first line of its message, where it was caught; empty for a reason
     folder: str = ""  # of the job, relative to the sweep's
     end: SegmentEnd = SegmentEnd.RETURNED
     first_epoch: int | None = None  # the first epoch that the job reported; None: it reported none, or nobody knows

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hposweep.failure import as_recorded, line_of_text
 from hposweep.history import (
     Ending,
     Event,
@@ -244,9 +245,10 @@ class Tuner:
             result = dataclasses.replace(result, end=SegmentEnd.CUT_OFF)
         is_lost = result.end is SegmentEnd.LOST
         if is_lost or (result.end is SegmentEnd.DIED and trial.deaths < self.max_retries):
-            log.warning("trial %d: %s; it starts again from its checkpoint", trial.number, result.failure)
+            reason = line_of_text(result.failure)
+            log.warning("trial %d: %s; it starts again from its checkpoint", trial.number, reason)
             kind = SegmentLost if is_lost else SegmentDied
-            self._note(kind(trial.number, result.duration_s, result.failure))
+            self._note(kind(trial.number, result.duration_s, as_recorded(result.failure)))
             self._to_continue.appendleft(trial.number)
             return
         self._note(self._ended(segment, result))
@@ -255,8 +257,10 @@ class Tuner:
 
     def _ended(self, segment: Segment, result: SegmentResult) -> SegmentEnded:
         state, epoch = self._outcome(segment, result)
-        values = values_of(self.metric, result.value)
-        return SegmentEnded(segment.trial, state, epoch, values, result.duration_s, result.failure, result.folder)
+        values, failure = values_of(self.metric, result.value), as_recorded(result.failure)
+        return SegmentEnded(
+            segment.trial, state, epoch, values, result.duration_s, failure, result.folder, result.exception
+        )
 
     def _outcome(self, segment: Segment, result: SegmentResult) -> tuple[TrialState, int | None]:
         if result.end is SegmentEnd.CUT_OFF:

@@ -164,6 +164,20 @@ def test_three_first_trials_that_fail_differently_do_not(tmp_path: Path) -> None
     assert sweep.run().ending is Ending.COMPLETE
 
 
+@pytest.mark.parametrize(
+    ("text", "alike"),
+    [("KeyError: 'a'\n  trial {}", True), ("KeyError: {}\n  object_type=dict", False)],
+    ids=["their first lines", "their last lines"],
+)
+def test_failures_of_several_lines_are_alike_in_their_first_one(tmp_path: Path, text: str, alike: bool) -> None:
+    def fails(segment: Segment, trial: Trial) -> SegmentResult:
+        failure = f'Traceback (most recent call last):\n  File "a.py", line 1\n{text.format(trial.number)}'
+        return SegmentResult(1.0, failure=failure)
+
+    ended = tuner(tmp_path, PolledWorkers(fails)).run()
+    assert ended.text == "the first 3 trials all failed with: KeyError: 'a'" if alike else "failed, more" in ended.text
+
+
 def test_too_many_failures_of_ten_or_more_stop_the_sweep(tmp_path: Path) -> None:
     sweep = tuner(tmp_path, PolledWorkers(failing(*range(1, 30))), n_trials=30)
     ended = sweep.run()

@@ -17,6 +17,7 @@ from typing import Any
 
 import cloudpickle
 
+from hposweep.failure import line_of_exception
 from hposweep.job.running import RunningJob, TargetReached, running
 from hposweep.job.seeding import seed_global_states
 from hposweep.sweep_folder.trial_files import TrialFiles
@@ -88,7 +89,7 @@ def _objectives_own_time() -> Iterator[None]:
 
 def _leave_note(files: TrialFiles) -> None:
     text = traceback.format_exc()
-    files.failure.write_text(text, encoding="utf-8")
+    files.failure.write_text(text, encoding="utf-8", errors="backslashreplace")
     log.error("the job failed\n%s", text)
 
 
@@ -172,17 +173,19 @@ def _is_complex(value: Any) -> bool:
 
 
 def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str) -> SegmentResult:
-    """The segment's result, of a job that raised.
+    """The segment's result, of a job that raised this error.
 
     The traceback that it left among its files tells more than one that was passed on from another process.
     """
     if isinstance(error, NoNumberError):
-        text = f"{error}"
-    elif files is not None and files.failure.is_file():
-        text = files.failure.read_text(encoding="utf-8")
+        return SegmentResult(duration_s, failure=f"{error}", folder=folder)
+    if files is not None and files.failure.is_file():
+        text = files.failure.read_text(encoding="utf-8", errors="replace")
     else:
         text = "".join(traceback.format_exception(error))
-    return SegmentResult(duration_s, failure=text, folder=folder)
+    if isinstance(error, JobExitError) and error.__cause__ is not None:
+        error = error.__cause__
+    return SegmentResult(duration_s, failure=text, exception=line_of_exception(error), folder=folder)
 
 
 def _short(value: Any) -> str:

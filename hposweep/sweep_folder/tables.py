@@ -26,11 +26,8 @@ TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
 BEFORE_THE_CONFIGURATION = ("trial", "state", "epochs", "seed")
 AFTER_THE_CONFIGURATION = ("attempts", "started_at", "duration_s", "failure")
-MOST_FAILURE_CHARACTERS = 300
 # Floats that JSON has no word for, as `repr` writes them.
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-# Control and format characters, halves of surrogate pairs, line and paragraph separators.
-NO_PART_OF_A_LINE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class NotSet(enum.Enum):
@@ -98,7 +95,7 @@ def trial_table(trials: Sequence[Trial], metric: str, epochs_of: Callable[[Trial
         "attempts": [trial.attempts for trial in trials],
         "started_at": [trial.started_at or NOT_SET for trial in trials],
         "duration_s": [round(trial.duration_s, 3) for trial in trials],
-        "failure": [failure_text(trial) for trial in trials],
+        "failure": [trial.failure_line for trial in trials],
     }
     keys = list(dict.fromkeys(key for trial in trials for key in trial.configuration))
     names = _column_names(keys, {*before, *after})
@@ -128,25 +125,6 @@ def n_epochs(trial: Trial, rows: Sequence[Mapping[str, float]]) -> int | None:
     None where nobody knows: its objective reports no epochs and trains by itself to the end.
     """
     return int(rows[-1]["epoch"]) if rows else trial.epoch
-
-
-def failure_text(trial: Trial) -> str:
-    """The failure in one line, control characters as escapes, its end left out where it is very long.
-
-    `hposweep/failure.txt` in the trial's folder has all of it.
-    """
-    return "".join(map(_visible, cut(trial.failure_line, MOST_FAILURE_CHARACTERS)))
-
-
-def cut(text: str, n_most: int) -> str:
-    """The beginning of a text that is longer than so many characters, and how long it is."""
-    return text if len(text) <= n_most else f"{text[:n_most]}… ({len(text):,} characters)"
-
-
-def _visible(character: str) -> str:
-    if unicodedata.category(character) not in NO_PART_OF_A_LINE:
-        return character
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:

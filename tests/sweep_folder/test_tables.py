@@ -135,13 +135,6 @@ def sweep_data_epochs(folder: Path) -> list[int]:
     return [sweep.n_epochs(trial) for trial in sweep.trials]
 
 
-def test_a_failure_is_one_short_line_without_control_characters() -> None:
-    assert tables.failure_text(trial(0, "Traceback\nValueError: no")) == "ValueError: no"
-    assert tables.failure_text(trial(0, "a\x1b[2Jb\tc\u202ed\ud800")) == r"a\x1b[2Jb\tc\u202ed\ud800"
-    shown = tables.failure_text(trial(0, "x" * 5_000_000))
-    assert shown == "x" * 300 + "… (5,000,000 characters)"
-
-
 # What JSON can hold, and texts that look like it.
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

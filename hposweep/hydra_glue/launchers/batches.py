@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
+from hposweep.failure import line_of_exception
 from hposweep.hydra_glue.launchers.segments import SegmentJobs
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.protocol import Futures
@@ -73,7 +74,8 @@ class BatchWorkers:
             returns = self._launcher.launch([overrides for _, overrides, _ in jobs], initial_job_idx=jobs[0][0])
         except Exception as error:  # composing a job's config, or whatever somebody else's launcher raises
             failure = "".join(traceback.format_exception(error))
-            results = [SegmentResult(time.monotonic() - started, failure=failure)] * len(jobs)
+            exception, duration_s = line_of_exception(error), time.monotonic() - started
+            results = [SegmentResult(duration_s, failure=failure, exception=exception)] * len(jobs)
         else:
             # A launcher tells no job's own time: of several in one batch each is given that of the batch.
             duration_s = time.monotonic() - started

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from hposweep.failure import as_recorded
 from hposweep.history import best_partial, count_states, states_text
 from hposweep.results.figures import hyperparameters, incumbents, learning_curves, time_line
 from hposweep.results.figures.style import LOOKS, Plot
@@ -32,7 +33,6 @@ from hposweep.trial import Trial, TrialState
 
 MOST_NAMED_TRIALS = 12
 MOST_FAILURE_GROUPS = 50
-MOST_TRACEBACK_CHARACTERS = 20_000
 MOST_HYPERPARAMETER_PLOTS = 40
 STARTED_AT = "started_at"
 DETAILS = ("seed", "attempts", STARTED_AT, "failure")  # columns that are shown when a row is opened
@@ -43,7 +43,7 @@ RunAgain = Callable[[Trial], Sequence[str]]  # the words of the command that run
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Trials whose failures end with the same line."""
+    """Trials whose failures have the same line."""
 
     line: str
     states: str
@@ -140,18 +140,18 @@ def like_the_winner(sweep: SweepData) -> list[Trial] | None:
 
 
 def failure_groups(sweep: SweepData) -> list[FailureGroup]:
-    """Failures by their last line, the most frequent first."""
+    """Failures by their line, the most frequent first."""
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in sweep.trials:
         if trial.failure_line:
-            groups[tables.failure_text(trial)].append(trial)
+            groups[trial.failure_line].append(trial)
     return [
         FailureGroup(
             line=line,
             states=", ".join(dict.fromkeys(str(trial.state) for trial in trials)),
             n=len(trials),
             trials=_named(trials),
-            traceback=tables.cut(trials[0].failure.strip(), MOST_TRACEBACK_CHARACTERS),
+            traceback=as_recorded(trials[0].failure.strip()),
         )
         for line, trials in sorted(groups.items(), key=lambda group: (-len(group[1]), group[1][0].number))
     ]

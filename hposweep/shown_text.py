@@ -1,0 +1,38 @@
+"""Foreign text as it may be shown: without control characters, and no longer than anybody reads."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control and format characters, halves of surrogate pairs, line and paragraph separators.
+NO_PART_OF_A_LINE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+LONGEST_NOTE = 40  # what a cut adds: a text that is longer by so little is left as it is
+
+
+def visible(text: str) -> str:
+    """The text in one line that can do nothing to a terminal: control characters as escapes."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def visible_lines(text: str) -> str:
+    """The same, its lines kept."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def cut(text: str, n_most: int) -> str:
+    """The beginning of a text that is longer than so many characters, and how long it is."""
+    return text if len(text) <= n_most + LONGEST_NOTE else f"{text[:n_most]}… ({len(text):,} characters)"
+
+
+def shortened(text: str, n_most: int) -> str:
+    """Beginning and end of a text that is longer than so many characters, and how long it is."""
+    if len(text) <= n_most + LONGEST_NOTE:
+        return text
+    half = n_most // 2
+    return f"{text[:half]}\n… ({len(text):,} characters) …\n{text[-half:]}"
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in NO_PART_OF_A_LINE:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
