@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from hposweep.commands.child_process import ChildProcesses
 from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.recorded_program import RecordedProgram, add_program_arguments
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
 from hposweep.results.comparison.differences import Difference, differences
+from hposweep.results.terminal.summary import relative
+from hposweep.shown_text import visible
 from hposweep.sweep_folder.files import unique_folder
 from hposweep.sweep_folder.sweep_yaml import RECORD_FILE
 
@@ -21,6 +24,7 @@ def main(words: Sequence[str]) -> int:
     """Runs the command; 0 where nothing that matters differs."""
     parser = OneLineParser("hposweep reproduce", description=__doc__)
     add_sweep_argument(parser)
+    add_program_arguments(parser)
     parser.add_argument("--into", type=Path, help="folder of the new sweep (default: the old one's name and -again)")
     parser.add_argument(
         "--tolerance",
@@ -34,13 +38,16 @@ def main(words: Sequence[str]) -> int:
         raise ConfigError(f"--tolerance: must be at least 0, got {arguments.tolerance}")
     if arguments.into is not None and arguments.into.exists():
         raise ConfigError(f"--into: {arguments.into} exists already; name a new folder")
-    recorded = chosen_sweep(arguments.sweep)
-    again = arguments.into or unique_folder(recorded.with_name(f"{recorded.name}-again"))
-    record = run_again.read(recorded)
-    print(f"Running {recorded} again into {again}", flush=True)
-    command = [*run_again.words_of_program(record), "--multirun", *run_again.starting_overrides(record, again)]
-    completed = subprocess.run(command, check=False)  # noqa: S603 (the words of this program's own record)
-    exit_code = completed.returncode
+    program = RecordedProgram.of(chosen_sweep(arguments.sweep), arguments)
+    recorded, record = program.sweep, program.record
+    again = Path.cwd() / (arguments.into or unique_folder(recorded.with_name(f"{recorded.name}-again")))
+    print(visible(f"Running {relative(recorded)} again into {relative(again)}"), flush=True)
+    command = program.command(["--multirun", *run_again.starting_overrides(record, again)])
+    program.show(command)
+    with ChildProcesses() as processes:
+        exit_code = processes.run(command, program.cwd)
+    if processes.stopped_by:
+        return processes.exit_code
     if not (again / RECORD_FILE).exists():
         raise ConfigError(f"{again}: the second sweep did not start (exit code {exit_code})")
     # What a later version of hposweep has added is no difference while it has its default value.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.recorded_program import RecordedProgram, add_program_arguments
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.hydra_glue import run_again
 
@@ -24,13 +24,16 @@ def main(words: Sequence[str]) -> int:
     add_sweep_argument(parser)
     for option, (_, text) in OPTIONS.items():
         parser.add_argument(option, help=text)
-    arguments = vars(parser.parse_args(words))
-    folder: Path = chosen_sweep(arguments["sweep"])
-    record = run_again.read(folder)
-    overrides = run_again.starting_overrides(record, folder)
+    add_program_arguments(parser)
+    arguments = parser.parse_args(words)
+    program = RecordedProgram.of(chosen_sweep(arguments.sweep), arguments)
+    overrides = run_again.starting_overrides(program.record, program.sweep)
     for option, (key, _) in OPTIONS.items():
-        value = arguments[option.removeprefix("--").replace("-", "_")]
+        value = getattr(arguments, option.removeprefix("--").replace("-", "_"))
         if value is not None:
             overrides.append(f"{key}={value}")
+    command = program.command(["--multirun", *overrides])
+    program.show(command)
+    os.chdir(program.cwd)
     # The sweep replaces this process, so that signals, output and exit code are its own.
-    os.execv(sys.executable, [*run_again.words_of_program(record), "--multirun", *overrides])  # noqa: S606
+    os.execv(sys.executable, command)  # noqa: S606

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from hposweep.commands.child_process import ChildProcesses
 from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.recorded_program import RecordedProgram, add_program_arguments
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
 from hposweep.errors import ConfigError
@@ -28,7 +29,6 @@ from hposweep.trial import Trial, TrialState
 
 RESULTS_FILE = "retrained.yaml"
 EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 class Retrained(NamedTuple):
@@ -45,6 +45,7 @@ def main(words: Sequence[str]) -> int:
     """Runs the command; 0 where each seed has its model."""
     parser = OneLineParser("hposweep retrain", description=__doc__)
     add_sweep_argument(parser)
+    add_program_arguments(parser)
     parser.add_argument(
         "--seeds",
         type=int,
@@ -60,7 +61,8 @@ def main(words: Sequence[str]) -> int:
         if value is not None and value < 1:
             raise ConfigError(f"--{option}: must be at least 1, got {value}")
     sweep = chosen_sweep(arguments.sweep)
-    record = run_again.read(sweep)
+    program = RecordedProgram.of(sweep, arguments)
+    record = program.record
     history, trial = winner_of(sweep)
     n_test = _n_test(sweep, TrialFiles(sweep, trial.folder, history.schema))
     if record.seed_key is None:
@@ -72,20 +74,24 @@ def main(words: Sequence[str]) -> int:
         raise ConfigError(
             f"--into: {into}: Hydra takes ${{ in a job's folder for an interpolation; name another folder"
         )
-    command = [*run_again.words_of_program(record), *_overrides(record, trial, arguments.epochs)]
+    overrides = _overrides(record, trial, arguments.epochs)
     seeds = [trial.seed, *(trial_seed(trial.seed, number) for number in range(1, arguments.seeds))]
     trained, exit_code = [], 0
-    for number, seed in enumerate(seeds, start=1):
-        print(f"Training with seed {seed} ({number} of {len(seeds)}) into {into / f'seed-{seed}'}", flush=True)
-        try:
-            each = _train(command, record.seed_key, seed, into / f"seed-{seed}")
-        except KeyboardInterrupt:
-            exit_code = EXIT_INTERRUPTED
-            break
-        if each is None:
-            exit_code = EXIT_FAILED
-        else:
-            trained.append(each)
+    with ChildProcesses() as processes:
+        for number, seed in enumerate(seeds, start=1):
+            folder = into / f"seed-{seed}"
+            print(f"Training with seed {seed} ({number} of {len(seeds)}) into {folder}", flush=True)
+            run_dir = f"hydra.run.dir={render_value(literal_text(str(Path.cwd() / folder)))}"
+            command = program.command([*overrides, f"{record.seed_key}={seed}", run_dir])
+            program.show(command)
+            each = _train(processes, command, program.cwd, seed, folder)
+            if each is not None:
+                trained.append(each)
+            elif not processes.stopped_by:
+                exit_code = EXIT_FAILED
+            if processes.stopped_by:
+                exit_code = processes.exit_code
+                break
     if trained:
         results = {"trial": {"number": trial.number, history.metric: trial.value}, **_results(trained, n_test)}
         (into / RESULTS_FILE).write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
@@ -111,20 +117,17 @@ def _overrides(record: AppRecord, trial: Trial, epochs: int | None) -> list[str]
     return overrides + ([] if epochs is None else [f"trainer.max_epochs={epochs}", "trainer.target_epoch=null"])
 
 
-def _train(command: Sequence[str], seed_key: str, seed: int, folder: Path) -> Retrained | None:
+def _train(processes: ChildProcesses, command: Sequence[str], cwd: Path, seed: int, folder: Path) -> Retrained | None:
     """Runs one Hydra job in its own process; if it leaves no model, prints why and returns None."""
     folder.mkdir(parents=True)
     output = folder / file_names.OUTPUT
     with open(output, "wb") as file:
-        done = subprocess.run(  # noqa: S603 (the words of this program's own record)
-            [*command, f"{seed_key}={seed}", f"hydra.run.dir={render_value(literal_text(str(folder)))}"],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
+        exit_code = processes.run(command, cwd, file)
+    if exit_code != 0 and processes.stopped_by:
+        return None
     result = folder / file_names.TEST_RESULT
-    if done.returncode != 0 or not result.is_file():
-        reason = "it diverged" if done.returncode == 0 else f"exit code {done.returncode}"
+    if exit_code != 0 or not result.is_file():
+        reason = "it diverged" if exit_code == 0 else f"exit code {exit_code}"
         print(f"Seed {seed}: no model ({reason}); see {output}")
         return None
     return Retrained(seed, folder, **json.loads(result.read_text(encoding="utf-8")))

@@ -38,6 +38,7 @@ def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
     overrides = plain["hydra"]["overrides"]
     return AppRecord(
         command=program(),
+        cwd=str(config.hydra.runtime.cwd),
         task_overrides=overrides["task"],
         hydra_overrides=overrides["hydra"],
         seed=config.hydra.sweeper.seed,

@@ -63,6 +63,7 @@ class AppRecord(_Shared):
     task_overrides: Sequence[str]
     hydra_overrides: Sequence[str]
     config: Mapping[str, Any]  # interpolations as they were written
+    cwd: str | None = None  # the folder in which the program was started; None: an earlier version did not record it
 
     @property
     def metric(self) -> str | None:
@@ -144,7 +145,11 @@ SweepRecord = AppRecord | FunctionRecord
 
 def taken_up(recorded: SweepRecord, wanted: SweepRecord) -> SweepRecord:
     """What the file of a recorded sweep holds once it is taken up again as the wanted one."""
-    return replace(recorded, **{name: getattr(wanted, name) for name in MAY_CHANGE if hasattr(recorded, name)})
+    taken = replace(recorded, **{name: getattr(wanted, name) for name in MAY_CHANGE if hasattr(recorded, name)})
+    if not isinstance(taken, AppRecord) or not isinstance(wanted, AppRecord):
+        return taken
+    is_there = taken.cwd is not None and Path(taken.cwd).is_dir()
+    return taken if is_there else replace(taken, cwd=wanted.cwd)  # where the program has moved to
 
 
 def read_record(sweep_dir: Path) -> SweepRecord | None:
@@ -177,6 +182,7 @@ def _as_mapping(record: SweepRecord) -> dict[str, Any]:
     if isinstance(record, AppRecord):
         return {
             "command": record.command,
+            "cwd": record.cwd,
             "overrides": {"task": list(record.task_overrides), "hydra": list(record.hydra_overrides)},
             "seed": record.seed,
             "n_trials": record.n_trials,
@@ -216,8 +222,9 @@ def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
         return FunctionRecord(**shared, **own, searcher=found.get("searcher", FIRST_SEARCHER))
     match found:
         case {"overrides": {"task": list(task), "hydra": list(hydra)}, "config": dict(config)}:
-            command = str(found["command"])
-            return AppRecord(**shared, command=command, task_overrides=task, hydra_overrides=hydra, config=config)
+            command, cwd = str(found["command"]), found.get("cwd")
+            own = {"command": command, "cwd": None if cwd is None else str(cwd), "config": config}
+            return AppRecord(**shared, **own, task_overrides=task, hydra_overrides=hydra)
     return None
 
 

@@ -34,10 +34,11 @@ def record(r_max: int | str | None = None, seed_key: str | None = "seed", task: 
 def test_overrides_are_recorded_as_they_were_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "record", dict)  # it asks git
     lines = {"task": ["a=${b}", "x=1,2"], "hydra": ["hydra.sweep.subdir=trials/${hydra.job.num}"]}
-    config = {"hydra": {"sweeper": {"seed": 1, "n_trials": 2}, "overrides": lines, "job": {"num": "???"}}}
+    hydra = {"sweeper": {"seed": 1, "n_trials": 2}, "overrides": lines, "job": {"num": "???"}}
+    config = {"hydra": {**hydra, "runtime": {"cwd": "/home/ada"}}}
     recorded = run_again.record_of(OmegaConf.create(config), SearchSpace({}))
     assert {"task": recorded.task_overrides, "hydra": recorded.hydra_overrides} == lines
-    assert recorded.config == config
+    assert (recorded.config, recorded.cwd) == (config, "/home/ada")
 
 
 def trial(configuration: Configuration, state: TrialState = TrialState.COMPLETE, target_epoch: int | None = 9) -> Trial:
