@@ -5,13 +5,21 @@ from __future__ import annotations
 import importlib
 import sys
 
+from hposweep import first_seconds
 from hposweep.commands import COMMANDS
 from hposweep.errors import ConfigError, nearest
 
 
 def main() -> None:
-    """Runs the program with the command line's arguments."""
-    words = sys.argv[1:]
+    """Runs the program with the command line's arguments; Ctrl-C ends it quietly."""
+    first_seconds.begin()
+    try:
+        _main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(first_seconds.EXIT_INTERRUPTED)
+
+
+def _main(words: list[str]) -> None:
     # No override of Hydra's is a bare word, so that commands and overrides can't be confused.
     is_command = bool(words) and words[0].replace("-", "_").isidentifier() and not words[0].startswith("-")
     if not is_command:
@@ -25,6 +33,7 @@ def main() -> None:
         hint = nearest(name, list(COMMANDS))
         sys.exit(f"{name}: no such command{hint}Available: {available}; an override is key=value")
     command = importlib.import_module(f"hposweep.commands.{name}")
+    first_seconds.are_over()
     try:
         sys.exit(command.main(words[1:]))
     except ConfigError as error:

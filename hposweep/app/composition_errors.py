@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from hposweep import first_seconds
 from hposweep.errors import nearest
 
 VARIABLE = "HYDRA_FULL_ERROR"
@@ -39,6 +40,7 @@ def until_composed() -> Iterator[bool]:
 def composition_is_over() -> None:
     """From now on errors are shown as Hydra shows them; jobs don't inherit the variable."""
     global _ours
+    first_seconds.are_over()
     if _ours:
         os.environ.pop(VARIABLE, None)
         _ours = False

@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hposweep.errors import ConfigError
+from hposweep.first_seconds import EXIT_INTERRUPTED
 from hposweep.history import Ending
 from hposweep.hydra_glue import run_again, sweep_folder, sweeper_options
 from hposweep.hydra_glue.jobs.composition import CachingConfigLoader
@@ -70,6 +71,9 @@ class HydraSweep:
         except ConfigError as error:
             self._end_multirun()
             raise SystemExit(f"{error}") from None
+        except KeyboardInterrupt:  # before the first trial, or after the last one: the tuner heeds signals itself
+            self._end_multirun()
+            raise SystemExit(self._signals.exit_code or EXIT_INTERRUPTED) from None
         except BaseException:
             self._end_multirun()
             raise
