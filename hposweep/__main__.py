@@ -8,6 +8,7 @@ import sys
 from hposweep import first_seconds
 from hposweep.commands import COMMANDS
 from hposweep.errors import ConfigError, nearest
+from hposweep.shown_text import visible
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def _main(words: list[str]) -> None:
     if name not in COMMANDS:
         available = ", ".join(COMMANDS)
         hint = nearest(name, list(COMMANDS))
-        sys.exit(f"{name}: no such command{hint}Available: {available}; an override is key=value")
+        sys.exit(f"{visible(name)}: no such command{hint}Available: {available}; an override is key=value")
     command = importlib.import_module(f"hposweep.commands.{name}")
     first_seconds.are_over()
     try:

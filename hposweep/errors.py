@@ -1,11 +1,19 @@
 """Errors that a user can mend."""
 
+from hposweep.shown_text import cut, visible
+
+MOST_CHARACTERS = 5_000
+
 
 class ConfigError(ValueError):
     """Something that the user wrote can't be used; the message is one line: where, what, what is allowed.
 
-    It is shown without a traceback. Any other exception is our own bug, and keeps its traceback.
+    It is shown without a traceback. Any other exception is our own bug, and keeps its traceback. What the message holds
+    of the user's, or of a folder's, is shown with control characters as escapes.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(cut(message, MOST_CHARACTERS)))
 
 
 class SweepError(RuntimeError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import unicodedata
+from collections.abc import Sequence
 
 # Control and format characters, halves of surrogate pairs, line and paragraph separators.
 NO_PART_OF_A_LINE = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -30,6 +33,24 @@ def shortened(text: str, n_most: int) -> str:
         return text
     half = n_most // 2
     return f"{text[:half]}\n… ({len(text):,} characters) …\n{text[-half:]}"
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """The words quoted for a shell, those with control characters as bash and zsh read them: `$'a\\x1b'`."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _ansi_c_quoted(word) for word in words)
+
+
+def _ansi_c_quoted(word: str) -> str:
+    return "$'" + "".join(map(_escape, word)) + "'"
+
+
+def _escape(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if unicodedata.category(character) not in NO_PART_OF_A_LINE:
+        return character
+    # Octal: always three digits, whatever follows.
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
 def _visible(character: str) -> str:

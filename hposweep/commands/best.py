@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
+import sys
 from collections.abc import Sequence
 
 from hposweep.commands.one_line_parser import OneLineParser
+from hposweep.commands.recorded_program import RecordedProgram, add_program_arguments
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
 from hposweep.hydra_glue import run_again
-from hposweep.hydra_glue.experiment import experiment_of
+from hposweep.hydra_glue.experiment import SHOW_CONFIG, experiment_of
 from hposweep.results.number_text import number_text
+from hposweep.shown_text import shell_line, visible
 
 
 def main(words: Sequence[str]) -> int:
@@ -22,17 +24,22 @@ def main(words: Sequence[str]) -> int:
         action="store_true",
         help="a file for conf/experiment/ or for experiment/ in a --config-dir, then chosen by experiment=<its name>",
     )
+    add_program_arguments(parser)
     arguments = parser.parse_args(words)
     sweep = chosen_sweep(arguments.sweep)
     record = run_again.read(sweep)
     history, trial = winner_of(sweep)
     if not arguments.yaml:
-        print(shlex.join(run_again.trial_command(record, trial)))
+        print(shell_line(run_again.trial_command(record, trial)))
         return 0
     assert trial.value is not None
-    overlay = experiment_of(run_again.words_of_program(record), run_again.trial_overrides(record, trial))
+    # The program composes its own configs.
+    program, overrides = RecordedProgram.of(sweep, arguments), run_again.trial_overrides(record, trial)
+    program.show(program.command([*overrides, *SHOW_CONFIG]), file=sys.stderr)
+    overlay = experiment_of(program.command([]), overrides, program.cwd)
     print("# @package _global_")
-    print(f"# Trial {trial.number} of {sweep.resolve().name}, {history.metric} {number_text(trial.value)}.")
+    named = f"Trial {trial.number} of {sweep.resolve().name}, {history.metric} {number_text(trial.value)}."
+    print(f"# {visible(named)}")
     print("#   python -m hposweep experiment=<this file's name>")
     print(overlay, end="")
     return 0

@@ -11,6 +11,7 @@ from hposweep.errors import ConfigError
 from hposweep.optional_packages import needed_by
 from hposweep.results.comparison.comparison import Comparison, compare
 from hposweep.results.terminal.comparison import print_comparison
+from hposweep.shown_text import visible
 
 
 def main(words: Sequence[str]) -> int:
@@ -34,7 +35,7 @@ def main(words: Sequence[str]) -> int:
         _write_page(comparison, arguments.html)
     print_comparison(comparison)
     if arguments.html is not None:
-        print(f"Page: {arguments.html}")
+        print(visible(f"Page: {arguments.html}"))
     return 0
 
 

@@ -9,6 +9,7 @@ from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError, nearest
 from hposweep.optional_packages import needed_by
+from hposweep.shown_text import visible_lines
 
 TOOLS = ("optuna", "tensorboard")  # each is also the name of its extra
 
@@ -31,5 +32,5 @@ def main(words: Sequence[str]) -> int:
     sweep = chosen_sweep(arguments.sweep)
     with needed_by(f"--to {tool}", extra=tool):
         export = importlib.import_module(f"hposweep.results.exports.{tool}_export")
-    print(export.write(sweep, target))
+    print(visible_lines(export.write(sweep, target)))
     return 0

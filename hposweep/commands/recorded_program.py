@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
-from hposweep.shown_text import visible
+from hposweep.shown_text import shell_line, visible
 from hposweep.sweep_folder import journal
 from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord
 
@@ -57,9 +57,9 @@ class RecordedProgram:
         """Its words with these overrides."""
         return [*run_again.words_of_program(self.record), *overrides]
 
-    def show(self, command: Sequence[str]) -> None:
-        """Prints what is about to run, and where."""
-        print(visible(f"Running in {self.cwd}: {shlex.join(command)}"), flush=True)
+    def show(self, command: Sequence[str], file: IO[str] | None = None) -> None:
+        """Prints what is about to run, and where; `file`: in place of the standard output."""
+        print(f"Running in {visible(str(self.cwd))}: {shell_line(command)}", flush=True, file=file)
 
 
 def _check_owner(sweep: Path, record: AppRecord) -> None:
@@ -70,7 +70,7 @@ def _check_owner(sweep: Path, record: AppRecord) -> None:
         if owner != os.geteuid():
             raise ConfigError(
                 f"{path if name != '.' else sweep}: belongs to another user ({_user(owner)}), who may have chosen what "
-                f"would run: {shlex.join(run_again.words_of_program(record))}; --trust runs it"
+                f"would run: {shell_line(run_again.words_of_program(record))}; --trust runs it"
             )
 
 

@@ -10,6 +10,7 @@ from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.hydra_glue.run_again import trial_command
 from hposweep.optional_packages import needed_by
+from hposweep.shown_text import visible
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 
 
@@ -25,5 +26,5 @@ def main(words: Sequence[str]) -> int:
         from hposweep.results.html import sweep_page
 
         path = sweep_page.write(folder, run_again)
-    print(f"Report: {path}")
+    print(visible(f"Report: {path}"))
     return 0

@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> int:
     record = record.completed(run_again.defaults_of_keys())
     found = differences(recorded, record, again, run_again.read(again), arguments.tolerance)
     for difference in found:
-        print(f"{'DIFFERS' if difference.matters else 'noted'}: {difference.text}")
+        print(f"{'DIFFERS' if difference.matters else 'noted'}: {visible(difference.text)}")
     if any(difference.matters for difference in found):
         print("Not reproduced.")
         return EXIT_DIFFERENT

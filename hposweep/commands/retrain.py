@@ -21,6 +21,7 @@ from hposweep.hydra_glue.overrides import literal_text, render_value
 from hposweep.results.intervals import wilson_interval
 from hposweep.results.number_text import number_text, plural
 from hposweep.search_space import trial_seed
+from hposweep.shown_text import visible
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import unique_folder
 from hposweep.sweep_folder.sweep_yaml import AppRecord
@@ -80,7 +81,7 @@ def main(words: Sequence[str]) -> int:
     with ChildProcesses() as processes:
         for number, seed in enumerate(seeds, start=1):
             folder = into / f"seed-{seed}"
-            print(f"Training with seed {seed} ({number} of {len(seeds)}) into {folder}", flush=True)
+            print(f"Training with seed {seed} ({number} of {len(seeds)}) into {visible(str(folder))}", flush=True)
             run_dir = f"hydra.run.dir={render_value(literal_text(str(Path.cwd() / folder)))}"
             command = program.command([*overrides, f"{record.seed_key}={seed}", run_dir])
             program.show(command)
@@ -128,7 +129,7 @@ def _train(processes: ChildProcesses, command: Sequence[str], cwd: Path, seed: i
     result = folder / file_names.TEST_RESULT
     if exit_code != 0 or not result.is_file():
         reason = "it diverged" if exit_code == 0 else f"exit code {exit_code}"
-        print(f"Seed {seed}: no model ({reason}); see {output}")
+        print(f"Seed {seed}: no model ({reason}); see {visible(str(output))}")
         return None
     return Retrained(seed, folder, **json.loads(result.read_text(encoding="utf-8")))
 
@@ -152,7 +153,8 @@ def _results(trained: Sequence[Retrained], n_test: int) -> dict[str, Any]:
 def _print(trained: Sequence[Retrained], results: dict[str, Any]) -> None:
     print(f"\nTrained on {plural(results['n_train'], 'example')} for {plural(results['epochs'], 'epoch')}:")
     for each in trained:
-        print(f"  seed {each.seed:<10}  test error {number_text(each.test_error)}  {each.folder / file_names.MODEL}")
+        model = visible(str(each.folder / file_names.MODEL))
+        print(f"  seed {each.seed:<10}  test error {number_text(each.test_error)}  {model}")
     low, high = map(number_text, results["interval_95"])
     errors = list(results["test_error"].values())
     if len(trained) > 1:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from hposweep.errors import ConfigError
+from hposweep.shown_text import visible
 from hposweep.sweep_folder import journal
 
 OUTPUTS = Path("outputs")
@@ -32,5 +33,5 @@ def chosen_sweep(named: Path | None) -> Path:
         raise ConfigError(f"{OUTPUTS}: holds no sweep; name the folder of one")
     newest = sweeps[-1].parent
     # A command's own output may be read by another program.
-    print(f"The newest sweep: {newest}", file=sys.stderr)
+    print(visible(f"The newest sweep: {newest}"), file=sys.stderr)
     return newest

@@ -8,6 +8,7 @@ from pathlib import Path
 from hposweep.errors import ConfigError
 from hposweep.history import History, best_partial, replay
 from hposweep.results.number_text import number_text
+from hposweep.shown_text import visible
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import Trial
 
@@ -28,7 +29,7 @@ def winner_of(sweep: Path) -> tuple[History, Trial]:
     where = "" if partial.epoch is None else f" at epoch {partial.epoch}"
     print(
         f"No trial is complete; the best so far is trial {partial.number}, "
-        f"{partial.state} with {history.metric} {number_text(partial.value)}{where}",
+        f"{partial.state} with {visible(history.metric)} {number_text(partial.value)}{where}",
         file=sys.stderr,
     )
     return history, partial

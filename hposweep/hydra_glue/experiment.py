@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, _utils
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import render
+from hposweep.shown_text import visible_lines
 
 GROUP = "experiment"
+SHOW_CONFIG = ("--cfg", "all")
 
 
-def experiment_of(program: Sequence[str], overrides: Sequence[str]) -> str:
+def experiment_of(program: Sequence[str], overrides: Sequence[str], cwd: Path) -> str:
     """An experiment file, as YAML, that gives the program the same config as these overrides.
 
     It chooses the same config groups, and holds the values in which the config differs from what these give. Both are
@@ -23,26 +26,32 @@ def experiment_of(program: Sequence[str], overrides: Sequence[str]) -> str:
 
     Args:
         program: the words that start it.
+        cwd: where it starts.
 
     Raises:
         ConfigError: if it can't compose the config, or no overlay can say the same.
     """
-    wanted = _composed(program, overrides)
+    wanted = _composed(program, overrides, cwd)
     # Hydra lists them from the last to the first.
     choices = {
         group: option
         for group, option in reversed(wanted.pop("hydra")["runtime"]["choices"].items())
         if not group.startswith(("hydra/", "schema/")) and group != GROUP
     }
-    given = _composed(program, render(choices))
+    given = _composed(program, render(choices), cwd)
     del given["hydra"]
     defaults = [{f"override /{group}": option} for group, option in choices.items()]
-    return OmegaConf.to_yaml(OmegaConf.create({"defaults": defaults, **_changes("", given, wanted)}))
+    overlay = {"defaults": defaults, **_changes("", given, wanted)}
+    text = OmegaConf.to_yaml(OmegaConf.create(overlay))
+    if text == visible_lines(text):
+        return text
+    # With escapes in place of what YAML may hold, and a terminal may not.
+    return str(yaml.dump(overlay, Dumper=_utils.get_omega_conf_dumper(), sort_keys=False, allow_unicode=False))
 
 
-def _composed(program: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    command = [*program, *overrides, "--cfg", "all"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (a recorded program)
+def _composed(program: Sequence[str], overrides: Sequence[str], cwd: Path) -> dict[str, Any]:
+    command = [*program, *overrides, *SHOW_CONFIG]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603 (as recorded)
     if done.returncode != 0:
         raise ConfigError(f"--yaml: the config can't be composed: {(done.stderr.split(chr(10), 1))[0]}")
     try:

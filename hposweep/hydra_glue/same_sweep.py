@@ -9,6 +9,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue.run_again import defaults_of_keys, of_an_app
 from hposweep.results.comparison.differences import NO_PART_OF_THE_SWEEP, unequal_leaves
 from hposweep.results.terminal import summary
+from hposweep.shown_text import visible
 from hposweep.sweep_folder.sweep_yaml import AppRecord, SweepRecord
 
 log = logging.getLogger(__name__)
@@ -42,4 +43,4 @@ def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: Path) -> 
             "Name another folder, or resume it as it was"
         )
     for line in unequal_leaves("", recorded.versions, wanted.versions):
-        log.warning("this sweep began with other versions: %s", line)
+        log.warning("this sweep began with other versions: %s", visible(line))

@@ -6,7 +6,6 @@ It is made from the folder alone, so it can be made anew at any time.
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from hposweep.results.importance import NotShown, importances
 from hposweep.results.intervals import overlap
 from hposweep.results.number_text import cell_shown, number_text, plural, time_text, time_unit
 from hposweep.results.sweep_data import SweepData, read
+from hposweep.shown_text import shell_line
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.tables import Column
@@ -179,7 +179,7 @@ def commands(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any] | N
     words = [run_again(trial) for trial in sweep.trials]
     positions = itertools.takewhile(lambda at_once: len(set(at_once)) == 1, zip(*words, strict=False))
     start = [at_once[0] for at_once in positions]
-    return {"start": shlex.join(start), "rows": [shlex.join(each[len(start) :]) for each in words]}
+    return {"start": shell_line(start), "rows": [shell_line(each[len(start) :]) for each in words]}
 
 
 def _plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
@@ -292,7 +292,7 @@ def _value(value: float | None) -> str:
 
 def _winner_command(sweep: SweepData, run_again: RunAgain | None) -> str:
     winner = sweep.history.incumbent
-    return "" if winner is None or run_again is None else shlex.join(run_again(winner))
+    return "" if winner is None or run_again is None else shell_line(run_again(winner))
 
 
 def _final_metric(sweep: SweepData) -> str:

@@ -7,19 +7,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hposweep.shown_text import visible, visible_lines
+
 WIDTH_WITHOUT_TERMINAL = 120
 
 
+def shown(text: str, style: str = "") -> Text:
+    """Lines as they are: not with rich's markup for square brackets, nor with what controls a terminal."""
+    return Text(visible_lines(text), style=style)
+
+
 def texts(*cells: object) -> list[Text]:
-    """The cells of a row as Text: in plain strings rich would read square brackets as markup."""
-    return [Text(str(cell)) for cell in cells]
+    """The cells of a row."""
+    return [Text(visible(str(cell))) for cell in cells]
 
 
 def table_of(*columns: str) -> Table:
     """An empty table."""
     table = Table(box=box.SIMPLE)
     for column in columns:
-        table.add_column(Text(column), overflow="fold")
+        table.add_column(*texts(column), overflow="fold")
     return table
 
 

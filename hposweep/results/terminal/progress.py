@@ -16,6 +16,7 @@ from rich.text import Text
 
 from hposweep.history import History, best_partial, count_states
 from hposweep.results.number_text import number_text, value_shown
+from hposweep.shown_text import visible
 from hposweep.sweep_folder.tables import n_epochs
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
@@ -76,7 +77,7 @@ class LiveView:
             state: n for state, n in count_states(self._history).items() if state in ("FAILED", "TIMED_OUT", "DIVERGED")
         }
         counts = "".join(f", {n} {state}" for state, n in bad.items())
-        return Text(text + counts, overflow="ellipsis", no_wrap=True)
+        return Text(visible(text + counts), overflow="ellipsis", no_wrap=True)
 
     def _running_line(self, trial: Trial) -> Text:
         curve = self._files_of(trial).read_curve()
@@ -88,9 +89,8 @@ class LiveView:
         target = "" if trial.target_epoch is None else f" of {trial.target_epoch}"
         value = "" if error is None else f", {number_text(error)}"
         stands = f"epoch {n_epochs(trial, curve)}{target}{value}" if curve else "starting"
-        return Text(
-            f"  trial {trial.number}{again}: {stands}  {values}", overflow="ellipsis", no_wrap=True, style="dim"
-        )
+        line = visible(f"  trial {trial.number}{again}: {stands}  {values}")
+        return Text(line, overflow="ellipsis", no_wrap=True, style="dim")
 
 
 class _NowAndThen(logging.Filter):

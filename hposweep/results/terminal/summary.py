@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.text import Text
 
 from hposweep.history import History, best_partial, ranked, states_text
 from hposweep.results.html.in_a_process import Report
 from hposweep.results.number_text import number_text, plural, rows_shown, value_shown
-from hposweep.results.terminal.console import table_of, terminal, texts
+from hposweep.results.terminal.console import shown, table_of, terminal, texts
 from hposweep.search_space import Configuration, SearchSpace
+from hposweep.shown_text import shell_line
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.tables import trial_table
 from hposweep.trial import Trial
@@ -47,7 +45,7 @@ def print_dry_run(
     budget = ""
     if epochs is not None:
         budget = f" of {mostly}{plural(epochs, 'epoch')}, {mostly}{plural(n_trials * epochs, 'epoch')} in all"
-    console.print(Text(f"{plural(n_trials, 'trial')}{budget}. Dry run: nothing was run, no folder was made."))
+    console.print(shown(f"{plural(n_trials, 'trial')}{budget}. Dry run: nothing was run, no folder was made."))
 
 
 def print_end(sweep_dir: Path, history: History, final_metric: str | None, command: Sequence[str]) -> None:
@@ -60,22 +58,22 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
         for row in rows_shown(of_best):
             table.add_row(*texts(*row))
         console.print(table)
-    console.print(Text(f"{plural(len(history.trials), 'trial')}: {states_text(history)}"))
+    console.print(shown(f"{plural(len(history.trials), 'trial')}: {states_text(history)}"))
     winner = history.incumbent
     if winner is not None:
         final = history.final
         tested = f", {final_metric} {number_text(final.value)}" if final is not None and final.value is not None else ""
-        console.print(Text(f"Winner: trial {winner.number}, {history.metric} {_value(winner)}{tested}"))
+        console.print(shown(f"Winner: trial {winner.number}, {history.metric} {_value(winner)}{tested}"))
     else:
         partial = best_partial(history)
         best = "" if partial is None else f"; the best so far is trial {partial.number}, {_value(partial)}"
-        console.print(Text(f"No trial is complete{best}"))
+        console.print(shown(f"No trial is complete{best}"))
     warning = tables.warning_of_no_learning(sweep_dir, history)
     if warning:
-        console.print(Text(f"Warning: {warning}", style="bold"))
-    console.print(Text(f"Folder: {relative(sweep_dir)}"), soft_wrap=True)
+        console.print(shown(f"Warning: {warning}", style="bold"))
+    console.print(shown(f"Folder: {relative(sweep_dir)}"), soft_wrap=True)
     if command:
-        console.print(Text(f"The winner again: {shlex.join(command)}"), soft_wrap=True)
+        console.print(shown(f"The winner again: {shell_line(command)}"), soft_wrap=True)
 
 
 def print_report(report: Report) -> None:
@@ -83,17 +81,17 @@ def print_report(report: Report) -> None:
     if report.lacks_packages:
         text = f"No {report.path.name}: {report.why_not}"
     elif report.why_not:
-        remedy = shlex.join(["python", "-m", "hposweep", "report", str(relative(report.path.parent))])
+        remedy = shell_line(["python", "-m", "hposweep", "report", str(relative(report.path.parent))])
         text = f"No {report.path.name}: {report.why_not}. Make it with: {remedy}"
     else:
         text = f"Report: {relative(report.path)}"
-    terminal().print(Text(text), soft_wrap=True)
+    terminal().print(shown(text), soft_wrap=True)
 
 
 def print_how_to_resume(sweep_dir: Path) -> None:
     """The command that resumes the sweep."""
     command = ["python", "-m", "hposweep", "resume", str(relative(sweep_dir))]
-    terminal().print(Text(f"Not finished. Resume it with: {shlex.join(command)}"), soft_wrap=True)
+    terminal().print(shown(f"Not finished. Resume it with: {shell_line(command)}"), soft_wrap=True)
 
 
 def _value(trial: Trial) -> str:
