@@ -19,6 +19,7 @@ from hposweep.optional_packages import needed_by
 from hposweep.results import sweep_data
 from hposweep.results.number_text import number_text, plural, rows_shown
 from hposweep.results.sweep_data import SweepData
+from hposweep.shown_text import visible
 from hposweep.sweep_folder.tables import NOT_SET, Column, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
@@ -191,7 +192,7 @@ class Sweep:
         found = "" if best is None else f"; {name}: trial {best.number}, {history.metric}{value}"
         unfinished = "" if self.data.is_finished() else ", not finished"
         n_trials = plural(len(history.trials), "trial")
-        return f"Sweep {self.data.name}: {n_trials} ({states_text(history)}){unfinished}{found}"
+        return visible(f"Sweep {self.data.name}: {n_trials} ({states_text(history)}){unfinished}{found}")
 
 
 def _dtype_with_missing(values: Sequence[Any]) -> str:

@@ -12,7 +12,9 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,6 +22,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.hydra_glue.sweep_folder import dir_override, is_dir_override
 from hposweep.search_space import SearchSpace
+from hposweep.shown_text import cut
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord, SweepRecord, read_record
 from hposweep.trial import Trial, TrialState
@@ -161,7 +164,17 @@ def _full_budget(record: AppRecord, trial: Trial) -> int | None:
 def _without_sweeps(overrides: tuple[str, ...]) -> tuple[str, ...]:
     """The overrides that are the same for all trials; parsed once for the thousands of trials of a sweep."""
     parser = OverridesParser.create()
-    return tuple(line for line in overrides if not is_sweep(parser.parse_override(line)))
+    return tuple(line for line in overrides if not is_sweep(_parsed(parser, line)))
+
+
+def _parsed(parser: OverridesParser, line: str) -> Override:
+    try:
+        return parser.parse_override(line)
+    except (HydraException, RecursionError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ConfigError(
+            f"{RECORD_FILE}: overrides: {cut(line, 100)!r} is no override of Hydra's ({reason})"
+        ) from None
 
 
 def trial_command(record: AppRecord, trial: Trial) -> list[str]:

@@ -16,7 +16,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +42,15 @@ CHECK = re.compile(r', "check": "([0-9a-f]{8})"\}$')
 
 KINDS: list[type[Event]] = [SweepStarted, TrialProposed, SegmentStarted, SegmentDied, SegmentLost, SegmentEnded]
 KINDS += [FinalEnded, SweepEnded]
+LARGEST_COUNT = 2**53  # what comes after is no trial, epoch or job
+TYPES: dict[str, Callable[[Any], bool]] = {  # by the annotation of a field; what has none here is made of its text
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: _is_count(value),
+    "int | None": lambda value: value is None or _is_count(value),
+    "float": lambda value: _is_number(value),
+    "Configuration": lambda value: isinstance(value, dict),
+    "Mapping[str, float]": lambda value: isinstance(value, dict),
+}
 EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in KINDS}
 NAMES = {kind: name for name, kind in EVENTS.items()}
 
@@ -85,6 +94,7 @@ def _event(fields: Mapping[str, Any]) -> Event:
     if fields.get("time"):
         datetime.datetime.fromisoformat(fields["time"])
     kind = EVENTS[fields.pop("event")]
+    _check_types(kind, fields)
     if fields.get("value") is not None:
         fields["value"] = float(fields["value"])
     if "values" in fields:
@@ -93,6 +103,22 @@ def _event(fields: Mapping[str, Any]) -> Event:
         if name in fields:
             fields[name] = enumeration(fields[name])
     return kind(**fields)
+
+
+def _check_types(kind: type[Event], fields: Mapping[str, Any]) -> None:
+    """Raises a TypeError where a value is not of the type that its field has: somebody has made the line."""
+    for each in dataclasses.fields(kind):
+        is_right = None if each.name == "seed" else TYPES.get(str(each.type))  # a seed may be the user's own
+        if is_right is not None and each.name in fields and not is_right(fields[each.name]):
+            raise TypeError(f"its field {each.name!r} can't be this")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < LARGEST_COUNT
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _worded(value: float | None) -> float | str | None:
@@ -213,12 +239,18 @@ def read_events(sweep_dir: Path) -> Iterator[Event]:
     schema1: Schema1 | None = None
     if lines and CHECK.search(lines[0].decode(errors="replace")) is None:
         schema1 = Schema1()
+    proposed: set[int] = set()
     for number, line in enumerate(lines, start=1):
         try:
             text = line.decode()
             if schema1 is not None and CHECK.search(text) is not None:
                 schema1 = None  # from here on a later version has written
             event = from_line(text, number) if schema1 is None else _event(schema1.translated(json.loads(text)))
+            trial = getattr(event, "trial", None)
+            if isinstance(event, TrialProposed):
+                proposed.add(event.trial)
+            elif trial is not None and trial not in proposed:
+                raise ValueError("no line before it proposes its trial")
         # RecursionError: nested deeper than any event is.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ConfigError(

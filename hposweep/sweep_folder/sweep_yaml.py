@@ -6,6 +6,7 @@ import contextlib
 import functools
 import pathlib
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from hposweep.sweep_folder.files import write_atomically
 
 RECORD_FILE = "sweep.yaml"
 MAY_CHANGE = ("n_trials", "task_overrides", "hydra_overrides", "config")  # when a sweep is taken up again
+WHOLE_NUMBERS = ("seed", "n_trials")
+PLAIN = (str, int, float, type(None))
 FIRST_SEARCHER = "RandomSearcher"  # the only one of the first version, which wrote none
 # Nodes of the config that choose a class by their `_target_`, from the outermost on.
 CHOOSING_NODES = (
@@ -94,7 +97,8 @@ class AppRecord(_Shared):
     @property
     def choices(self) -> Mapping[str, str | None]:
         """The chosen option of each config group."""
-        return self.config_node("hydra", "runtime", "choices") or {}
+        node = self.config_node("hydra", "runtime", "choices")
+        return node if isinstance(node, Mapping) else {}
 
     def config_node(self, *names: str) -> Any:
         """What stands at this key in the config; None where nothing does."""
@@ -163,9 +167,10 @@ def read_record(sweep_dir: Path) -> SweepRecord | None:
         return None
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        found = None
-    record = _from_mapping(found) if isinstance(found, dict) else None
+        record = _from_mapping(found) if isinstance(found, dict) and _is_plain(found) else None
+    # Numbers and dates that there are not, and what is nested deeper than any config is.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        record = None
     if record is None:
         raise ConfigError(f"{path}: damaged; it must hold what the sweep was started with")
     return record
@@ -207,7 +212,7 @@ def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
     space, versions, platform = found.get("search_space"), found.get("versions", {}), found.get("platform", {})
     if not (isinstance(space, dict) and isinstance(versions, dict) and isinstance(platform, dict)):
         return None
-    if not all(map(is_record, space.values())):
+    if not all(map(is_record, space.values())) or not all(map(_is_whole_or_null, map(found.get, WHOLE_NUMBERS))):
         return None
     shared: dict[str, Any] = {
         "seed": found.get("seed"),
@@ -221,11 +226,26 @@ def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
         own: dict[str, Any] = {name: found.get(name) for name in ("metric", "direction", "scheduler")}
         return FunctionRecord(**shared, **own, searcher=found.get("searcher", FIRST_SEARCHER))
     match found:
-        case {"overrides": {"task": list(task), "hydra": list(hydra)}, "config": dict(config)}:
-            command, cwd = str(found["command"]), found.get("cwd")
+        case {
+            "command": str(command),
+            "overrides": {"task": list(task), "hydra": list(hydra)},
+            "config": dict(config),
+        } if shlex.split(command) and all(isinstance(line, str) for line in (*task, *hydra)):
+            cwd = found.get("cwd")
             own = {"command": command, "cwd": None if cwd is None else str(cwd), "config": config}
             return AppRecord(**shared, **own, task_overrides=task, hydra_overrides=hydra)
     return None
+
+
+def _is_whole_or_null(value: object) -> bool:
+    return value is None or type(value) is int
+
+
+def _is_plain(node: object) -> bool:
+    """Whether the tree has what we write: mappings with plain keys, lists, texts, numbers, booleans and null."""
+    if isinstance(node, dict):
+        return all(isinstance(key, PLAIN) and _is_plain(value) for key, value in node.items())
+    return all(map(_is_plain, node)) if isinstance(node, list) else isinstance(node, PLAIN)
 
 
 def _with_defaults(
@@ -241,6 +261,12 @@ def _with_defaults(
 
 class _Loader(yaml.SafeLoader):
     """Reads plain values alone, and as text the paths that earlier versions wrote as objects of Python."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # We write none, and a few lines of them unfold to more than a memory holds.
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("no aliases")
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -118,7 +118,7 @@ class TrialFiles:
 
     def _is_in_the_sweep(self, path: Path) -> bool:
         """Whether the trial has a folder, and the path leads to where it seems to: in the sweep's folder."""
-        if not self.job_folder:
+        if not self.job_folder or not path.is_relative_to(self.sweep_dir):  # an absolute folder
             return False
         steps = path.relative_to(self.sweep_dir).parts
         if ".." not in steps and not any(

@@ -35,25 +35,24 @@ values = st.none() | numbers
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=3
 )
+counts = st.integers(0, journal.LARGEST_COUNT - 1)
 events = st.one_of(
-    st.builds(SweepStarted, st.integers(1), st.integers(0), st.text(), st.sampled_from(Direction)),
-    st.builds(TrialProposed, st.integers(0), st.dictionaries(st.text(), plain, max_size=3), st.integers(0)),
-    st.builds(
-        SegmentStarted, st.integers(0), st.integers(0), st.none() | st.integers(1), st.integers(1), st.integers(1)
-    ),
-    st.builds(SegmentDied, st.integers(0), st.floats(0, 1e9), st.text()),
-    st.builds(SegmentLost, st.integers(0), st.floats(0, 1e9), st.text()),
+    st.builds(SweepStarted, counts, counts, st.text(), st.sampled_from(Direction)),
+    st.builds(TrialProposed, counts, st.dictionaries(st.text(), plain, max_size=3), counts),
+    st.builds(SegmentStarted, counts, counts, st.none() | counts, counts, counts),
+    st.builds(SegmentDied, counts, st.floats(0, 1e9), st.text()),
+    st.builds(SegmentLost, counts, st.floats(0, 1e9), st.text()),
     st.builds(
         SegmentEnded,
-        st.integers(0),
+        counts,
         st.sampled_from(TrialState),
-        st.none() | st.integers(0),
+        st.none() | counts,
         st.dictionaries(st.text(), numbers, max_size=1),
         st.floats(0, 1e9),
         st.text(),
         st.text(),
     ),
-    st.builds(FinalEnded, st.integers(0), values, st.text()),
+    st.builds(FinalEnded, counts, values, st.text()),
     st.builds(SweepEnded, st.sampled_from(Ending), st.text()),
 )
 

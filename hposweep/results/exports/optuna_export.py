@@ -22,7 +22,7 @@ from hposweep.results.exports import trial_dates
 from hposweep.results.exports.domains import Domain, Options, Range, domains
 from hposweep.results.exports.trial_dates import TrialDates
 from hposweep.results.number_text import plural
-from hposweep.results.sweep_data import SweepData
+from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value
 from hposweep.trial import Trial, TrialState
 
@@ -103,10 +103,15 @@ def distribution(domain: Domain) -> BaseDistribution:
 
 def _choices(options: Options) -> tuple[bool | int | float | str | None, ...]:
     held = [
-        text if isinstance(value, list | tuple | dict) else value
+        text if isinstance(value, list | tuple | dict) or _is_too_large(value) else value
         for value, text in zip(options.values, options.texts, strict=True)
     ]
     return tuple(held) if len(set(held)) == len(held) else options.texts
+
+
+def _is_too_large(value: Value) -> bool:
+    """Whether it is an integer that no float holds: Optuna compares choices as floats."""
+    return isinstance(value, int) and not is_number(value) and not isinstance(value, bool)
 
 
 def _frozen(
