@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
 from hposweep.errors import ConfigError
-from hposweep.training import fashion_mnist
+from hposweep.sweep_folder.journal import first_schema
+from hposweep.training import fashion_mnist, metrics
 
 LARGEST_TRIAL_SEED = 2**31 - 1
 FASHION_MNIST = "hposweep.training.data.FashionMNIST"
+OBJECTIVE = "hposweep.training.objective.objective"
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -27,15 +31,55 @@ def check_config(cfg: DictConfig) -> None:
 
 
 def check_sweep(cfg: DictConfig) -> None:
-    """Checks the config of a sweep's first trial.
+    """Checks the config of a sweep's first trial, Hydra's node included.
 
     Raises:
-        ConfigError: as `check_config`, or if its trials would do something else than train.
+        ConfigError: as `check_config`, or if its trials would do something else than train, or can't be judged by the
+            sweep's metric.
     """
     check_config(cfg)
+    check_metric(cfg, cfg.hydra.sweeper)
+    if _is_ours(cfg):
+        _check_direction(cfg)
+        _check_old_metric(cfg)
     stage = str(getattr(cfg.trainer.stage, "value", cfg.trainer.stage))
     if stage != "train":
         raise ConfigError(f"trainer.stage: a sweep trains its trials, and tests its winner by itself; got {stage}")
+
+
+def check_metric(cfg: DictConfig, sweeper: DictConfig) -> None:
+    """Checks that our own objective can return the metric; what any other objective returns is known to it alone.
+
+    Raises:
+        ConfigError: naming the columns that there are.
+    """
+    metric = sweeper.get("metric")  # which only our sweeper has
+    if metric is not None and _is_ours(cfg) and metric not in metrics.COLUMNS:
+        raise ConfigError(
+            f"hydra.sweeper.metric: must be a column of the learning curve, {', '.join(metrics.COLUMNS)}; got {metric}"
+        )
+
+
+def _is_ours(cfg: DictConfig) -> bool:
+    return bool(cfg.objective._target_ == OBJECTIVE)
+
+
+def _check_direction(cfg: DictConfig) -> None:
+    sweeper = cfg.hydra.sweeper
+    if sweeper.direction != "minimize":
+        raise ConfigError(
+            f"hydra.sweeper.direction: must be minimize, since less {sweeper.metric} is better; got {sweeper.direction}"
+        )
+
+
+def _check_old_metric(cfg: DictConfig) -> None:
+    """A sweep of the first schema has validation errors, whatever its metric is called."""
+    metric, folder = cfg.hydra.sweeper.metric, Path(str(cfg.hydra.sweep.dir))
+    if metric != metrics.VALIDATION_ERROR and first_schema(folder) == 1:
+        raise ConfigError(
+            f"hydra.sweep.dir: the values in {folder} are validation errors, which an earlier version called {metric}; "
+            "this sweep can't be gone on with: name another folder"
+        )
 
 
 def _check_fashion_mnist(cfg: DictConfig) -> None:

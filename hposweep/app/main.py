@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from hposweep.app import composition_errors, schema
-from hposweep.app.check_config import check_config, check_sweep
+from hposweep.app.check_config import check_config, check_metric, check_sweep
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
 
@@ -21,6 +21,7 @@ def trial(cfg: DictConfig) -> float:
     composition_errors.composition_is_over()
     try:
         check_config(cfg)
+        check_metric(cfg, HydraConfig.get().sweeper)
         value: float = hydra.utils.get_method(cfg.objective._target_)(cfg)
     except ConfigError as error:
         if _is_a_single_run():

@@ -12,7 +12,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError
 from hposweep.first_seconds import EXIT_INTERRUPTED
@@ -224,8 +224,6 @@ class HydraSweep:
         # An app may know more of what its config must hold: ours does.
         check = getattr(self._task_function, "check_config", None)
         if check is not None:
-            with open_dict(composed):
-                del composed["hydra"]
             check(composed)
         return composed
 

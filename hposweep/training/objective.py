@@ -1,4 +1,4 @@
-"""The objective of our own app: trains the configured model and returns its validation error."""
+"""The objective of our own app: trains the configured model and returns its validation error, or another metric."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from hposweep.errors import ConfigError
 from hposweep.job.running import RunningJob, current_job, running
 from hposweep.sweep_folder import file_names
+from hposweep.training.metrics import VALIDATION_ERROR, column_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +28,15 @@ log = logging.getLogger(__name__)
 
 
 def objective(cfg: DictConfig) -> float:
-    """Trains to the target epoch, going on from the checkpoint in the job's folder, and returns the validation error.
+    """Trains to the target epoch, going on from the checkpoint in the job's folder, and returns the metric.
 
     With `trainer.stage=test` the error on the test set instead: the last thing that a sweep does, with its winner.
     With `trainer.stage=retrain` it trains on the validation examples, too, saves the model with its config and its
     error on the test set in the job's folder, and returns that error.
 
     Returns:
-        The share of examples that are answered wrongly; NaN where the training diverged.
+        The column of the learning curve that `hydra.sweeper.metric` names, by default the validation error: the share
+        of validation examples that are answered wrongly. NaN where the training diverged.
 
     Raises:
         ConfigError: if model, loss, optimizer and data don't fit together.
@@ -48,7 +50,7 @@ def objective(cfg: DictConfig) -> float:
     if options["stage"] == "retrain":
         job, data = RunningJob(job.files, METRIC_WITHOUT_VALIDATION), data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
-    write_data_summary(job.files.data_summary, data)
+    write_data_summary(job.files.data_summary, data, column_of(job.metric))
     with running(job):
         trainer = HPOTrainer(target_epoch, options["checkpoint_every"])
         trainer.fit(learner(cfg, data), data)
@@ -57,7 +59,7 @@ def objective(cfg: DictConfig) -> float:
             return _test_error(trainer)
         case "retrain":
             return _leave_model(trainer, cfg)
-    return trainer.validation_error()
+    return trainer.value()
 
 
 def learner(cfg: DictConfig, data: ArrayData) -> Learner:
@@ -106,14 +108,15 @@ def _examples(arguments: str) -> ArrayData:
     return data
 
 
-def write_data_summary(path: Path, data: ArrayData) -> None:
-    """Writes what results need of the data: sizes, and the error of always answering the most frequent class."""
-    summary = {
-        "n_train": data.n_train,
-        "n_validation": 0 if data.val is None else len(data.val[1]),
-        "n_test": 0 if data.test is None else len(data.test[1]),
-        **({} if data.val is None else {"baseline_error": data.baseline_error()}),
-    }
+def write_data_summary(path: Path, data: ArrayData, column: str) -> None:
+    """Writes what results need of the data.
+
+    Beside sizes it is what a validation error is judged by, if that is the trial's value: the number of examples that
+    it is a share of, and the error of always answering the most frequent class.
+    """
+    summary: dict[str, float] = {"n_train": data.n_train, "n_test": 0 if data.test is None else len(data.test[1])}
+    if column == VALIDATION_ERROR and data.val is not None:
+        summary |= {"n_validation": len(data.val[1]), "baseline_error": data.baseline_error()}
     path.write_text(json.dumps(summary) + "\n", encoding="utf-8")
 
 

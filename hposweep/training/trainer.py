@@ -1,4 +1,4 @@
-"""The trainer of a trial: d2l's Trainer with whole epochs as compiled programs, checkpoints and a validation error."""
+"""The trainer of a trial: d2l's Trainer with whole epochs as compiled programs, checkpoints and a trial's value."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hposweep.sweep_folder import learning_curve
 from hposweep.training import checkpoint
 from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.data import ArrayData
+from hposweep.training.metrics import VALIDATION_ERROR, column_of
 from hposweep.training.program import Program, ProgramCache
 
 log = logging.getLogger(__name__)
 
-METRIC = "validation_error"
 METRIC_WITHOUT_VALIDATION = "train_error"
 PROGRAMS = ProgramCache()
 
@@ -58,11 +58,12 @@ class Learner:
 
 
 class HPOTrainer(d2l.Trainer):
-    """A trainer that reports the validation error ("Dive into Deep Learning", section 19.1.1) of the current job.
+    """A trainer that reports the metric of the current job, by default the validation error ("Dive into Deep Learning",
+    section 19.1.1).
 
     Outside of a Hydra job it needs one, which says where learning curve and checkpoint go:
 
-        with running(RunningJob(TrialFiles(folder, "."), METRIC)):
+        with running(RunningJob(TrialFiles(folder, "."), "validation_error")):
             HPOTrainer(max_epochs=10).fit(model, data)
 
     Args:
@@ -104,25 +105,35 @@ class HPOTrainer(d2l.Trainer):
             self._last_row |= {"validation_loss": validation_loss, "validation_error": validation_error}
         self.epoch += 1
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
-        metric = METRIC if METRIC in self._last_row else METRIC_WITHOUT_VALIDATION
-        value = self._last_row[metric]
-        # The sweep may know the value by another name, or another column by its own.
-        report(self.epoch, self._last_row.get(self.job.metric, value), **self._last_row)
-        log.info("epoch %d: loss %.4g, %s %.4g", self.epoch, train_loss, metric.replace("_", " "), value)
+        column = column_of(self.job.metric)
+        if column not in self._last_row:
+            column = METRIC_WITHOUT_VALIDATION
+        value = self._last_row[column]
+        report(self.epoch, value, **self._last_row)
+        log.info("epoch %d: loss %.4g, %s %.4g", self.epoch, train_loss, column.replace("_", " "), value)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
         if is_due or self.epoch == self.max_epochs or self.has_diverged():
             checkpoint.save(
                 self.job.files.checkpoint, self.model.identity, Checkpoint(self.epoch, self.program.state())
             )
 
+    def value(self) -> float:
+        """The job's metric after the last epoch; NaN where it has diverged."""
+        return self._after_last_epoch(column_of(self.job.metric))
+
     def validation_error(self) -> float:
         """The share of validation examples that the model gets wrong; NaN where it has diverged."""
-        assert self.val_examples is not None
+        return self._after_last_epoch(VALIDATION_ERROR)
+
+    def _after_last_epoch(self, column: str) -> float:
         if self.has_diverged():
             return math.nan
-        if self._last_row is None:
-            return self.program.evaluate(self.val_examples)[1]
-        return self._last_row["validation_error"]
+        if self._last_row is not None:
+            return self._last_row[column]
+        examples = self.train_examples if column.startswith("train") else self.val_examples
+        assert examples is not None
+        loss, error = self.program.evaluate(examples)
+        return loss if column.endswith("_loss") else error
 
     def test_error(self) -> float:
         """The share of test examples that the model gets wrong."""

@@ -7,10 +7,10 @@ import pytest
 
 from hposweep.commands import COMMANDS
 from hposweep.training import fashion_mnist
-from support.processes import Completed, Run
+from support.processes import ROOT, Completed, Run
 
 N_TRIALS, SEED = "hydra.sweeper.n_trials", "hydra.sweeper.seed"
-DIRECTION = "hydra.sweeper.direction"
+DIRECTION, METRIC = "hydra.sweeper.direction", "hydra.sweeper.metric"
 SPACE = "hydra.sweeper.search_space.optimizer.learning_rate"
 LR = "optimizer.learning_rate"
 
@@ -74,6 +74,8 @@ BAD_INPUT = [
     ("hydra.sweeper.target_epoch=3", "hydra.sweeper.target_epoch: is set for each job by the scheduler"),
     ("trainer.stage=retrain", "trainer.stage: a sweep trains its trials, and tests its winner by itself; got retrain"),
     ("hydra.sweeper.metric=state", "hydra.sweeper.metric: 'state' heads another column of the tables"),
+    (f"{METRIC}=accuracy", f"{METRIC}: must be a column of the learning curve, validation_error, validation_loss, "),
+    (f"{DIRECTION}=maximize", f"{DIRECTION}: must be minimize, since less validation_error is better; got maximize"),
     ("search_space=null", "search_space=null: a config group needs one of its options; Available: "),
     (
         "hydra.sweeper.search_space.optimizer.learning_rate='loguniform(1, inf)'",
@@ -100,6 +102,15 @@ def test_bad_input_is_one_line_that_names_the_key(hposweep_here: Run, tmp_path: 
 def test_a_dry_run_refuses_what_the_launcher_refuses(hposweep_here: Run, tmp_path: Path) -> None:
     done = hposweep_here("--multirun", "hydra.sweeper.dry_run=true", "hydra.launcher.n_workers=0")
     check_refused(done, "hydra.launcher.n_workers: must be at least 1, got 0", tmp_path)
+
+
+def test_a_loss_can_be_the_metric_and_what_an_objective_of_ones_own_returns_can_be_maximized(
+    hposweep_here: Run, tmp_path: Path
+) -> None:
+    own = ["objective._target_=mine.score", f"{METRIC}=accuracy", f"{DIRECTION}=maximize"]
+    for words in ([f"{METRIC}=validation_loss"], own):
+        done = hposweep_here("--multirun", "hydra.sweeper.dry_run=true", *words)
+        assert done.exit_code == 0, done.err
 
 
 SCHEDULER = "hydra.sweeper.scheduler"
@@ -173,6 +184,16 @@ def test_a_folder_that_holds_another_sweep(hposweep: Run, small_sweep: Path) -> 
     assert (small_sweep / "journal.jsonl").read_bytes() == journal
 
 
+def test_errors_that_an_earlier_version_called_a_loss_are_not_gone_on_with(hposweep_here: Run, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "recorded" / "schema1" / "asha", tmp_path / "swept")
+    done = hposweep_here("--multirun", "hydra.sweep.dir=swept", f"{METRIC}=validation_loss")
+    assert done.exit_code != 0
+    (line,) = done.error_lines
+    assert line.startswith(
+        "hydra.sweep.dir: the values in swept are validation errors, which an earlier version called"
+    )
+
+
 def test_tracebacks_come_back_with_hydra_full_error(hposweep_here: Run) -> None:
     done = hposweep_here("--multirun", "model=nosuch", env={"HYDRA_FULL_ERROR": "1"})
     assert done.exit_code != 0
@@ -185,6 +206,7 @@ def test_tracebacks_come_back_with_hydra_full_error(hposweep_here: Run) -> None:
         ("model=sofmax", "model: no 'sofmax'; did you mean 'softmax'?"),
         ("data.batch_size=50001", "data.batch_size: must be from 1 to 50000"),
         ("trainer.threads=0", "trainer.threads: must be at least 1, got 0"),
+        (f"{METRIC}=accuracy", f"{METRIC}: must be a column of the learning curve, "),
     ],
 )
 def test_a_single_run_says_it_in_one_line_too(hposweep_here: Run, word: str, message: str) -> None:

@@ -134,6 +134,22 @@ def build(input_shape, n_classes):
 """
 
 
+def test_a_sweep_by_its_loss_ranks_by_the_loss_and_takes_it_for_no_error(hposweep_warm: Run, tmp_path: Path) -> None:
+    words = ["data.train_fraction=0.02", "trainer.max_epochs=2", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=swept"]
+    done = hposweep_warm("--multirun", *words, "hydra.sweeper.metric=validation_loss", "scheduler=asha")
+    assert done.exit_code == 0, done.err
+    table, results = rows(tmp_path / "swept"), results_of(tmp_path / "swept")
+    for row in table:
+        trial = tmp_path / "swept" / "trials" / row["trial"] / "hposweep"
+        last = read_csv(trial / "learning_curve.csv")[-1]
+        assert row["validation_loss"] == last["validation_loss"] != last["validation_error"]
+        # No interval of a rate, and no error of a constant answer, to hold a loss against.
+        assert json.loads((trial / "data.json").read_text()).keys() == {"n_train", "n_test"}
+    complete = [row for row in table if row["state"] == "COMPLETE"]
+    assert results["best_value"] == min(float(row["validation_loss"]) for row in complete)
+    assert 0 < results["test_error"] < 1
+
+
 DRY_RUN = "hydra.sweeper.dry_run=true"
 
 

@@ -13,7 +13,8 @@ import pytest
 from hposweep.job.running import RunningJob, running
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
-from hposweep.training.trainer import METRIC, HPOTrainer
+from hposweep.training.metrics import COLUMNS, VALIDATION_ERROR
+from hposweep.training.trainer import HPOTrainer
 
 
 def curve(folder: Path) -> list[dict[str, str]]:
@@ -21,7 +22,7 @@ def curve(folder: Path) -> list[dict[str, str]]:
     return [{name: repr(value) for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def fit(folder: Path, learner, data, epochs: int = 3, metric: str = METRIC, **options):
+def fit(folder: Path, learner, data, epochs: int = 3, metric: str = VALIDATION_ERROR, **options):
     with running(RunningJob(TrialFiles(folder, "."), metric)):
         trainer = HPOTrainer(epochs, **options)
         trainer.fit(learner, data)
@@ -61,6 +62,17 @@ def test_a_sweep_may_know_the_value_by_another_name(tmp_path, learner, data) -> 
     for row in trainer.job.files.read_curve():
         assert row["height"] == row["validation_error"]
     assert trainer.validation_error() == row["height"]
+
+
+@pytest.mark.parametrize("metric", COLUMNS)
+def test_the_value_is_the_column_that_the_metric_names(tmp_path, learner, data, metric) -> None:
+    """At epoch 0, too, where there is no row yet, and in a job that finds its trial trained."""
+    assert fit(tmp_path / "untrained", learner(), data, epochs=0, metric=metric).value() > 0
+    trained = fit(tmp_path / "trained", learner(), data, epochs=2, metric=metric)
+    last = trained.job.files.read_curve()[-1]
+    again = fit(tmp_path / "trained", learner(), data, epochs=2, metric=metric)
+    assert trained.value() == again.value() == last[metric]
+    assert len({last[column] for column in COLUMNS}) == len(COLUMNS)
 
 
 def test_a_fitted_model_is_better_than_chance(tmp_path, learner, data) -> None:
@@ -172,12 +184,13 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training.objective import configure_tensorflow, learner, load_data
 schema.register()
 configure_tensorflow(1, True)
-from hposweep.training.trainer import METRIC, HPOTrainer
+from hposweep.training.metrics import COLUMNS, VALIDATION_ERROR
+from hposweep.training.trainer import HPOTrainer
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
     for number, overrides in enumerate(json.loads(sys.argv[1])):
         cfg = compose("config", ["data.train_fraction=0.02", *overrides])
         data = load_data(cfg.data)
-        with running(RunningJob(TrialFiles(Path(sys.argv[2]), str(number)), METRIC)):
+        with running(RunningJob(TrialFiles(Path(sys.argv[2]), str(number)), "validation_error")):
             HPOTrainer(3).fit(learner(cfg, data), data)
 """
 
