@@ -6,7 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from hposweep.app.option_keys import whose
 from hposweep.errors import ConfigError
+from hposweep.hydra_glue import unread_keys
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.training import fashion_mnist, metrics
 
@@ -38,6 +40,8 @@ def check_sweep(cfg: DictConfig) -> None:
             sweep's metric.
     """
     check_config(cfg)
+    if first_schema(Path(str(cfg.hydra.sweep.dir))) is None:
+        check_keys(cfg, cfg)
     check_metric(cfg, cfg.hydra.sweeper)
     if _is_ours(cfg):
         _check_direction(cfg)
@@ -45,6 +49,31 @@ def check_sweep(cfg: DictConfig) -> None:
     stage = str(getattr(cfg.trainer.stage, "value", cfg.trainer.stage))
     if stage != "train":
         raise ConfigError(f"trainer.stage: a sweep trains its trials, and tests its winner by itself; got {stage}")
+
+
+def check_keys(cfg: DictConfig, with_hydra: DictConfig) -> None:
+    """Checks that something reads each key. Of an objective of one's own nobody knows what it reads.
+
+    Args:
+        with_hydra: has Hydra's node.
+
+    Raises:
+        ConfigError: naming the key, and where it belongs.
+    """
+    of_hydra = {f"hydra.{name}.": with_hydra.hydra[name] for name in ("sweep", "run", "sweeper", "launcher")}
+    chooses_optimizer = any(line.startswith("optimizer.name=") for line in with_hydra.hydra.overrides.task)
+
+    def is_read(key: str) -> bool:
+        """Also keys of Keras's optimizers that conf/ does not name, and those of all that the name may choose."""
+        return key == "hydra" or (key.startswith("optimizer.") and (chooses_optimizer or not whose(key)))
+
+    unread_keys.check(
+        {**of_hydra, **({"": cfg} if _is_ours(cfg) else {})},
+        [cfg] if cfg is with_hydra else [cfg, with_hydra],
+        has_short_names=True,
+        whose=whose,
+        is_read=is_read,
+    )
 
 
 def check_metric(cfg: DictConfig, sweeper: DictConfig) -> None:

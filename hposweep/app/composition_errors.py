@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hposweep import first_seconds
+from hposweep.app.option_keys import whose
 from hposweep.errors import nearest
+from hposweep.hydra_glue import unread_keys
 
 VARIABLE = "HYDRA_FULL_ERROR"
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
@@ -64,8 +65,7 @@ def one_line(error: Exception, keys: Sequence[str]) -> str:
         available = _available_options(lines)
         return f"{group}: no '{option}'{nearest(option, available)}Available: {', '.join(available)}"
     if match := re.search(r"Could not override '([^'=]+)(?:=[^']*)?'", text):
-        key = match.group(1).lstrip("+~")
-        return f"{key}: not in the config{nearest(key, list(keys))}A new key is added with +{key}=..."
+        return _not_in_the_config(match.group(1).lstrip("+~"), keys)
     if match := re.search(r"full_key: (\S+)", text):
         reason = next((line for line in lines if line.startswith(("Value", "Invalid", "Cannot", "Key"))), lines[0])
         return f"{match.group(1)}: {reason}"
@@ -73,6 +73,17 @@ def one_line(error: Exception, keys: Sequence[str]) -> str:
     if override is not None:
         return f"{override}: {_reason_of_a_parse_error(lines)}"
     return "; ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
+
+
+def _not_in_the_config(key: str, keys: Sequence[str]) -> str:
+    reason = unread_keys.name_here(key, has_short_names=True) or whose(key)
+    if reason:
+        return f"{key}: {reason}"
+    nearest_key = unread_keys.nearest_key(key, keys)
+    # Their keys are arguments of functions that the user may choose.
+    takes_more = key.startswith(("model.", "data.", "optimizer.", "objective."))
+    hint = f"{'' if nearest_key.endswith('?') else '.'} A new key is added with +{key}=..." if takes_more else ""
+    return f"{key}: not in the config{nearest_key}{hint}"
 
 
 def _available_options(lines: Sequence[str]) -> list[str]:
@@ -87,19 +98,3 @@ def _reason_of_a_parse_error(lines: Sequence[str]) -> str:
     if not reason.startswith("Unknown function"):
         return reason
     return f"{reason}. A distribution of scipy.stats goes into 'hydra.sweeper.search_space.KEY=\"name(arguments)\"'"
-
-
-def keys_of(config: DictConfig) -> list[str]:
-    """All dotted keys of the config; of Hydra's own, only the sweeper's."""
-    keys: list[str] = []
-
-    def walk(prefix: str, node: DictConfig) -> None:
-        for name in node:
-            key = f"{prefix}{name!s}"
-            keys.append(key)
-            child = node._get_node(name)
-            if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-                walk(f"{key}.", child)
-
-    walk("", config)
-    return [key for key in keys if not key.startswith("hydra") or key.startswith(("hydra.sweeper", "hydra.sweep"))]

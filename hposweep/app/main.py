@@ -8,12 +8,13 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hposweep.app import composition_errors, schema
-from hposweep.app.check_config import check_config, check_metric, check_sweep
+from hposweep.app.check_config import check_config, check_keys, check_metric, check_sweep
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
+from hposweep.hydra_glue.unread_keys import keys_of
 
 
 def trial(cfg: DictConfig) -> float:
@@ -22,6 +23,8 @@ def trial(cfg: DictConfig) -> float:
     try:
         check_config(cfg)
         check_metric(cfg, HydraConfig.get().sweeper)
+        if _is_a_single_run():
+            check_keys(cfg, OmegaConf.create({"hydra": HydraConfig.get()}))
         value: float = hydra.utils.get_method(cfg.objective._target_)(cfg)
     except ConfigError as error:
         if _is_a_single_run():
@@ -81,4 +84,4 @@ def _keys() -> list[str]:
             config = hydra.compose("config", groups, return_hydra_config=True)
         except composition_errors.COMPOSITION_ERRORS:
             config = hydra.compose("config", return_hydra_config=True)
-    return composition_errors.keys_of(config)
+    return keys_of("", config)

@@ -32,6 +32,7 @@ from hposweep.search_space import (
     Hyperparameter,
     SearchSpace,
     Value,
+    literal,
     parse_hyperparameter,
 )
 from hposweep.search_space.parsing import is_spelt_out
@@ -110,6 +111,8 @@ class OverrideReader:
 
     def _from_value(self, key: str, value: Value) -> Hyperparameter:
         """A hyperparameter from YAML: in our own words, else in Hydra's sweep syntax."""
+        if _is_of_optuna(value):
+            raise ConfigError(f"{literal(value)}: written as for hydra-optuna-sweeper; here it is {_as_here(value)}")
         if not isinstance(value, str):
             return parse_hyperparameter(value)
         override = self._try_to_parse(f"{key}={value}")
@@ -225,11 +228,27 @@ def _flattened(prefix: str, node: Mapping[Any, Any]) -> list[tuple[str, Value]]:
     pairs: list[tuple[str, Value]] = []
     for name, value in node.items():
         key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and not is_spelt_out(value):
+        if isinstance(value, Mapping) and not is_spelt_out(value) and not _is_of_optuna(value):
             pairs += _flattened(f"{key}.", value)
         else:
             pairs.append((key, value))
     return pairs
+
+
+def _is_of_optuna(value: Value) -> bool:
+    """Whether it is written as for hydra-optuna-sweeper: `{type: float, low: 0, high: 1}`."""
+    return isinstance(value, Mapping) and value.get("type") in ("float", "int", "categorical") and len(value) > 1
+
+
+def _as_here(value: Mapping[Any, Value]) -> str:
+    """What says the same here."""
+    if value["type"] == "categorical":
+        return str(Choice(tuple(value.get("choices") or ("a", "b"))))
+    low, high = (literal(value.get(end, end)) for end in ("low", "high"))
+    if value.get("step") is not None:
+        return f"range({low},{high},{literal(value['step'])}), which leaves out its end"
+    text = f"tag(log,interval({low},{high}))" if value.get("log") else f"interval({low},{high})"
+    return f"int({text})" if value["type"] == "int" else text
 
 
 def _options(sweep: ChoiceSweep) -> list[Value]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError, nearest
+from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import progress
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import LARGEST_SEED, Constant, SearchSpace
 from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.journal import first_schema
 from hposweep.trial import Direction
 
 Options = Mapping[str, Any]
@@ -25,6 +28,9 @@ def check(options: Options, config: DictConfig) -> Direction:
     Raises:
         ConfigError: if an option is out of its range; the message names its key.
     """
+    if first_schema(Path(str(config.hydra.sweep.dir))) is None:  # else its keys were good enough when it began
+        ours = {f"hydra.{name}.": config.hydra[name] for name in ("sweeper", "launcher")}
+        unread_keys.check(ours, [config], has_short_names=has_short_names(config))
     if options["n_trials"] < 1:
         raise ConfigError(f"hydra.sweeper.n_trials: must be at least 1, got {options['n_trials']}")
     if not 0 <= options["seed"] <= LARGEST_SEED:

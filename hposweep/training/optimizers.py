@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 def build_optimizer(node: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     """The optimizer `node["name"]` with the other keys as its arguments; null leaves Keras's own default.
 
-    Keys that this optimizer does not know are left out, with a line in the log: in a search over `optimizer.name` the
+    Keys that only other optimizers know are left out, with a line in the log: in a search over `optimizer.name` the
     node has the arguments of every optimizer.
 
     Raises:
-        ConfigError: if Keras has no optimizer of this name, or refuses an argument's value.
+        ConfigError: if Keras has no optimizer of this name, none has such an argument, or it refuses its value.
     """
     kinds = {
         name.lower(): kind
@@ -36,6 +36,10 @@ def build_optimizer(node: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     known = inspect.signature(kind).parameters
     given = {key: value for key, value in node.items() if key != "name" and value is not None}
     unused = [key for key in given if key not in known]
+    for key in unused:
+        of_any = sorted({each for other in kinds.values() for each in inspect.signature(other).parameters})
+        if key not in of_any:
+            raise ConfigError(f"optimizer.{key}: no optimizer of Keras has it{nearest(key, of_any)}".rstrip(" ."))
     if unused:
         log.info("%s has no %s: left out", name, ", ".join(f"optimizer.{key}" for key in unused))
     try:

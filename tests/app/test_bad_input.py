@@ -86,6 +86,49 @@ BAD_INPUT = [
 ]
 
 
+WORKERS = "a key of another plugin; here the number of workers is hydra.launcher.n_workers"
+STUDY = "a key of another plugin; here the sweep's folder is the study: hydra.sweep.dir names it"
+UNREAD = [
+    (
+        "+trainer.callbacks=[a]",
+        "trainer.callbacks: nothing reads this key. Keys of trainer: max_epochs, target",
+    ),
+    ("+trainer.max_epoch=3", "trainer.max_epoch: nothing reads this key; did you mean 'trainer.max_epochs'?"),
+    ("+trainer.max_epoch=3,4", "trainer.max_epoch: nothing reads this key; did you mean 'trainer.max_epochs'?"),
+    ("n_trials=5", "n_trials: not in the config; did you mean 'hydra.sweeper.n_trials'?"),
+    ("+n_trials=5", "n_trials: nothing reads this key; did you mean 'hydra.sweeper.n_trials'?"),
+    ("n_workers=2", "n_workers: not in the config; did you mean 'hydra.launcher.n_workers'?"),
+    ("learning_rate=0.1", "learning_rate: not in the config; did you mean 'optimizer.learning_rate'?"),
+    ("+hydra.sweep.n_trials=5", "hydra.sweep.n_trials: nothing reads this key; did you mean 'hydra.sweeper.n_trials'?"),
+    ("+hydra.launcher.foo=1", "hydra.launcher.foo: nothing reads this key. Keys of hydra.launcher: n_workers, threads"),
+    ("+model.foo=1", "model.foo: nothing reads this key. Keys of model: loss"),
+    ("+model.num_hiddens=64", "model.num_hiddens: a key of model=mlp, which is not chosen"),
+    ("model.num_hiddens=64", "model.num_hiddens: a key of model=mlp, which is not chosen"),
+    ("optimizer.beta_1=0.5", "optimizer.beta_1: a key of optimizer=adam, optimizer=adamw, which are not chosen"),
+    ("+optimizer.beta_1=0.5", "optimizer.beta_1: a key of optimizer=adam, optimizer=adamw, which are not chosen"),
+    ("optimizer.lr=0.5", "optimizer.lr: not in the config. Keys of optimizer: name, learning_rate, "),
+    ("hydra.sweeper.n_jobs=4", f"hydra.sweeper.n_jobs: {WORKERS}"),
+    ("+hydra.sweeper.n_jobs=4", f"hydra.sweeper.n_jobs: {WORKERS}"),
+    ("hydra.launcher.n_jobs=4", f"hydra.launcher.n_jobs: {WORKERS}"),
+    ("hydra.sweeper.storage=sqlite:///a.db", f"hydra.sweeper.storage: {STUDY}"),
+    ("+hydra.sweeper.study_name=a", f"hydra.sweeper.study_name: {STUDY}"),
+    (
+        "hydra/sweeper/sampler=tpe",
+        "hydra/sweeper/sampler: a key of another plugin; here the searcher is chosen by sea",
+    ),
+    ("hydra.sweeper.sampler.seed=1", "hydra.sweeper.sampler.seed: a key of another plugin; here the searcher is chos"),
+]
+READ = [
+    ["+lr=0.1", "optimizer.learning_rate=${lr}"],  # by an interpolation
+    ["+name=a", "hydra.sweep.dir=outputs/${name}"],
+    ["+optimizer.clipnorm=1"],  # by Keras
+    ["optimizer.name=sgd,adam", "+optimizer.beta_1=0.5"],
+    ["model._target_=mine.build", "+model.width=3"],  # by functions of the user's own
+    ["objective._target_=mine.objective", "+anything=1"],
+    ["+hydra.job.env_set.A=b"],  # by Hydra
+]
+
+
 def check_refused(done: Completed, message: str, folder: Path) -> None:
     assert done.exit_code != 0
     assert len(done.error_lines) == 1, done.err
@@ -94,9 +137,22 @@ def check_refused(done: Completed, message: str, folder: Path) -> None:
     assert not (folder / "outputs").exists()
 
 
-@pytest.mark.parametrize(("word", "message"), BAD_INPUT, ids=[word for word, _ in BAD_INPUT])
+@pytest.mark.parametrize(("word", "message"), BAD_INPUT + UNREAD, ids=[word for word, _ in BAD_INPUT + UNREAD])
 def test_bad_input_is_one_line_that_names_the_key(hposweep_here: Run, tmp_path: Path, word: str, message: str) -> None:
     check_refused(hposweep_here("--multirun", word), message, tmp_path)
+
+
+@pytest.mark.parametrize("words", READ, ids=" ".join)
+def test_a_key_that_something_reads_is_none_that_nothing_reads(hposweep_here: Run, words: list[str]) -> None:
+    done = hposweep_here("--multirun", "hydra.sweeper.dry_run=true", *words)
+    assert done.exit_code == 0, done.err
+
+
+def test_a_key_of_an_option_in_a_folder_of_ones_own_is_known_too(hposweep_here: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "wide.yaml").write_text("_target_: mine.build\nwidth: 3\n")
+    done = hposweep_here("--multirun", "--config-dir", "mine", "model.width=3")
+    check_refused(done, "model.width: a key of model=wide, which is not chosen", tmp_path)
 
 
 def test_a_dry_run_refuses_what_the_launcher_refuses(hposweep_here: Run, tmp_path: Path) -> None:
@@ -194,6 +250,16 @@ def test_errors_that_an_earlier_version_called_a_loss_are_not_gone_on_with(hposw
     )
 
 
+@pytest.mark.process
+def test_a_sweep_that_began_with_a_key_that_nothing_reads_can_be_gone_on_with(
+    hposweep_here: Run, tmp_path: Path
+) -> None:
+    """Which is refused for what it differs in, and not for the key."""
+    shutil.copytree(ROOT / "tests" / "recorded" / "schema1" / "asha", tmp_path / "swept")
+    done = hposweep_here("--multirun", "hydra.sweep.dir=swept", "+hydra.sweeper.n_jobs=4", "+trainer.callbacks=[a]")
+    assert done.error_lines[-1].startswith("hydra.sweep.dir: swept holds another sweep; ")
+
+
 def test_tracebacks_come_back_with_hydra_full_error(hposweep_here: Run) -> None:
     done = hposweep_here("--multirun", "model=nosuch", env={"HYDRA_FULL_ERROR": "1"})
     assert done.exit_code != 0
@@ -207,6 +273,8 @@ def test_tracebacks_come_back_with_hydra_full_error(hposweep_here: Run) -> None:
         ("data.batch_size=50001", "data.batch_size: must be from 1 to 50000"),
         ("trainer.threads=0", "trainer.threads: must be at least 1, got 0"),
         (f"{METRIC}=accuracy", f"{METRIC}: must be a column of the learning curve, "),
+        ("+trainer.callbacks=[a]", "trainer.callbacks: nothing reads this key"),
+        ("+hydra.sweeper.n_jobs=4", f"hydra.sweeper.n_jobs: {WORKERS}"),
     ],
 )
 def test_a_single_run_says_it_in_one_line_too(hposweep_here: Run, word: str, message: str) -> None:

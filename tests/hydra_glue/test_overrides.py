@@ -116,6 +116,24 @@ def test_dots_and_nesting_name_the_same_key(reader: OverrideReader) -> None:
         ([], {"a": "nosuch(1)"}, "search_space.a: no distribution 'nosuch'. "),
         ([], ["a"], "hydra.sweeper.search_space: must be a mapping"),
         ([], {"hydra": {"job": {"num": "choice(1, 2)"}}}, "hydra.job.num: Hydra's own configuration can't be searched"),
+        (
+            [],
+            {"a": {"b": {"type": "float", "low": 1e-5, "high": 1, "log": True}}},
+            "search_space.a.b: {type: float, low: 1e-05, high: 1, log: true}: written as for hydra-optuna-sweeper; "
+            "here it is tag(log,interval(1e-05,1))",
+        ),
+        (
+            [],
+            {"a": {"type": "int", "low": 4, "high": 16}},
+            "search_space.a: {type: int, low: 4, high: 16}: written as for hydra-optuna-sweeper; "
+            "here it is int(interval(4,16))",
+        ),
+        (
+            [],
+            {"a": {"type": "categorical", "choices": ["x", 1]}},
+            "search_space.a: {type: categorical, choices: [x, 1]}: written as for hydra-optuna-sweeper; "
+            "here it is choice(x, 1)",
+        ),
         (["searcher=random,tpe"], None, "searcher: can't be searched over"),
         (["scheduler=fifo,asha"], None, "scheduler: can't be searched over"),
         (["search_space=a,b"], None, "search_space: can't be searched over"),

@@ -27,6 +27,13 @@ def test_what_this_optimizer_does_not_know_is_left_out_and_said(caplog: pytest.L
     assert "adam has no optimizer.momentum: left out" in caplog.text
 
 
+def test_what_no_optimizer_knows_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^optimizer\.clipnrom: no optimizer of Keras has it; did you mean 'clipnorm'\?$"
+    ):
+        build_optimizer({"name": "sgd", "learning_rate": 0.1, "clipnrom": 1.0})
+
+
 def test_a_misspelt_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"optimizer\.name: no 'adm'; did you mean 'adam'\? Available: "):
         build_optimizer({"name": "adm", "learning_rate": 0.1})
