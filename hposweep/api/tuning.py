@@ -7,6 +7,7 @@ import datetime
 import functools
 import importlib
 import inspect
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from hposweep.errors import ConfigError, SweepError, nearest
 from hposweep.history import Ending
 from hposweep.job import run
 from hposweep.job.running import RunningJob
+from hposweep.results.terminal.summary import size_remark
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
@@ -40,6 +42,8 @@ from hposweep.workers.local.pool import WorkerPool, n_cores
 from hposweep.workers.local.worker import Outcome
 from hposweep.workers.segments import PoolFutures
 from hposweep.workers.stop_signals import StopSignals
+
+log = logging.getLogger(__name__)
 
 MAX_WORKER_MEMORY_MB = 4000.0
 
@@ -158,6 +162,12 @@ def tune(
         scheduler=type(built_scheduler).__name__,
         **environment.record(),
     )
+    remark = size_remark(space, n_trials)
+
+    def before_first_trial() -> None:
+        if remark:
+            log.warning("%s", remark)
+
     outcome = SweepRun(
         sweep_dir,
         tuner_on,
@@ -166,6 +176,7 @@ def tune(
         key=str,
         folder_of=_subdir,
         stop_signals=stop_signals,
+        before_first_trial=before_first_trial,
     ).run()
     if outcome.ended is not None and outcome.ended.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt(f"stopped; the same call with folder={str(sweep_dir)!r} goes on")

@@ -27,7 +27,7 @@ from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides
 from hposweep.hydra_glue.same_sweep import check_same_sweep
 from hposweep.results.terminal import summary
 from hposweep.schedulers import Scheduler
-from hposweep.search_space import Choice
+from hposweep.search_space import Choice, Configuration
 from hposweep.searchers import Exhausted, Searcher, Wait
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_run import LastJob, Outcome, SweepRun
@@ -127,7 +127,7 @@ class HydraSweep:
 
         def before_first_trial() -> None:
             OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
-            summary.print_search_space(parsed.search_space)
+            summary.print_search_space(parsed.search_space, options["n_trials"])
             self._warn(launcher, scheduler)
 
         final = options["final_overrides"]
@@ -190,8 +190,13 @@ class HydraSweep:
         self, parsed: ParsedOverrides, searcher: Searcher, scheduler: Scheduler, composed: DictConfig
     ) -> None:
         n_trials = int(self._options["n_trials"])
-        proposals = [searcher.propose(number, ()) for number in range(min(N_SHOWN_IN_DRY_RUN, n_trials))]
-        configurations = [each for each in proposals if not isinstance(each, Wait | Exhausted)]
+        configurations: list[Configuration] = []
+        for number in range(min(N_SHOWN_IN_DRY_RUN, n_trials)):
+            proposal = searcher.propose(number, ())
+            if isinstance(proposal, Wait | Exhausted):
+                break
+            searcher.start(Trial(number, proposal, seed=0))
+            configurations.append(proposal)
         epochs = sweeper_options.n_epochs(self._options, composed)
         at_most = scheduler.next_segment(can_start_new=True) != StartTrial(None)
         summary.print_dry_run(parsed.search_space, configurations, n_trials, epochs, at_most=at_most)

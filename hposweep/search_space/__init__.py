@@ -10,6 +10,7 @@ from hposweep.search_space.space import (
     Dimension,
     SearchSpace,
     trial_seed,
+    uniform,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "prior_text",
     "read_prior",
     "trial_seed",
+    "uniform",
 ]

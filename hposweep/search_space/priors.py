@@ -26,6 +26,10 @@ class Hyperparameter(Protocol):
     def is_log(self) -> bool:
         """Whether it is spread evenly over the logarithm of its values."""
 
+    @property
+    def n_values(self) -> float:
+        """How many values there are; infinity where they can't be counted to the end."""
+
     def at(self, quantiles: np.ndarray) -> list[Value]:
         """The values at these quantiles, an array of shape (n,) with values in [0, 1), as plain Python."""
 
@@ -63,6 +67,10 @@ class Distribution:
     upper: float
     is_log: bool
     made_of: Mapping[str, Value] = field(compare=False, repr=False)
+
+    @property
+    def n_values(self) -> float:
+        return self.upper - self.lower + 1 if self.integer else math.inf
 
     def at(self, quantiles: np.ndarray) -> list[Value]:
         # At 0 SciPy's inverse gives an infinity for an unbounded support and `low - 1` for a discrete one.
@@ -121,6 +129,10 @@ class Choice:
             if any(_same(option, other) for other in self.options[:number]):
                 raise ConfigError(f"{self}: option {literal(option)} stands twice")
 
+    @property
+    def n_values(self) -> float:
+        return len(self.options)
+
     def at(self, quantiles: np.ndarray) -> list[Value]:
         last = len(self.options) - 1
         return [self.options[min(int(quantile * len(self.options)), last)] for quantile in quantiles]
@@ -160,6 +172,10 @@ class Constant:
     """A value that is the same for every trial: no dimension of the space, but part of each configuration."""
 
     value: Value
+
+    @property
+    def n_values(self) -> float:
+        return 1
 
     def at(self, quantiles: np.ndarray) -> list[Value]:
         return [self.value] * len(quantiles)

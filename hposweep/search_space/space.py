@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -78,14 +80,35 @@ class SearchSpace:
     def __iter__(self) -> Iterator[str]:
         return iter(self.hyperparameters)
 
+    @functools.cached_property
+    def n_configurations(self) -> float:
+        """How many configurations there are; infinity where they can't be counted to the end."""
+        return math.prod(prior.n_values for prior in self.hyperparameters.values())
+
     def sample(self, seed: int, number: int) -> Configuration:
         """The configuration of trial `number`, drawn from the prior.
 
         Each value depends on the seed, the trial's number and its own key alone: neither other trials nor other
         hyperparameters move it.
         """
-        point = np.array([[uniform(seed, number, key) for key in self.keys]]).reshape(1, len(self))
-        return self.from_unit_cube(point)[0]
+        return next(self.samples(seed, number))
+
+    def samples(self, seed: int, number: int) -> Iterator[Configuration]:
+        """Draws for trial `number` without end, `sample` the first one: for who wants none that there has been."""
+        generators = [_generator(seed, number, key) for key in self.keys]
+        while True:
+            point = np.array([[generator.random() for generator in generators]]).reshape(1, len(self))
+            yield self.from_unit_cube(point)[0]
+
+    def cells(self) -> Iterator[tuple[Configuration, float]]:
+        """All configurations with their probabilities, where they can be counted to the end."""
+        n = int(self.n_configurations)
+        columns = []
+        for key, prior in self.hyperparameters.items():
+            widths = [(value, float(np.diff(prior.cell(value))[0])) for value in prior.grid(n)]
+            columns.append([(key, value, width) for value, width in widths])
+        for cells in itertools.product(*columns):
+            yield {key: value for key, value, _ in cells}, math.prod(width for _, _, width in cells)
 
     def from_unit_cube(self, points: np.ndarray) -> list[Configuration]:
         """Maps n points of the unit cube to n configurations, each column by its inverse distribution function.
@@ -122,8 +145,12 @@ class SearchSpace:
 
 def uniform(seed: int, number: int, key: str) -> float:
     """A number in [0, 1) that depends on the sweep's seed, the trial's number and the hyperparameter's key alone."""
+    return float(_generator(seed, number, key).random())
+
+
+def _generator(seed: int, number: int, key: str) -> np.random.Generator:
     digest = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "little")
-    return float(np.random.default_rng([seed, number, digest]).random())
+    return np.random.default_rng([seed, number, digest])
 
 
 def trial_seed(seed: int, number: int) -> int:

@@ -168,6 +168,14 @@ def test_a_dry_run_counts_the_epochs_of_the_scheduler(hposweep_here: Run) -> Non
     assert "16 trials of at most 3 epochs, at most 48 epochs in all" in done.out, done.err
 
 
+def test_a_dry_run_of_what_searches_nothing_is_one_trial(hposweep_here: Run) -> None:
+    done = hposweep_here("--multirun", "hydra.sweeper.dry_run=true", "optimizer.learning_rate=0.1")
+    assert done.out.splitlines() == [
+        "Nothing is searched: one trial is enough.",
+        "1 trial of 8 epochs, 8 epochs in all. Dry run: nothing was run, no folder was made.",
+    ]
+
+
 @pytest.mark.process
 def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hposweep", "--multirun", "hydra.sweep.dir=swept", "trainer.max_epochs=100"]

@@ -85,6 +85,15 @@ def test_a_group_is_searched_over(app: App) -> None:
     assert names == {"mysql", "postgres"}
 
 
+def test_what_searches_nothing_is_one_trial_that_more_cannot_extend(app: App) -> None:
+    done = app.sweep(f"{N}=5", "x=3")
+    ok(done)
+    assert "Nothing is searched: one trial is enough." in done.out
+    assert [row["value"] for row in rows(app.folder / "swept")] == ["1.0"]
+    ok(app.sweep(f"{N}=6", "x=3"))
+    assert len(rows(app.folder / "swept")) == 1
+
+
 STRINGS = "text=choice('1','true','it\\'s','a b','#x',null,abc)"
 
 

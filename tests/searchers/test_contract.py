@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter
+from hposweep.search_space import Configuration, Constant, SearchSpace, parse_hyperparameter
 from hposweep.searchers import Exhausted, Searcher, Wait
 from hposweep.searchers.random import RandomSearcher
 from hposweep.trial import Trial, TrialState
@@ -128,6 +128,38 @@ def test_another_seed_is_another_search(kind: Kind, options: Options) -> None:
     first = [kind(search_space=SPACE, seed=seed, **options).propose(0, ()) for seed in range(10)]
     assert all(isinstance(proposal, dict) for proposal in first)
     assert len({repr(proposal) for proposal in first}) == 10
+
+
+COUNTED = [
+    {"a": "choice(1, 2)", "b": "choice(x, y)"},
+    {"a": "randint(0, 30)", "b": 7},
+    {"a": "int(loguniform(1, 9))", "b": "choice(1, 1.0, true, null)"},
+    {"a": {"choice": [[1, 2], {"b": 1}, "text"]}},
+]
+
+
+@pytest.mark.parametrize("priors", COUNTED, ids=str)
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_configuration_is_repeated_while_another_is_left(
+    kind: Kind, options: Options, priors: Options, seed: int
+) -> None:
+    space = SearchSpace({key: parse_hyperparameter(node) for key, node in priors.items()})
+    sweep = Sweep(kind(search_space=space, seed=seed, **options), space)
+    n = int(space.n_configurations)
+    for _ in range(n):
+        sweep.take(Step(is_start=True, which=0, loss=0.0, at_a_rung=False))
+    assert len({repr(proposal) for proposal in sweep.proposals}) == n
+    assert all(proposal in space for proposal in sweep.proposals)
+
+
+@pytest.mark.parametrize("priors", [{}, {"a": 1, "b": "text"}], ids=str)
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+def test_where_nothing_is_searched_there_is_one_trial(kind: Kind, options: Options, priors: Options) -> None:
+    sweep = Sweep(kind(search_space=SearchSpace({k: Constant(v) for k, v in priors.items()}), seed=0, **options))
+    for _ in range(2):
+        sweep.take(Step(is_start=True, which=0, loss=0.0, at_a_rung=False))
+    assert sweep.proposals == [priors, Exhausted()]
 
 
 @pytest.mark.parametrize(("kind", "options"), SEARCHERS)

@@ -18,12 +18,28 @@ from hposweep.trial import Trial
 N_BEST = 5
 
 
-def print_search_space(search_space: SearchSpace) -> None:
-    """Each hyperparameter with its distribution and its support."""
+def print_search_space(search_space: SearchSpace, n_trials: int) -> None:
+    """Each hyperparameter with its distribution and its support, and a remark where there are few configurations."""
     table = table_of("hyperparameter", "distribution", "values")
     for key, prior in search_space.hyperparameters.items():
         table.add_row(*texts(key, prior, prior.support()))
-    terminal().print(table)
+    console = terminal()
+    if table.row_count:
+        console.print(table)
+    remark = size_remark(search_space, n_trials)
+    if remark:
+        console.print(Text(remark))
+
+
+def size_remark(search_space: SearchSpace, n_trials: int) -> str:
+    """What to know of a search space that has fewer configurations than the sweep has trials; else empty."""
+    if not len(search_space):
+        return "Nothing is searched: one trial is enough."
+    n_configurations = search_space.n_configurations
+    if n_trials <= n_configurations:
+        return ""
+    counted = plural(int(n_configurations), "configuration")
+    return f"The search space has {counted}: {n_trials - int(n_configurations)} of {n_trials} trials will repeat one."
 
 
 def print_dry_run(
@@ -35,12 +51,14 @@ def print_dry_run(
     at_most: bool,
 ) -> None:
     """What the sweep would do; `at_most` where not every trial gets all of its epochs."""
-    print_search_space(search_space)
-    table = table_of("trial", *search_space)
-    for number, configuration in enumerate(configurations):
-        table.add_row(*texts(number, *(value_shown(configuration[key]) for key in search_space)))
+    print_search_space(search_space, n_trials)
     console = terminal()
-    console.print(table)
+    if configurations and len(search_space.hyperparameters):
+        table = table_of("trial", *search_space)
+        for number, configuration in enumerate(configurations):
+            table.add_row(*texts(number, *(value_shown(configuration[key]) for key in search_space)))
+        console.print(table)
+    n_trials = n_trials if len(search_space) else 1
     mostly = "at most " if at_most else ""
     budget = ""
     if epochs is not None:
