@@ -143,7 +143,7 @@ def result_of(folder: Path, objective: Callable[[], object]) -> SegmentResult:
     """What is recorded of a job that raises."""
     files = TrialFiles(folder, ".")
     try:
-        run(RunningJob(files, metric="error"), objective)
+        run(RunningJob(files, metric="error"), objective, seed=0)
     except Exception as error:
         return failed(files, error, 1.0, "0")
     raise AssertionError("it was to raise")

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from hposweep.app.option_keys import whose
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import unread_keys
+from hposweep.results.terminal import summary
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.training import fashion_mnist, metrics
 
@@ -106,8 +107,8 @@ def _check_old_metric(cfg: DictConfig) -> None:
     metric, folder = cfg.hydra.sweeper.metric, Path(str(cfg.hydra.sweep.dir))
     if metric != metrics.VALIDATION_ERROR and first_schema(folder) == 1:
         raise ConfigError(
-            f"hydra.sweep.dir: the values in {folder} are validation errors, which an earlier version called {metric}; "
-            "this sweep can't be gone on with: name another folder"
+            f"hydra.sweep.dir: the values in {summary.relative(folder)} are validation errors, which an earlier "
+            f"version called {metric}; this sweep can't be gone on with: name another folder"
         )
 
 

@@ -88,8 +88,9 @@ def _objectives_own_time() -> Iterator[None]:
 
 
 def _leave_note(files: TrialFiles) -> None:
-    text = traceback.format_exc()
-    files.failure.write_text(text, encoding="utf-8", errors="backslashreplace")
+    # What can't be encoded is escaped: no log could be written.
+    text = traceback.format_exc().encode(errors="backslashreplace").decode()
+    files.failure.write_text(text, encoding="utf-8")
     log.error("the job failed\n%s", text)
 
 

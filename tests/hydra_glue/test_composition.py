@@ -1,5 +1,6 @@
 """Fast composition gives what Hydra's own does: the same config, the same overrides, the same errors."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,7 +200,8 @@ def outcome(loader: Any, master: DictConfig, overrides: list[str]) -> tuple[Any,
     try:
         config = loader.load_sweep_config(master, overrides)
     except Exception as error:  # Hydra's own ones, and whatever else it lets through
-        return type(error), str(error), str(error.__cause__)
+        # An error may name a value that was the time of day, in microseconds.
+        return type(error), *(re.sub(r"\d{6}", "now", str(each)) for each in (error, error.__cause__))
     with open_dict(config):
         config.hydra.job.id, config.hydra.job.num = "7", 7
     return OmegaConf.to_yaml(config), {key: resolved(config, key) for key in config if key != "hydra"}

@@ -28,7 +28,7 @@ def print_search_space(search_space: SearchSpace, n_trials: int) -> None:
         console.print(table)
     remark = size_remark(search_space, n_trials)
     if remark:
-        console.print(Text(remark))
+        console.print(shown(remark))
 
 
 def size_remark(search_space: SearchSpace, n_trials: int) -> str:

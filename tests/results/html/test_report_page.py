@@ -82,7 +82,7 @@ def made(folder: Path, rows: list[Row] = ROWS, n_validation: int | None = 10_000
                 number, state, 3, values_of("validation_error", value), 1.0, failure, folder=f"trials/{number}"
             )
         )
-    journal.append(FinalEnded(0, 0.21), SweepEnded(Ending.COMPLETE))
+    journal.append(*([FinalEnded(0, 0.21)] if rows else []), SweepEnded(Ending.COMPLETE))
     journal.close()
     return folder
 
