@@ -44,15 +44,17 @@ def machine() -> dict[str, str]:
 
 def commit() -> str | None:
     """The commit of the checkout that hposweep runs from, `-dirty` where files were changed; None outside of one."""
-    package = Path(__file__).resolve().parent
     try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607 (wherever git is)
-            cwd=package,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
+        head = _git("rev-parse", "HEAD")
+        # Not `git describe --dirty`, which writes the checkout's index: a full disk would leave its lock behind.
+        changes = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
+    return f"{head}-dirty" if changes else head
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    package = Path(__file__).resolve().parent
+    done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 (wherever git is)
+    return done.stdout.strip()
