@@ -1,8 +1,14 @@
 """Errors that a user can mend."""
 
+from __future__ import annotations
+
+import errno
+
 from hposweep.shown_text import cut, visible
 
 MOST_CHARACTERS = 5_000
+# A disk that is full, over its quota, read-only or broken, a file that may not grow further, no descriptors.
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 
 
 class ConfigError(ValueError):
@@ -14,6 +20,33 @@ class ConfigError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(visible(cut(message, MOST_CHARACTERS)))
+
+
+class WriteError(ConfigError):
+    """A file of ours can't be written, since the disk is full, say; the message names it.
+
+    The sweep stops, no trial is to blame, and it is resumed once that is mended.
+    """
+
+
+class TakenError(WriteError):
+    """Something else, such as a folder, stands in the place of one of our files; the sweep can do without most."""
+
+
+def write_error(error: BaseException) -> WriteError | None:
+    """What Hydra or a launcher raised, if that is because a file can't be written; else None.
+
+    They don't say so by a kind of their own: the error's number tells it, or that of its cause.
+    """
+    if isinstance(error, WriteError):
+        return error
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in OF_THE_DISK:
+            where = "a job's files" if cause.filename is None else cause.filename
+            return WriteError(f"{where}: can't be written ({cause.strerror})")
+        cause = cause.__cause__
+    return None
 
 
 class SweepError(RuntimeError):

@@ -38,6 +38,7 @@ class Ending(enum.StrEnum):
     FAILURE_RATE = "failure_rate"  # more trials failed than max_failure_rate allows
     ALIKE_FAILURES = "alike_failures"  # the first trials all failed alike
     TARGET_UNHEEDED = "target_unheeded"  # the scheduler compares epochs, and the objective doesn't know them
+    UNWRITABLE = "unwritable"  # a file of ours can't be written, and the journal can, again
 
 
 WORDS = {Ending.TIME_BUDGET: "the time budget is over"}

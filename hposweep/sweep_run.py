@@ -11,17 +11,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hposweep.errors import ConfigError
+from hposweep.errors import ConfigError, WriteError
 from hposweep.failure import as_recorded, line_of_text
 from hposweep.history import Ending, FinalEnded, History, SweepEnded
 from hposweep.results.html import in_a_process
 from hposweep.results.terminal import progress
 from hposweep.sweep_folder import tables
-from hposweep.sweep_folder.journal import Journal, read_events
+from hposweep.sweep_folder.files import remove_temporaries, sync_folder, writing
+from hposweep.sweep_folder.journal import FILE_NAME, Journal, read_events
 from hposweep.sweep_folder.keeper import FolderKeeper
-from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, SweepRecord, read_record, taken_up, write_record
+from hposweep.sweep_folder.sweep_yaml import (
+    RECORD_FILE,
+    SweepRecord,
+    read_record,
+    readable_record,
+    taken_up,
+    write_record,
+)
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import Segment, Trial
+from hposweep.trial import Segment, SegmentEnd, Trial
 from hposweep.tuner import POLL_S, STOPPED_BY_THE_USER, EventLog, Tuner
 from hposweep.workers.protocol import Workers
 from hposweep.workers.stop_signals import StopSignals
@@ -65,8 +73,8 @@ class SweepRun:
         record: what `sweep.yaml` is to hold.
         check_same: raises a ConfigError where the record that the folder holds already is another sweep's.
         key: what the front calls an option, for messages.
-        folder_of: the job's folder of a trial that runs, relative to the sweep's, as far as that is known before the
-            job has ended.
+        folder_of: the folder of the trial's next job, relative to the sweep's; empty where nobody knows it yet.
+        recovered: what stands in for a record that is lost or damaged; raises a ConfigError where nothing does.
         before_first_trial: says what its user should know by then.
         stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
             business of who started it.
@@ -79,26 +87,38 @@ class SweepRun:
     key: Callable[[str], str]
     folder_of: Callable[[Trial], str]
     stop_signals: StopSignals
+    recovered: Callable[[], SweepRecord] | None = None
     progress: str = "auto"
     final: LastJob | None = None
     keeps_checkpoints: bool = False
     before_first_trial: Callable[[], None] = field(default=lambda: None)
+    _folders: dict[int, str] = field(default_factory=dict, init=False)  # of trials whose jobs were started
+    _owners: dict[str, int] = field(default_factory=dict, init=False)  # the first trial of each folder
 
     def run(self) -> Outcome:
         """Runs what is left of the sweep, its progress shown and its files kept in order.
 
         Raises:
             ConfigError: if another sweep stands in the folder, another controller runs this one, its journal is
-                damaged or can't be written, or it has more trials than are wanted.
+                damaged, or it has more trials than are wanted.
+            WriteError: if a file of ours can't be written; the sweep can be resumed.
         """
+        try:
+            return self._run()
+        except WriteError as error:
+            raise WriteError(f"{error}; mend that, then resume the sweep") from error
+
+    def _run(self) -> Outcome:
         journal = Journal.open(self.sweep_dir)
         try:
             tuner = self.tuner_on(journal)
             record = self._take_up(tuner)
             if record is None:
-                log.info("the sweep is finished: %d trials; more n_trials extend it", len(tuner.history.trials))
-                return Outcome(tuner.history, None, in_a_process.Report(self.sweep_dir / in_a_process.FILE_NAME))
+                return self._finished(tuner.history)
+            self._remove_temporaries()
             write_record(self.sweep_dir, record)
+            with writing(self.sweep_dir):
+                sync_folder(self.sweep_dir.parent)
             self.before_first_trial()
             ended = self._run_tuner(tuner)
         finally:
@@ -111,9 +131,7 @@ class SweepRun:
         events = list(read_events(self.sweep_dir))
         if not events:
             return self.record
-        recorded = read_record(self.sweep_dir)
-        if recorded is None:
-            raise ConfigError(f"{self.sweep_dir / RECORD_FILE}: not found; it tells which sweep stands in the folder")
+        recorded = self._recorded()
         self.check_same(recorded)
         tuner.replay(events)
         n_there = len(tuner.history.trials)
@@ -123,21 +141,61 @@ class SweepRun:
                 f"got {tuner.n_trials}"
             )
         is_final_done = self.final is None or tuner.history.is_final_done or tuner.history.incumbent is None
-        has_tables = (self.sweep_dir / tables.RESULTS_FILE).exists()
-        if tuner.is_complete() and tuner.history.is_complete and is_final_done and has_tables:
+        if tuner.is_complete() and tuner.history.is_complete and is_final_done:
+            if readable_record(self.sweep_dir) is None:
+                write_record(self.sweep_dir, recorded)
             return None
         if tuner.history.trials:
             log.info("resuming: %d of %d trials have ended", tuner.history.n_ended, tuner.n_trials)
         return taken_up(recorded, self.record)
+
+    def _recorded(self) -> SweepRecord:
+        """What `sweep.yaml` holds, or what stands in for it."""
+        try:
+            recorded, why_not = read_record(self.sweep_dir), f"{self.sweep_dir / RECORD_FILE}: not found"
+        except ConfigError as error:
+            recorded, why_not = None, f"{error}"
+        if recorded is not None:
+            return recorded
+        if self.recovered is None:
+            raise ConfigError(f"{why_not}; it tells which sweep stands in the folder")
+        try:
+            recorded = self.recovered()
+        except ConfigError as error:
+            raise ConfigError(f"{why_not}; nothing else tells which sweep stands in the folder: {error}") from None
+        log.warning("%s; it is written anew, without what only it told", why_not)
+        return recorded
+
+    def _finished(self, history: History) -> Outcome:
+        """Nothing is left to run: writes what a kill after the last trial has left unwritten."""
+        log.info("the sweep is finished: %d trials; more n_trials extend it", len(history.trials))
+        tables.write(self.sweep_dir, history, self._final_metric)
+        report = self.sweep_dir / in_a_process.FILE_NAME
+        if report.is_file() and report.stat().st_mtime_ns >= (self.sweep_dir / FILE_NAME).stat().st_mtime_ns:
+            return Outcome(history, None, in_a_process.Report(report))
+        return Outcome(history, history.end, in_a_process.make(self.sweep_dir))
+
+    def _remove_temporaries(self) -> None:
+        for name in (RECORD_FILE, tables.TRIALS_FILE, tables.RESULTS_FILE, in_a_process.FILE_NAME):
+            remove_temporaries(self.sweep_dir / name)
 
     def _run_tuner(self, tuner: Tuner) -> SweepEnded:
         keeper = FolderKeeper(
             self.sweep_dir, tuner.history, self._final_metric, keeps_checkpoints=self.keeps_checkpoints
         )
         tuner.observer = keeper
+        self._owners.update((trial.folder, trial.number) for trial in tuner.history.trials.values() if trial.folder)
 
         def files_of(trial: Trial) -> TrialFiles:
-            return TrialFiles(self.sweep_dir, self.folder_of(trial), tuner.history.schema)
+            return TrialFiles(self.sweep_dir, self._folders.get(trial.number, ""), tuner.history.schema)
+
+        def before_job(trial: Trial) -> None:
+            folder = self._folders[trial.number] = self.folder_of(trial)
+            is_own = self._owners.setdefault(folder, trial.number) == trial.number
+            if is_own and trial.n_jobs == 0:
+                files_of(trial).clear()
+
+        tuner.before_job = before_job
 
         is_main_thread = threading.current_thread() is threading.main_thread()
         with self.stop_signals if is_main_thread else contextlib.nullcontext():
@@ -164,6 +222,8 @@ class SweepRun:
             if self.stop_signals.is_made:
                 raise KeyboardInterrupt
         result = future.result()
+        if result.end is SegmentEnd.UNWRITABLE:
+            raise WriteError(result.failure)
         value = result.value if result.value is not None and math.isfinite(result.value) else None
         tuner.commit(FinalEnded(winner.number, value, as_recorded(result.failure)))
         if value is None:

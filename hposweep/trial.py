@@ -106,6 +106,7 @@ class SegmentEnd(enum.StrEnum):
     LOST = "LOST"  # with its machine, by preemption, or because it never began: nothing that the trial did
     TIMED_OUT = "TIMED_OUT"
     CUT_OFF = "CUT_OFF"  # by the controller, which stops
+    UNWRITABLE = "UNWRITABLE"  # a file of ours can't be written: nothing that the trial did, and the sweep stops
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hposweep.errors import WriteError
 from hposweep.failure import as_recorded, line_of_text
 from hposweep.history import (
     Ending,
@@ -70,6 +72,8 @@ class Tuner:
         clock: seconds, for durations and limits.
         date: the time of day, ISO 8601, for the events.
         observer: called whenever the history may have changed, a few times a second.
+        before_job: called with the trial whose next job is going to start, with the job's target, before that is on
+            record: a crash in between leaves nothing undone.
     """
 
     searcher: Searcher
@@ -90,6 +94,7 @@ class Tuner:
     clock: Callable[[], float] = time.monotonic
     date: Callable[[], str] = now
     observer: Callable[[], None] = lambda: None
+    before_job: Callable[[Trial], None] = lambda trial: None
     history: History = field(default_factory=History)
     _running: dict[Future[SegmentResult], Segment] = field(default_factory=dict, init=False)
     _to_continue: collections.deque[int] = field(default_factory=collections.deque, init=False)
@@ -99,6 +104,7 @@ class Tuner:
     _before: tuple[int, int] = field(default=(0, 0), init=False)  # trials that were judged and failed at the start
     _n_repeated_epochs: int = field(default=0, init=False)
     _target_is_unheeded: bool = field(default=False, init=False)
+    _unwritable: str = field(default="", init=False)  # the file of a job that can't be written, and why
 
     def replay(self, events: Iterable[Event]) -> None:
         """Takes in what former runs have written."""
@@ -113,7 +119,8 @@ class Tuner:
         """Runs the sweep to its end, and returns why it ended.
 
         Raises:
-            ConfigError: if the journal can't be written; then nothing more is submitted.
+            WriteError: if the journal or another file of ours can't be written; then nothing more is submitted.
+            ConfigError: if the journal is no longer there.
             KeyboardInterrupt: if the workers raise it; the journal then says that the running trials were interrupted.
         """
         self._started_at = self.clock()
@@ -123,9 +130,12 @@ class Tuner:
         try:
             ended = self._loop()
         except KeyboardInterrupt:
-            results = [(segment, SegmentResult(0.0, end=SegmentEnd.CUT_OFF)) for segment in self._running.values()]
-            interrupted = [self._ended(segment, result) for segment, result in results]
-            self.commit(*interrupted, SweepEnded(Ending.INTERRUPTED))
+            self._interrupt(SweepEnded(Ending.INTERRUPTED))
+            raise
+        except WriteError as error:
+            # Where the journal takes nothing either, it is as it was, and tells as much as after a kill.
+            with contextlib.suppress(WriteError):
+                self._interrupt(SweepEnded(Ending.UNWRITABLE, f"{error}"))
             raise
         self.commit(ended)
         if self._n_repeated_epochs:
@@ -138,8 +148,17 @@ class Tuner:
             self._note(event)
         self._write()
 
+    def _interrupt(self, ended: SweepEnded) -> None:
+        """Notes that the running trials were interrupted; whoever ends the workers ends their jobs."""
+        running = [trial for trial in self.history.under_way.values() if trial.state is TrialState.RUNNING]
+        segments = [Segment(trial.number, trial.epoch or 0, trial.target_epoch) for trial in running]
+        cut_off = SegmentResult(0.0, end=SegmentEnd.CUT_OFF)
+        self.commit(*[self._ended(segment, cut_off) for segment in segments], ended)
+
     def _loop(self) -> SweepEnded:
         while True:
+            if self._unwritable:
+                raise WriteError(self._unwritable)
             ended = self._why_stop()
             starts = [] if ended else self._starts()
             self._write()
@@ -229,7 +248,9 @@ class Tuner:
         return self._proposal[1]
 
     def _started(self, segment: Segment, attempt: int = 1) -> Segment:
-        job = self.history.trials[segment.trial].n_jobs + 1
+        trial = self.history.trials[segment.trial]
+        self.before_job(dataclasses.replace(trial, target_epoch=segment.target_epoch))
+        job = trial.n_jobs + 1
         self._note(SegmentStarted(segment.trial, segment.start_epoch, segment.target_epoch, attempt, job))
         return segment
 
@@ -240,6 +261,9 @@ class Tuner:
 
     def _end(self, segment: Segment, result: SegmentResult) -> None:
         trial = self.history.trials[segment.trial]
+        if result.end is SegmentEnd.UNWRITABLE:
+            self._unwritable = self._unwritable or result.failure
+            result = dataclasses.replace(result, end=SegmentEnd.CUT_OFF)
         if result.end in (SegmentEnd.DIED, SegmentEnd.LOST) and self.stop_request.is_made:
             # Who stops a whole process group or machine ends the workers, too.
             result = dataclasses.replace(result, end=SegmentEnd.CUT_OFF)
@@ -304,9 +328,9 @@ class Tuner:
         self._take_in(dated)
 
     def _write(self) -> None:
-        events, self._unwritten = self._unwritten, []
-        if events:
-            self.journal.append(*events)
+        if self._unwritten:
+            self.journal.append(*self._unwritten)
+            self._unwritten = []
 
     def _take_in(self, event: Event) -> None:
         self.history.apply(event)

@@ -1,12 +1,14 @@
 """The tuner with workers that come and go, lose jobs, or are thousands."""
 
 import math
+import re
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import pytest
 
+from hposweep.errors import WriteError
 from hposweep.history import Ending, Event, SegmentLost, SegmentStarted, replay
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
@@ -160,6 +162,101 @@ def test_nothing_is_submitted_that_could_not_be_written() -> None:
         tuner(VirtualWorkers(outcome), journal=journal).run()
     written = [event.trial for event in journal.events if isinstance(event, SegmentStarted)]
     assert submitted == written
+
+
+class Filling(EventList):
+    """A journal on a disk that takes nothing more after so many events, and again after so many tries."""
+
+    def __init__(self, n_most: int, n_refusals: float) -> None:
+        super().__init__()
+        self.n_most, self.n_refusals = n_most, n_refusals
+
+    def append(self, *events: Event) -> None:
+        if len(self.events) + len(events) > self.n_most and self.n_refusals > 0:
+            self.n_refusals -= 1
+            raise WriteError("journal.jsonl: can't be written (No space left on device)")
+        super().append(*events)
+
+
+def resumed_to_the_end(journal: EventList) -> Tuner:
+    rest = EventList()
+    rest.events = list(journal.events)
+    sweep = tuner(VirtualWorkers(complete, n_workers=3), journal=rest)
+    sweep.replay(list(journal.events))
+    assert sweep.run().ending is Ending.COMPLETE
+    assert repr(replay(rest.events)) == repr(sweep.history)
+    return sweep
+
+
+def same_end(sweep: Tuner) -> bool:
+    whole = tuner(VirtualWorkers(complete))
+    whole.run()
+    found = [
+        {n: (t.configuration, t.seed, t.state, t.value) for n, t in s.history.trials.items()} for s in (sweep, whole)
+    ]
+    return found[0] == found[1]
+
+
+@pytest.mark.parametrize("n_most", range(1, 30, 3))
+@pytest.mark.parametrize("n_refusals", [1, math.inf], ids=["for a moment", "for good"])
+def test_a_full_disk_stops_the_sweep_with_the_journal_as_it_was_or_whole(n_most: int, n_refusals: float) -> None:
+    journal, workers = Filling(n_most, n_refusals), VirtualWorkers(complete, n_workers=3)
+    sweep = tuner(workers, journal=journal)
+    with pytest.raises(WriteError, match="No space left"):
+        sweep.run()
+    assert len(journal.events) <= n_most or n_refusals == 1
+    if n_refusals == 1:
+        assert repr(replay(journal.events)) == repr(sweep.history)
+        assert {trial.state for trial in sweep.history.trials.values()} <= {TrialState.COMPLETE, TrialState.INTERRUPTED}
+        assert sweep.history.end is None or sweep.history.end.ending is Ending.UNWRITABLE
+    assert same_end(resumed_to_the_end(journal))
+
+
+@pytest.mark.parametrize("where", ["in a job", "beside the tuner"])
+def test_a_file_that_can_not_be_written_interrupts_all_trials_and_blames_none(where: str) -> None:
+    why = "trials/4/hposweep/learning_curve.csv: can't be written (No space left on device)"
+    journal, n_looks = EventList(), 0
+
+    def outcome(segment: Segment, trial: Trial) -> SegmentResult:
+        if trial.number == 4 and where == "in a job":
+            return SegmentResult(0.5, failure=why, end=SegmentEnd.UNWRITABLE)
+        return complete(segment, trial)
+
+    def observer() -> None:
+        nonlocal n_looks
+        n_looks += 1
+        if n_looks == 3 and where == "beside the tuner":
+            raise WriteError(why)
+
+    sweep = tuner(VirtualWorkers(outcome, n_workers=3), journal=journal, observer=observer)
+    with pytest.raises(WriteError, match=re.escape(why)):
+        sweep.run()
+    assert sweep.history.end is not None
+    assert (sweep.history.end.ending, sweep.history.end.text) == (Ending.UNWRITABLE, why)
+    states = [trial.state for trial in sweep.history.trials.values()]
+    assert set(states) == {TrialState.COMPLETE, TrialState.INTERRUPTED}
+    assert repr(replay(journal.events)) == repr(sweep.history)
+    assert same_end(resumed_to_the_end(journal))
+
+
+def test_what_a_job_needs_is_done_before_it_is_on_record() -> None:
+    journal, seen = EventList(), []
+
+    def before_job(trial: Trial) -> None:
+        starts = [
+            event for event in journal.events if isinstance(event, SegmentStarted) and event.trial == trial.number
+        ]
+        seen.append((trial.number, trial.n_jobs, trial.target_epoch, len(starts)))
+
+    tuner(VirtualWorkers(losing(1, SegmentEnd.LOST)), 5, journal, before_job=before_job).run()
+    assert seen == [
+        (0, 0, None, 0),
+        (1, 0, None, 0),
+        (2, 0, None, 0),
+        (3, 0, None, 0),
+        (3, 1, None, 1),
+        (4, 0, None, 0),
+    ]
 
 
 def test_a_request_to_stop_is_noticed_while_thousands_of_workers_start() -> None:

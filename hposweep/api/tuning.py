@@ -201,11 +201,12 @@ class FunctionJobs:
         """Runs one segment in its folder."""
         keywords = {"seed": trial.seed} if _takes_seed(self.objective) else {}
         started = time.monotonic()
-        job = RunningJob(TrialFiles(self.sweep_dir, subdir, self.schema), self.metric, segment.target_epoch)
+        files = TrialFiles(self.sweep_dir, subdir, self.schema)
+        job = RunningJob(files, self.metric, segment.target_epoch)
         try:
             value = run.run(job, lambda: self.objective(dict(trial.configuration), **keywords), trial.seed)
         except Exception as error:
-            return Outcome(run.failed(job.files, error, time.monotonic() - started, subdir))
+            return Outcome(run.failed(files, error, time.monotonic() - started, subdir))
         return Outcome(run.returned(value, job, time.monotonic() - started, subdir))
 
 

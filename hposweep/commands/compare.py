@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import chosen_sweep
-from hposweep.errors import ConfigError
+from hposweep.errors import ConfigError, WriteError
 from hposweep.optional_packages import needed_by
 from hposweep.results.comparison.comparison import Comparison, compare
 from hposweep.results.terminal.comparison import print_comparison
@@ -44,5 +44,5 @@ def _write_page(comparison: Comparison, path: Path) -> None:
         from hposweep.results.html import comparison_page
     try:
         comparison_page.write(comparison, path)
-    except OSError as error:
-        raise ConfigError(f"--html: {path} can't be written ({error.strerror})") from None
+    except WriteError as error:
+        raise ConfigError(f"--html: {error}") from None

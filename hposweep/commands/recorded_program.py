@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -20,7 +20,7 @@ from hposweep.sweep_folder import journal
 from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord
 
 # What the words of the command line come from.
-TELLING_FILES = (".", RECORD_FILE, journal.FILE_NAME)
+TELLING_FILES = (".", RECORD_FILE, run_again.MULTIRUN_FILE, journal.FILE_NAME)
 
 
 def add_program_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,13 +42,15 @@ class RecordedProgram:
     cwd: Path
 
     @classmethod
-    def of(cls, sweep: Path, arguments: argparse.Namespace) -> RecordedProgram:
-        """The program of the sweep in this folder.
+    def of(
+        cls, sweep: Path, arguments: argparse.Namespace, read: Callable[[Path], AppRecord] = run_again.read
+    ) -> RecordedProgram:
+        """The program of the sweep in this folder, whose record is read in this way.
 
         Raises:
             ConfigError: if another user could have named it and nobody trusts that, or if its folder is gone.
         """
-        record = run_again.read(sweep)
+        record = read(sweep)
         if not arguments.trust:
             _check_owner(sweep, record)
         return cls(Path(os.path.abspath(sweep)), record, _cwd(sweep, record, arguments.cwd))  # noqa: PTH100 (links stay)

@@ -11,7 +11,7 @@ from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.hydra_glue.run_again import trial_command
 from hposweep.optional_packages import needed_by
 from hposweep.shown_text import visible
-from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
+from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
 
 
 def main(words: Sequence[str]) -> int:
@@ -19,7 +19,7 @@ def main(words: Sequence[str]) -> int:
     parser = OneLineParser("hposweep report", description=__doc__)
     add_sweep_argument(parser)
     folder: Path = chosen_sweep(parser.parse_args(words).sweep)
-    record = read_record(folder)
+    record = readable_record(folder)
     # hposweep.tune and simulations leave no command.
     run_again = functools.partial(trial_command, record) if isinstance(record, AppRecord) else None
     with needed_by("the report", "report"):

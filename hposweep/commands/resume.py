@@ -26,7 +26,7 @@ def main(words: Sequence[str]) -> int:
         parser.add_argument(option, help=text)
     add_program_arguments(parser)
     arguments = parser.parse_args(words)
-    program = RecordedProgram.of(chosen_sweep(arguments.sweep), arguments)
+    program = RecordedProgram.of(chosen_sweep(arguments.sweep), arguments, run_again.read_or_recovered)
     overrides = run_again.starting_overrides(program.record, program.sweep)
     for option, (key, _) in OPTIONS.items():
         value = getattr(arguments, option.removeprefix("--").replace("-", "_"))

@@ -23,7 +23,7 @@ from hposweep.results.number_text import number_text, plural
 from hposweep.search_space import trial_seed
 from hposweep.shown_text import visible
 from hposweep.sweep_folder import file_names
-from hposweep.sweep_folder.files import unique_folder
+from hposweep.sweep_folder.files import unique_folder, write_atomically
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
@@ -95,7 +95,7 @@ def main(words: Sequence[str]) -> int:
                 break
     if trained:
         results = {"trial": {"number": trial.number, history.metric: trial.value}, **_results(trained, n_test)}
-        (into / RESULTS_FILE).write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
+        write_atomically(into / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False))
         _print(trained, results)
     return exit_code
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,16 +19,21 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.hydra_glue.sweep_folder import dir_override, is_dir_override
 from hposweep.search_space import SearchSpace
 from hposweep.shown_text import cut
 from hposweep.sweep_folder import environment
-from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord, SweepRecord, read_record
+from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord, SweepRecord, read_record, readable_record
 from hposweep.trial import Trial, TrialState
 
+log = logging.getLogger(__name__)
+
+MULTIRUN_FILE = "multirun.yaml"  # Hydra's own, the config of the sweep
 CONSOLE_SCRIPT = "hposweep"
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
 # Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
@@ -36,20 +43,53 @@ OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launche
 
 def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
     """What the file of this sweep holds; of versions those of the packages that are installed."""
+    return _record(config, search_space, program(), **environment.record())
+
+
+def _record(config: DictConfig, search_space: SearchSpace | None, command: str, **of_the_environment: Any) -> AppRecord:
     # Interpolations stay as they are: they are part of what the user wrote.
     plain = _plain(OmegaConf.to_container(config, resolve=False, enum_to_str=True))
     overrides = plain["hydra"]["overrides"]
     return AppRecord(
-        command=program(),
+        command=command,
         cwd=str(config.hydra.runtime.cwd),
         task_overrides=overrides["task"],
         hydra_overrides=overrides["hydra"],
         seed=config.hydra.sweeper.seed,
         n_trials=config.hydra.sweeper.n_trials,
-        search_space=search_space.records(),
+        search_space={} if search_space is None else search_space.records(),
         config=plain,
-        **environment.record(),
+        **of_the_environment,
     )
+
+
+def from_multirun(sweep_dir: Path, search_space_of: Callable[[DictConfig], SearchSpace]) -> AppRecord:
+    """The record of a sweep whose `sweep.yaml` is lost, as far as `multirun.yaml` tells: without versions and commit.
+
+    Raises:
+        ConfigError: if that file is lost, too, or damaged.
+    """
+    config = _multirun(sweep_dir)
+    try:
+        return _record(config, search_space_of(config), program())
+    except (OmegaConfBaseException, HydraException, LookupError, TypeError):
+        raise _damaged_multirun(sweep_dir) from None
+
+
+def _multirun(sweep_dir: Path) -> DictConfig:
+    try:
+        config = OmegaConf.load(sweep_dir / MULTIRUN_FILE)
+    except FileNotFoundError:
+        raise ConfigError(f"{sweep_dir / MULTIRUN_FILE}: not found") from None
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, OSError, RecursionError):
+        raise _damaged_multirun(sweep_dir) from None
+    if not isinstance(config, DictConfig):
+        raise _damaged_multirun(sweep_dir)
+    return config
+
+
+def _damaged_multirun(sweep_dir: Path) -> ConfigError:
+    return ConfigError(f"{sweep_dir / MULTIRUN_FILE}: damaged; it must hold the config of the sweep")
 
 
 def _plain(node: Any) -> Any:
@@ -92,8 +132,54 @@ def read(sweep_dir: Path) -> AppRecord:
     """
     record = read_record(sweep_dir)
     if record is None:
-        raise ConfigError(f"{sweep_dir / RECORD_FILE}: not found; the folder holds no sweep of hposweep")
+        raise ConfigError(
+            f"{sweep_dir / RECORD_FILE}: not found; naming the sweep again with its command writes it anew where "
+            f"{MULTIRUN_FILE} tells enough"
+        )
     return of_an_app(record, sweep_dir)
+
+
+def read_or_recovered(sweep_dir: Path) -> AppRecord:
+    """The same; where it is lost or damaged, as much of it as starts the sweep again, from `multirun.yaml`.
+
+    Raises:
+        ConfigError: if neither tells how the sweep was started.
+    """
+    try:
+        return read(sweep_dir)
+    except ConfigError as error:
+        if (sweep_dir / RECORD_FILE).is_file() and readable_record(sweep_dir) is not None:
+            raise  # of another front, which has no command
+        try:
+            config = _multirun(sweep_dir)
+            record = _record(config, None, shlex.join(_program_of(config)))
+        except (OmegaConfBaseException, LookupError, TypeError, AttributeError):
+            raise ConfigError(f"{error}; {_damaged_multirun(sweep_dir)}") from None
+        except ConfigError as other:
+            raise ConfigError(f"{error}; {other}") from None
+        log.warning("%s: lost or damaged; %s stands in for it", sweep_dir / RECORD_FILE, MULTIRUN_FILE)
+        return record
+
+
+def _program_of(config: DictConfig) -> list[str]:
+    """What started the program, as far as its config tells.
+
+    Raises:
+        ConfigError: if its script is not where it was started.
+    """
+    job, runtime = config.hydra.job, config.hydra.runtime
+    if any(source.provider == "main" and Path(source.path) == conf_dir() for source in runtime.config_sources):
+        words = ["python", "-m", "hposweep"]
+    else:
+        script = f"{job.name}.py"
+        if not (Path(runtime.cwd) / script).is_file():
+            raise ConfigError(f"{Path(runtime.cwd) / script}: not found; start the sweep again with its command")
+        words = ["python", script]
+    words += ["--config-name", job.config_name]
+    for source in runtime.config_sources:
+        if source.provider == "command-line":
+            words += ["--config-dir", source.path]
+    return words
 
 
 def of_an_app(record: SweepRecord, sweep_dir: Path) -> AppRecord:

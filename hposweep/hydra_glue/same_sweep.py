@@ -42,5 +42,6 @@ def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: Path) -> 
             f"hydra.sweep.dir: {summary.relative(folder)} holds another sweep; {'; '.join(lines)}. "
             "Name another folder, or resume it as it was"
         )
-    for line in unequal_leaves("", recorded.versions, wanted.versions):
+    # Nobody knows those of a sweep whose record was lost.
+    for line in unequal_leaves("", recorded.versions or wanted.versions, wanted.versions):
         log.warning("this sweep began with other versions: %s", visible(line))

@@ -135,8 +135,10 @@ class JobFolders:
         self._config_loader = config_loader
         self._config = config
         self._trials: dict[str, int] = {}
+        self._text = subdir_text(config)
         # The usual case: the number makes them differ, and nothing has to be composed.
-        self._differ_by_number = "job.num" in subdir_text(config)
+        self._differ_by_number = "job.num" in self._text
+        self._composed: dict[tuple[int, tuple[str, ...]], str] = {}
 
     def conflict(self, trial: int, overrides: list[str]) -> str:
         """Why the trial's job can't run with these overrides; empty where its folder is its own."""
@@ -150,9 +152,15 @@ class JobFolders:
 
     def subdir(self, trial: int, overrides: list[str]) -> str:
         """The folder of the trial's job, relative to the sweep's; empty where these overrides can't be composed."""
-        named = subdir_by_number(self._config, trial)
+        named = re.sub(r"\$\{hydra[.:]job\.num\}", str(trial), self._text)
         if "${" not in named:
             return named
+        key = (trial, tuple(overrides))
+        if key not in self._composed:
+            self._composed[key] = self._composed_subdir(trial, overrides)
+        return self._composed[key]
+
+    def _composed_subdir(self, trial: int, overrides: list[str]) -> str:
         try:
             composed = self._config_loader.load_sweep_config(self._config, overrides)
         except HydraException:
@@ -162,11 +170,6 @@ class JobFolders:
             composed.hydra.job.num = trial
         with resolving(composed):
             return str(composed.hydra.sweep.subdir)
-
-
-def subdir_by_number(config: DictConfig, trial: int) -> str:
-    """`hydra.sweep.subdir` with the trial's number in its place; nothing else is resolved."""
-    return re.sub(r"\$\{hydra[.:]job\.num\}", str(trial), subdir_text(config))
 
 
 def subdir_text(config: DictConfig) -> str:

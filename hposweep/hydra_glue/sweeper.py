@@ -27,8 +27,9 @@ from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides
 from hposweep.hydra_glue.same_sweep import check_same_sweep
 from hposweep.results.terminal import summary
 from hposweep.schedulers import Scheduler
-from hposweep.search_space import Choice, Configuration
+from hposweep.search_space import Choice, Configuration, SearchSpace
 from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.sweep_folder.files import write_atomically
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_run import LastJob, Outcome, SweepRun
 from hposweep.trial import Segment, StartTrial, Trial
@@ -97,7 +98,8 @@ class HydraSweep:
         )
         if not isinstance(launcher, SegmentLauncher):
             sweep_folder.check_name_for_hydra(self._config)
-        workers_for = functools.partial(self._workers, launcher)
+        folders = sweep_folder.JobFolders(self._hydra_context.config_loader, self._config)
+        workers_for = functools.partial(self._workers, launcher, folders)
         workers = workers_for(overrides.of_segment)
         if options["trial_timeout"] is not None and not workers.can_kill:
             raise ConfigError(
@@ -126,7 +128,7 @@ class HydraSweep:
         record = run_again.record_of(self._config, parsed.search_space)
 
         def before_first_trial() -> None:
-            OmegaConf.save(self._config, sweep_dir / "multirun.yaml")
+            write_atomically(sweep_dir / run_again.MULTIRUN_FILE, OmegaConf.to_yaml(self._config))
             summary.print_search_space(parsed.search_space, options["n_trials"])
             self._warn(launcher, scheduler)
 
@@ -137,7 +139,8 @@ class HydraSweep:
             record,
             check_same=lambda recorded: check_same_sweep(recorded, record, sweep_dir),
             key="hydra.sweeper.{}".format,
-            folder_of=lambda trial: sweep_folder.subdir_by_number(self._config, trial.number),
+            folder_of=lambda trial: folders.subdir(trial.number, overrides.of_trial(trial, trial.target_epoch)),
+            recovered=lambda: run_again.from_multirun(sweep_dir, self._search_space_of),
             stop_signals=self._signals,
             progress=options["progress"],
             final=None if final is None else LastJob(options["final_metric"], workers_for(overrides.of_final_job)),
@@ -202,8 +205,15 @@ class HydraSweep:
         summary.print_dry_run(parsed.search_space, configurations, n_trials, epochs, at_most=at_most)
 
     def _read_overrides(self, arguments: list[str]) -> ParsedOverrides:
+        return self._read(self._options, arguments)
+
+    def _search_space_of(self, config: DictConfig) -> SearchSpace:
+        """The search space of a sweep that was started with this config."""
+        return self._read(config.hydra.sweeper, list(config.hydra.overrides.task)).search_space
+
+    def _read(self, options: Mapping[str, Any], arguments: list[str]) -> ParsedOverrides:
         reader = OverrideReader(self._hydra_context.config_loader)
-        options, short_names = self._options, sweeper_options.has_short_names(self._config)
+        short_names = sweeper_options.has_short_names(self._config)
         return reader.read(options["search_space"], options["params"], arguments, short_names)
 
     def _check_composition(self, overrides: JobOverrides) -> DictConfig:
@@ -232,9 +242,13 @@ class HydraSweep:
             check(composed)
         return composed
 
-    def _workers(self, launcher: Launcher, overrides_of: Callable[[Segment, Trial], list[str]]) -> Workers:
+    def _workers(
+        self,
+        launcher: Launcher,
+        folders: sweep_folder.JobFolders,
+        overrides_of: Callable[[Segment, Trial], list[str]],
+    ) -> Workers:
         """What runs the segments: each by itself on our own launcher, in batches on any other."""
-        folders = sweep_folder.JobFolders(self._hydra_context.config_loader, self._config)
         jobs = SegmentJobs(overrides_of, folders)
         if isinstance(launcher, SegmentLauncher):
             return launcher.workers(jobs)

@@ -17,11 +17,13 @@ from typing import Any
 
 import cloudpickle
 
+from hposweep.errors import OF_THE_DISK, WriteError
 from hposweep.failure import line_of_exception
-from hposweep.job.running import RunningJob, TargetReached, running
+from hposweep.job.running import GivenUp, RunningJob, TargetReached, running
 from hposweep.job.seeding import seed_global_states
+from hposweep.sweep_folder.files import done_without, write_atomically, writing
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import SegmentResult
+from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.local import main_module, process_state
 
 log = logging.getLogger(__name__)
@@ -51,27 +53,68 @@ def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
 
     Raises:
         JobExitError: for `sys.exit` and whatever else would end the process.
+        WriteError: if a file of the trial can't be written, whatever the objective has made of that.
     """
-    job.files.failure.unlink(missing_ok=True)
-    seed_global_states(seed)
-    main_module.reseed(seed)
-    with running(job), output_to(job.files.output):
-        try:
-            with _objectives_own_time():
-                return objective()
-        except TargetReached as reached:
-            return reached.value
-        except Exception:
-            _leave_note(job.files)
-            raise
-        except SystemExit as error:
-            _leave_note(job.files)
-            raise JobExitError(f"sys.exit({error.code!r})") from error
-        except BaseException as error:
-            if multiprocessing.parent_process() is None:
-                raise  # Ctrl-C
-            _leave_note(job.files)
-            raise JobExitError(f"{type(error).__name__}: {error}") from error
+    try:
+        with done_without(), writing(job.files.failure):
+            job.files.failure.unlink(missing_ok=True)
+        seed_global_states(seed)
+        main_module.reseed(seed)
+        with running(job), output_to(job.files.output):
+            value = _called(job, objective)
+        if job.write_error is not None:
+            raise job.write_error
+        return value
+    finally:
+        job.end()
+
+
+def _called(job: RunningJob, objective: Callable[[], Any]) -> Any:
+    try:
+        with _objectives_own_time():
+            return objective()
+    except TargetReached as reached:
+        return reached.value
+    except GivenUp as error:
+        raise JobExitError(f"{error}") from None
+    except Exception as error:
+        unwritable = _write_error(job, error)
+        if unwritable is not None:
+            raise unwritable from error
+        _leave_note(job.files)
+        raise
+    except SystemExit as error:
+        _leave_note(job.files)
+        raise JobExitError(f"sys.exit({error.code!r})") from error
+    except BaseException as error:
+        if multiprocessing.parent_process() is None:
+            raise  # Ctrl-C
+        _leave_note(job.files)
+        raise JobExitError(f"{type(error).__name__}: {error}") from error
+
+
+def _write_error(job: RunningJob, error: Exception) -> WriteError | None:
+    """The error as that of a file of ours, whatever the objective has made of it; None where it is the objective's."""
+    if job.write_error is not None:
+        return job.write_error
+    if isinstance(error, WriteError):
+        return error
+    if isinstance(error, OSError) and error.errno in OF_THE_DISK and error.filename is None:
+        # It may have printed: what it prints goes into a file of ours, of which it knows nothing.
+        return _why_full(job.files.output)
+    return None
+
+
+def _why_full(path: Path) -> WriteError | None:
+    """Why the file can't grow; None where it can."""
+    try:
+        with writing(path), open(path, "ab", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.write(b"\n")
+            file.truncate(size)
+    except WriteError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager
@@ -90,34 +133,55 @@ def _objectives_own_time() -> Iterator[None]:
 def _leave_note(files: TrialFiles) -> None:
     # What can't be encoded is escaped: no log could be written.
     text = traceback.format_exc().encode(errors="backslashreplace").decode()
-    files.failure.write_text(text, encoding="utf-8")
     log.error("the job failed\n%s", text)
+    with done_without():
+        write_atomically(files.failure, text, durable=False)
 
 
 @contextlib.contextmanager
 def output_to(path: Path) -> Iterator[None]:
-    """Sends what the process prints, libraries in C included, to the end of a file."""
+    """Sends what the process prints, libraries in C included, to the end of a file.
+
+    Raises:
+        WriteError: if the file doesn't take it.
+    """
     _flush()
     saved = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2) if _is_open(descriptor)]
-    with open(path, "ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    output = _opened(path)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    if output > 2:
+        os.close(output)
     try:
         yield
     finally:
-        _flush()
+        unwritable = None if _flush() else _why_full(path)
         for descriptor, copy in saved:
             with contextlib.suppress(OSError):  # the objective has closed what it had not opened
                 os.dup2(copy, descriptor)
                 os.close(copy)
+        if unwritable is not None:
+            raise unwritable
 
 
-def _flush() -> None:
-    """Flushes the standard streams, as far as the program has left them open."""
+def _opened(path: Path) -> int:
+    """A descriptor for the end of the file; where something else stands in its place, what is written is lost."""
+    with done_without(), writing(path):
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    return os.open(os.devnull, os.O_WRONLY)
+
+
+def _flush() -> bool:
+    """Flushes the standard streams, as far as the program has left them open; whether the system has taken it all."""
+    is_taken = True
     for stream in (sys.stdout, sys.stderr):
-        # None, another object, closed, or on a descriptor that is gone.
-        with contextlib.suppress(AttributeError, ValueError, OSError):
+        try:
             stream.flush()
+        except OSError as error:
+            is_taken &= error.errno not in OF_THE_DISK
+        except (AttributeError, ValueError):  # None, another object, closed, or on a descriptor that is gone
+            continue
+    return is_taken
 
 
 def _is_open(descriptor: int) -> bool:
@@ -180,10 +244,13 @@ def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str)
     """
     if isinstance(error, NoNumberError):
         return SegmentResult(duration_s, failure=f"{error}", folder=folder)
-    if files is not None and files.failure.is_file():
-        text = files.failure.read_text(encoding="utf-8", errors="replace")
-    else:
-        text = "".join(traceback.format_exception(error))
+    if isinstance(error, WriteError):
+        return SegmentResult(duration_s, failure=f"{error}", folder=folder, end=SegmentEnd.UNWRITABLE)
+    try:
+        text = "" if files is None else files.failure.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    text = text or "".join(traceback.format_exception(error))
     if isinstance(error, JobExitError) and error.__cause__ is not None:
         error = error.__cause__
     return SegmentResult(duration_s, failure=text, exception=line_of_exception(error), folder=folder)

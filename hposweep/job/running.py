@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import operator
+import os
+import platform
+import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hposweep.errors import TakenError, WriteError
+from hposweep.sweep_folder.files import done_without, warn_once, write_atomically, writing
 from hposweep.sweep_folder.learning_curve import CurveWriter
 from hposweep.sweep_folder.trial_files import TrialFiles
 
@@ -20,14 +27,21 @@ class TargetReached(BaseException):  # no error, and not to be caught as one
         self.value = value
 
 
+class GivenUp(BaseException):  # no error, and not to be caught as one
+    """Ends a job whose trial another job runs by now: it was taken for dead, and has woken up."""
+
+
 class RunningJob:
     """A job while it runs: its files, how far it is to train, what its objective has asked for and reported.
+
+    It is the one job that may write the trial's files, from its beginning until another one begins.
 
         with running(RunningJob(TrialFiles(folder, "."), metric="error")):
             objective()
 
     Args:
-        files: of the job's trial; their folder is made.
+        files: of the job's trial; their folder is made. Where something else stands in its place, they stand in a
+            temporary one, until the job's end.
         metric: the name of the value that the objective reports.
         target_epoch: where the job is to end; None: where the objective ends by itself.
         knows_target: whether the objective is told its target epoch without asking.
@@ -42,13 +56,15 @@ class RunningJob:
         knows_target: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        files.make_folder()
-        self.files, self.metric, self.knows_target = files, metric, knows_target
+        self._stands_in: tempfile.TemporaryDirectory[str] | None = None
+        self.files, self.metric, self.knows_target = self._made(files), metric, knows_target
+        self.write_error: WriteError | None = None  # the objective may have caught it
         self.first_epoch: int | None = None  # first epoch that the job reported
         self.was_ended_at_target = False
         self._target_epoch, self._clock = target_epoch, clock
-        self._curve = CurveWriter(files.learning_curve)
+        self._curve = CurveWriter(self.files.learning_curve)
         self._reported_at = clock()  # or began
+        self._mark_as_own()
 
     @property
     def heeds_target(self) -> bool:
@@ -65,8 +81,9 @@ class RunningJob:
             raise ValueError(f"epoch counts from 1, got {epoch}")
         now = self._clock()
         others = {name: float(number) for name, number in metrics.items()}
-        seconds = now - self._reported_at
-        self._curve.write({"epoch": epoch, **others, self.metric: float(value), "seconds": seconds})
+        row = {"epoch": epoch, **others, self.metric: float(value), "seconds": now - self._reported_at}
+        with self.writing_files():
+            self._curve.write(row)
         self._reported_at = now
         if self.first_epoch is None:
             self.first_epoch = epoch
@@ -82,8 +99,81 @@ class RunningJob:
 
     def checkpoint_dir(self) -> Path:
         """As `hposweep.checkpoint_dir`."""
-        self.files.checkpoint_dir.mkdir(exist_ok=True)
+        with self.writing_files():
+            try:
+                with writing(self.files.checkpoint_dir):
+                    self.files.checkpoint_dir.mkdir(exist_ok=True)
+            except TakenError as error:
+                folder = self._stand_in(error) / self.files.checkpoint_dir.name
+                folder.mkdir(exist_ok=True)
+                return folder
         return self.files.checkpoint_dir
+
+    @contextlib.contextmanager
+    def writing_files(self) -> Iterator[None]:
+        """Within it files of the trial are written.
+
+        Raises:
+            GivenUp: if another job runs the trial by now; nothing is written then.
+            WriteError: if they can't be written.
+        """
+        try:
+            self._check_is_own()
+            yield
+        except WriteError as error:
+            self.write_error = error
+            raise
+
+    def end(self) -> None:
+        """The job is over."""
+        if self._stands_in is not None:
+            self._stands_in.cleanup()
+
+    def _made(self, files: TrialFiles) -> TrialFiles:
+        try:
+            files.make_folder()
+        except TakenError as error:
+            return dataclasses.replace(files, elsewhere=self._stand_in(error))
+        return files
+
+    def _stand_in(self, error: TakenError) -> Path:
+        """A folder that lasts as long as the job."""
+        if self._stands_in is None:
+            warn_once(f"{error}; what hposweep would keep there lasts as long as the job")
+            with writing(Path(tempfile.gettempdir())):
+                self._stands_in = tempfile.TemporaryDirectory(prefix="hposweep-")
+        return Path(self._stands_in.name)
+
+    def _mark_as_own(self) -> None:
+        self._mark = f"{secrets.token_hex(8)}, process {os.getpid()} on {platform.node()}\n"
+        self._mark_stat: tuple[int, int] | None = None
+        with done_without():
+            write_atomically(self.files.job_mark, self._mark, durable=False)
+            with writing(self.files.job_mark):
+                self._mark_stat = _identity(self.files.job_mark)
+
+    def _check_is_own(self) -> None:
+        if self._mark_stat is None:
+            return
+        path = self.files.job_mark
+        with writing(path):
+            try:
+                found = _identity(path)
+                is_own = found == self._mark_stat or path.read_text(encoding="utf-8", errors="replace") == self._mark
+            except FileNotFoundError:  # the objective has cleared its folder
+                for folder in (self.files.job_dir, self.files.folder):
+                    folder.mkdir(exist_ok=True)
+                self._mark_as_own()
+                return
+        if not is_own:
+            raise GivenUp(f"{path}: another job runs the trial by now")
+        self._mark_stat = found
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What a file that takes its place has not."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 _current: RunningJob | None = None

@@ -25,7 +25,7 @@ from hposweep.history import (
 from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import Choice, Hyperparameter, Value
 from hposweep.sweep_folder.journal import read_events
-from hposweep.sweep_folder.sweep_yaml import SweepRecord, read_record
+from hposweep.sweep_folder.sweep_yaml import SweepRecord, readable_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
@@ -75,7 +75,7 @@ class SweepData:
 
     name: str
     history: History
-    record: SweepRecord | None  # None: there is no sweep.yaml
+    record: SweepRecord | None  # None: there is no sweep.yaml that can be read
     curves: Mapping[int, Curve]
     epochs: Mapping[int, int | None]  # that each trial has trained; None: unknown
     segments: Sequence[RunSegment]
@@ -174,7 +174,7 @@ def read(sweep_dir: Path) -> SweepData:
     return SweepData(
         name=sweep_dir.resolve().name,
         history=history,
-        record=read_record(sweep_dir),
+        record=readable_record(sweep_dir),
         curves=_curves(history, events, rows),
         epochs=epochs,
         segments=run_segments(events, seconds),

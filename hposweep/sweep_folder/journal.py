@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import errno
 import fcntl
 import json
 import math
@@ -34,6 +33,7 @@ from hposweep.history import (
     SweepStarted,
     TrialProposed,
 )
+from hposweep.sweep_folder.files import write_all, writing
 from hposweep.sweep_folder.journal_schema1 import Schema1
 from hposweep.trial import Direction, TrialState
 
@@ -137,14 +137,15 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Unbuffered: a buffer would write what a full disk refused when it is closed, behind the cut.
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (open as long as the sweep)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._file.close()
-            raise ConfigError(f"{path.parent}: is being run by {_controller_of(path.parent)}") from None
-        self._n_lines = self._cut_torn_line()
+        with writing(path):
+            # Unbuffered: a buffer would write what a full disk refused when it is closed, behind the cut.
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (open as long as the sweep)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._file.close()
+                raise ConfigError(f"{path.parent}: is being run by {_controller_of(path.parent)}") from None
+            self._n_lines, self._size = self._cut_torn_line()
 
     @classmethod
     def open(cls, sweep_dir: Path) -> Self:
@@ -152,6 +153,7 @@ class Journal:
 
         Raises:
             ConfigError: if another controller has it.
+            WriteError: if it can't be written.
         """
         return cls(sweep_dir / FILE_NAME)
 
@@ -159,22 +161,22 @@ class Journal:
         """Writes events that arrived together, with one flush to disk.
 
         Raises:
-            ConfigError: if they can't be written, since the disk is full, say; then the file is as it was before. Also
-                if the file is no longer the one in the folder: another controller could run the sweep by now.
+            WriteError: if they can't be written, since the disk is full, say; then the file is as it was before.
+            ConfigError: if the file is no longer the one in the folder: another controller could run the sweep by now.
         """
         if not events:
             return
         self._check_place()
         lines = [to_line(event, number) for number, event in enumerate(events, start=self._n_lines + 1)]
-        size = self._file.seek(0, os.SEEK_END)
-        try:
-            _write(self._file.fileno(), "".join(f"{line}\n" for line in lines).encode())
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            os.ftruncate(self._file.fileno(), size)
-            raise ConfigError(
-                f"{self.path}: can't be written ({error.strerror}); mend that, then resume the sweep"
-            ) from None
+        content = "".join(f"{line}\n" for line in lines).encode()
+        with writing(self.path):
+            try:
+                write_all(self._file.fileno(), content)
+                os.fsync(self._file.fileno())
+            except OSError:
+                os.ftruncate(self._file.fileno(), self._size)
+                raise
+        self._size += len(content)
         self._n_lines += len(lines)
 
     def close(self) -> None:
@@ -188,24 +190,18 @@ class Journal:
         if not is_there:
             raise ConfigError(f"{self.path}: was removed or replaced while the sweep ran; the sweep has stopped")
 
-    def _cut_torn_line(self) -> int:
-        """Cuts what stands behind the last line's end, so that the next event isn't glued to it; counts the lines."""
+    def _cut_torn_line(self) -> tuple[int, int]:
+        """Cuts what stands behind the last line's end, so that the next event isn't glued to it.
+
+        Returns:
+            How many lines and bytes are left.
+        """
         content = self.path.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
             os.ftruncate(self._file.fileno(), end)
             os.fsync(self._file.fileno())
-        return content.count(b"\n")
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    """Writes all of it, or raises an OSError: the system may take a part at a time."""
-    left = memoryview(content)
-    while left:
-        n_written = os.write(descriptor, left)
-        if n_written == 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        left = left[n_written:]
+        return content.count(b"\n"), end
 
 
 def _controller_of(sweep_dir: Path) -> str:

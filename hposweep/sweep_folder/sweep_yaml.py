@@ -16,9 +16,11 @@ import yaml
 
 from hposweep.errors import ConfigError
 from hposweep.search_space import Hyperparameter, Value, is_record, prior_text, read_prior
-from hposweep.sweep_folder.files import write_atomically
+from hposweep.sweep_folder.files import warn_once, write_atomically
 
 RECORD_FILE = "sweep.yaml"
+# Around the file's content, so that one that was cut off is known as such. Earlier versions wrote neither.
+BEGIN, END = "---\n", "...\n"
 MAY_CHANGE = ("n_trials", "task_overrides", "hydra_overrides", "config")  # when a sweep is taken up again
 WHOLE_NUMBERS = ("seed", "n_trials")
 PLAIN = (str, int, float, type(None))
@@ -163,23 +165,38 @@ def read_record(sweep_dir: Path) -> SweepRecord | None:
         ConfigError: if somebody has damaged it.
     """
     path = sweep_dir / RECORD_FILE
-    if not path.is_file():
-        return None
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        text = path.read_bytes().decode()
+        is_whole = text.endswith(END) or not text.startswith(BEGIN)
+        found = yaml.load(text, _Loader) if is_whole else None  # noqa: S506 (a SafeLoader)
         record = _from_mapping(found) if isinstance(found, dict) and _is_plain(found) else None
-    # Numbers and dates that there are not, and what is nested deeper than any config is.
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+    except FileNotFoundError:
+        return None
+    # Numbers and dates that there are not, what is nested deeper than any config is, or no file that can be read.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError, OSError):
         record = None
     if record is None:
         raise ConfigError(f"{path}: damaged; it must hold what the sweep was started with")
     return record
 
 
+def readable_record(sweep_dir: Path) -> SweepRecord | None:
+    """The same for those who can do without: of a damaged one it is said once, and it is as if there were none."""
+    try:
+        return read_record(sweep_dir)
+    except ConfigError as error:
+        warn_once(f"{error}. What it tells is left out")
+        return None
+
+
 def write_record(sweep_dir: Path, record: SweepRecord) -> None:
-    """Writes the file, whole or not at all."""
+    """Writes the file, whole or not at all.
+
+    Raises:
+        WriteError: if it can't be written.
+    """
     text = yaml.dump(_as_mapping(record), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    write_atomically(sweep_dir / RECORD_FILE, text)
+    write_atomically(sweep_dir / RECORD_FILE, f"{BEGIN}{text}{END}")
 
 
 def _as_mapping(record: SweepRecord) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import yaml
 from hposweep.errors import ConfigError
 from hposweep.history import History, best_partial, count_states
 from hposweep.search_space import Value
-from hposweep.sweep_folder.files import write_atomically
+from hposweep.sweep_folder.files import done_without, write_atomically
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
 
@@ -128,10 +128,16 @@ def n_epochs(trial: Trial, rows: Sequence[Mapping[str, float]]) -> int | None:
 
 
 def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
-    """Writes both files anew."""
-    write_atomically(sweep_dir / TRIALS_FILE, trials_csv(sweep_dir, history))
+    """Writes both files anew.
+
+    Raises:
+        WriteError: if one can't be written.
+    """
+    with done_without():
+        write_atomically(sweep_dir / TRIALS_FILE, trials_csv(sweep_dir, history))
     results = optimization_results(sweep_dir, history, final_metric)
-    write_atomically(sweep_dir / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False, allow_unicode=True))
+    with done_without():
+        write_atomically(sweep_dir / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False, allow_unicode=True))
 
 
 def check_metric_name(name: object) -> None:

@@ -6,14 +6,16 @@ schema 1 kept them in the job's folder itself, and stay so.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from hposweep.errors import ConfigError
+from hposweep.errors import ConfigError, TakenError
 from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.files import remove_temporaries, warn_once, writing
 
 FOLDER = "hposweep"
 # Journals of this schema are those of sweeps whose files stand in the job's folder itself.
@@ -33,6 +35,7 @@ class TrialFiles:
     sweep_dir: Path
     job_folder: str  # relative to the sweep's; empty while the trial has none
     schema: int | None = None  # with which the sweep began; None: the current one
+    elsewhere: Path | None = None  # where they stand while something else is in their place
 
     @property
     def job_dir(self) -> Path:
@@ -41,7 +44,14 @@ class TrialFiles:
 
     @property
     def folder(self) -> Path:
+        if self.elsewhere is not None:
+            return self.elsewhere
         return self.job_dir if self.schema == SCHEMA_WITHOUT_FOLDER else self.job_dir / FOLDER
+
+    @property
+    def job_mark(self) -> Path:
+        """Names the job that may write here: the trial's last one."""
+        return self.folder / "job"
 
     @property
     def learning_curve(self) -> Path:
@@ -76,43 +86,68 @@ class TrialFiles:
         """Makes the folder of these files, for the job that writes them.
 
         Raises:
-            ConfigError: if a link is in its place.
+            TakenError: if a file or a link is in its place.
+            WriteError: if it can't be made.
         """
         if self.folder.is_symlink():
-            raise ConfigError(
-                f"{self.folder}: is a link; hposweep keeps its files of a trial in the job's folder alone"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
+            raise TakenError(f"{self.folder}: is a link; hposweep keeps its files of a trial in the job's folder alone")
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def read_curve(self) -> list[dict[str, float]]:
-        """The rows of the learning curve; none where the trial has left none.
-
-        Raises:
-            ConfigError: if somebody has damaged it.
-        """
-        return learning_curve.read(self.learning_curve) if self._is_in_the_sweep(self.learning_curve) else []
+        """The rows of the learning curve; none where the trial has left none, or it is damaged, which is said once."""
+        if not self._is_in_the_sweep(self.learning_curve):
+            return []
+        try:
+            return learning_curve.read(self.learning_curve)
+        except (ConfigError, OSError) as error:
+            warn_once(f"{error}; the trial is shown without its curve")
+            return []
 
     def read_data_summary(self) -> dict[str, float]:
         """What our own objective has left of its data; nothing where the trial is of another one.
 
-        Raises:
-            ConfigError: if somebody has damaged it.
+        What is damaged is done without, which is said once.
         """
         path = self.data_summary
-        if not self._is_in_the_sweep(path) or not path.is_file():
+        if not self._is_in_the_sweep(path):
             return {}
         try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            summary = json.loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (ValueError, OSError, RecursionError):
             summary = None
-        if not isinstance(summary, dict):
-            raise ConfigError(f"{path}: damaged; it must be JSON")
-        return summary
+        if isinstance(summary, dict) and all(isinstance(value, int | float) for value in summary.values()):
+            return summary
+        warn_once(f"{path}: damaged; the sizes of the data sets are not known without it")
+        return {}
+
+    def clear(self) -> None:
+        """Removes what another sweep has left in the place of these files, before the trial's first job.
+
+        What is no folder or is linked is left alone.
+
+        Raises:
+            WriteError: if it can't be removed: the trial would go on from it.
+        """
+        if not self.folder.is_dir() or not self._is_in_the_sweep(self.folder):
+            return
+        with writing(self.folder):
+            if self.schema != SCHEMA_WITHOUT_FOLDER:
+                shutil.rmtree(self.folder)
+                return
+            shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
+            for path in (self.learning_curve, self.output, self.failure, self.checkpoint, self.data_summary):
+                if path.is_file() or path.is_symlink():
+                    path.unlink()
 
     def remove_checkpoints(self) -> None:
-        """Removes what the trial would go on from; what is linked is left alone."""
+        """Removes what the trial would go on from; what is linked, or can't be removed, is left alone."""
         if self._is_in_the_sweep(self.checkpoint.parent):
-            self.checkpoint.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.checkpoint.unlink()
+            remove_temporaries(self.checkpoint)
             # Removes nothing through a link, nor the link itself.
             shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
 
@@ -120,6 +155,8 @@ class TrialFiles:
         """Whether the trial has a folder, and the path leads to where it seems to: in the sweep's folder."""
         if not self.job_folder or not path.is_relative_to(self.sweep_dir):  # an absolute folder
             return False
+        if self.elsewhere is not None:
+            return True
         steps = path.relative_to(self.sweep_dir).parts
         if ".." not in steps and not any(
             os.path.islink(self.sweep_dir.joinpath(*steps[: n + 1]))  # noqa: PTH114 (a third of the time)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from hposweep.sweep_folder.files import write_atomically
+
+# Begins the comment of the zip file, which ends the file: the CRC-32 of all that stands before follows. NumPy's own
+# checks take some damage for another file, and fail at some in ways of their own.
+COMMENT = b"hposweep crc32 "
+N_COMMENT = len(COMMENT) + 8
+END_OF_ZIP = b"PK\x05\x06"
 
 
 class Checkpoint(NamedTuple):
@@ -18,6 +25,7 @@ class Checkpoint(NamedTuple):
 
     epoch: int
     state: list[np.ndarray]
+    curve: int | None = None  # checksum of the learning curve by then; None in those of earlier versions
 
 
 def save(path: Path, identity: str, checkpoint: Checkpoint) -> None:
@@ -25,23 +33,22 @@ def save(path: Path, identity: str, checkpoint: Checkpoint) -> None:
 
     Args:
         identity: what the trained values depend on; `load` refuses a checkpoint of another identity.
+
+    Raises:
+        WriteError: if it can't be written.
     """
     arrays: dict[str, Any] = {f"{position:04d}": value for position, value in enumerate(checkpoint.state)}
-    arrays["head"] = np.array(json.dumps({"identity": identity, "epoch": checkpoint.epoch}))
+    head = {"identity": identity, "epoch": checkpoint.epoch, "curve": checkpoint.curve}
+    arrays["head"] = np.array(json.dumps(head))
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
-        file.write(buffer.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_atomically(path, _with_checksum(buffer.getvalue()))
 
 
 def load(path: Path, identity: str, like: Sequence[np.ndarray]) -> Checkpoint | None:
     """The checkpoint in this file; None where there is none.
 
-    Every array is checked against the CRC-32 that the file holds, and nothing in it is executed.
+    The file is checked against the checksum that it ends with, and nothing in it is executed.
 
     Args:
         like: arrays with the shapes and types that the state must have.
@@ -50,15 +57,37 @@ def load(path: Path, identity: str, like: Sequence[np.ndarray]) -> Checkpoint | 
         ValueError: if the file is damaged, or of another model, config or version; the message says which.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            head = json.loads(str(file["head"]))
-            state = [file[name] for name in sorted(file.files) if name != "head"]
-    except FileNotFoundError:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"damaged ({error})") from None
-    if head["identity"] != identity:
+    except OSError as error:
+        raise ValueError(f"no file that can be read ({error.strerror})") from None
+    _check(content)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            head = json.loads(str(file["head"]))
+            found = Checkpoint(
+                head["epoch"], [file[name] for name in sorted(file.files) if name != "head"], head.get("curve")
+            )
+            its_identity = head["identity"]
+    except Exception as error:  # whatever zipfile and NumPy make of a file without a checksum
+        raise ValueError(f"damaged ({type(error).__name__}: {error})") from None
+    if its_identity != identity:
         raise ValueError("of another model, config or version")
-    if [(value.shape, value.dtype) for value in state] != [(value.shape, value.dtype) for value in like]:
+    if [(value.shape, value.dtype) for value in found.state] != [(value.shape, value.dtype) for value in like]:
         raise ValueError("of another model")
-    return Checkpoint(int(head["epoch"]), state)
+    return found
+
+
+def _with_checksum(content: bytes) -> bytes:
+    """The zip file with a comment that holds its checksum; a zip file ends with its comment and the length of that."""
+    checked = content[:-2] + N_COMMENT.to_bytes(2, "little")
+    return checked + COMMENT + b"%08x" % zlib.crc32(checked)
+
+
+def _check(content: bytes) -> None:
+    """Raises a ValueError if the file has another checksum than it says; those of earlier versions say none."""
+    checked, comment = content[:-N_COMMENT], content[-N_COMMENT:]
+    has_no_comment = content[-22:-18] == END_OF_ZIP and content[-2:] == b"\0\0"
+    if not has_no_comment and comment != COMMENT + b"%08x" % zlib.crc32(checked):
+        raise ValueError("damaged (its checksum is wrong)")

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from hposweep.errors import ConfigError
 from hposweep.job.running import RunningJob, current_job, running
 from hposweep.sweep_folder import file_names
+from hposweep.sweep_folder.files import done_without, write_atomically
 from hposweep.training.metrics import VALIDATION_ERROR, column_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def objective(cfg: DictConfig) -> float:
     if options["stage"] == "retrain":
         job, data = RunningJob(job.files, METRIC_WITHOUT_VALIDATION), data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
-    write_data_summary(job.files.data_summary, data, column_of(job.metric))
+    with job.writing_files(), done_without():
+        write_data_summary(job.files.data_summary, data, column_of(job.metric))
     with running(job):
         trainer = HPOTrainer(target_epoch, options["checkpoint_every"])
         trainer.fit(learner(cfg, data), data)
@@ -117,7 +119,7 @@ def write_data_summary(path: Path, data: ArrayData, column: str) -> None:
     summary: dict[str, float] = {"n_train": data.n_train, "n_test": 0 if data.test is None else len(data.test[1])}
     if column == VALIDATION_ERROR and data.val is not None:
         summary |= {"n_validation": len(data.val[1]), "baseline_error": data.baseline_error()}
-    path.write_text(json.dumps(summary) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(summary) + "\n", durable=False)
 
 
 def configure_tensorflow(threads: int, use_gpu: bool) -> None:
@@ -157,9 +159,9 @@ def _leave_model(trainer: HPOTrainer, cfg: DictConfig) -> float:
     error = trainer.test_error()
     folder = trainer.job.files.job_dir
     saved_model.save(folder / file_names.MODEL, trainer.program.model, trainer.data)
-    (folder / file_names.MODEL_CONFIG).write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
+    write_atomically(folder / file_names.MODEL_CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
     result = {"test_error": error, "n_train": trainer.data.n_train, "epochs": trainer.epoch}
-    (folder / file_names.TEST_RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    write_atomically(folder / file_names.TEST_RESULT, json.dumps(result) + "\n")
     return error
 
 

@@ -14,6 +14,7 @@ from d2l import tensorflow as d2l
 from hposweep.job.report import report
 from hposweep.job.running import current_job
 from hposweep.sweep_folder import learning_curve
+from hposweep.sweep_folder.files import done_without
 from hposweep.training import checkpoint
 from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.data import ArrayData
@@ -113,9 +114,7 @@ class HPOTrainer(d2l.Trainer):
         log.info("epoch %d: loss %.4g, %s %.4g", self.epoch, train_loss, column.replace("_", " "), value)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
         if is_due or self.epoch == self.max_epochs or self.has_diverged():
-            checkpoint.save(
-                self.job.files.checkpoint, self.model.identity, Checkpoint(self.epoch, self.program.state())
-            )
+            self._save_checkpoint()
 
     def value(self) -> float:
         """The job's metric after the last epoch; NaN where it has diverged."""
@@ -152,9 +151,13 @@ class HPOTrainer(d2l.Trainer):
         except ValueError as error:
             log.warning("%s: %s; training starts again at epoch 0", files.checkpoint, error)
             found = None
-        rows = {row["epoch"]: row for row in learning_curve.read(files.learning_curve)}
+        rows = {row["epoch"]: row for row in files.read_curve()}
         if found is not None and (found.epoch not in rows or found.epoch > self.max_epochs):
             log.warning("%s: ahead of the curve or the target; training starts again", files.checkpoint)
+            found = None
+        # Not even a value may come from a curve that somebody has changed.
+        if found is not None and found.curve not in (None, learning_curve.checksum(files.learning_curve, found.epoch)):
+            log.warning("%s: changed since its checkpoint was written; training starts again", files.learning_curve)
             found = None
         epoch = 0 if found is None else found.epoch
         if found is not None:
@@ -162,3 +165,10 @@ class HPOTrainer(d2l.Trainer):
         self._last_row = rows[epoch] if epoch else None
         learning_curve.cut_back(files.learning_curve, epoch)
         return epoch
+
+    def _save_checkpoint(self) -> None:
+        files = self.job.files
+        curve = learning_curve.checksum(files.learning_curve, self.epoch)
+        found = Checkpoint(self.epoch, self.program.state(), curve)
+        with self.job.writing_files(), done_without():
+            checkpoint.save(files.checkpoint, self.model.identity, found)

@@ -56,7 +56,7 @@ def test_real_sweeps_are_compared_from_their_records(hposweep_warm: Run, small_s
         (["outputs/branin-1"] * 2, "compare: outputs/branin-1: is named twice; a sweep can't be compared with itself"),
         (
             ["outputs/branin-1", "outputs/branin-2", "--html", "no/such/folder.html"],
-            "compare: --html: no/such/folder.html can't be written (No such file or directory)",
+            "compare: --html: no/such/folder.html: can't be written (No such file or directory)",
         ),
     ],
 )

@@ -274,6 +274,7 @@ def test_tuned_unfinished_is_resumed_by_the_same_call_to_the_same_end(place: Pla
 @pytest.mark.parametrize("name", FINISHED_APPS)
 def test_a_finished_recorded_sweep_says_so_when_it_is_named_again(place: Place, name: str) -> None:
     folder = place.take(name)
+    (folder / "report.html").touch()  # which was not recorded, and else would be made
     before = (folder / "journal.jsonl").read_bytes()
     done = place.run("resume", f"outputs/{name}")
     assert done.exit_code == 0, done.out + done.err
@@ -284,6 +285,7 @@ def test_a_finished_recorded_sweep_says_so_when_it_is_named_again(place: Place, 
 @pytest.mark.parametrize("name", FINISHED_CALLS)
 def test_a_finished_recorded_call_returns_at_once(place: Place, name: str) -> None:
     folder = place.take(name)
+    (folder / "report.html").touch()  # which was not recorded, and else would be made
     before = (folder / "journal.jsonl").read_bytes()
     done = place.call(folder)
     assert done.exit_code == 0, done.err

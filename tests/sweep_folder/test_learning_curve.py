@@ -99,8 +99,63 @@ def test_what_somebody_else_has_changed_is_looked_at_again(tmp_path: Path) -> No
     assert learning_curve.read(path) == [{"epoch": 3, "error": 0.3}]
 
 
-def test_a_file_that_is_no_text_is_damaged(tmp_path: Path) -> None:
+DAMAGES = {
+    "no text": b"epoch,error\n1,\xff\n",
+    "no number": b"epoch,error\n1,half\n",
+    "a cell too few": b"epoch,error\n1\n",
+    "a cell too many": b"epoch,error\n1,0.5,0.5\n",
+    "no epochs": b"step,error\n1,0.5\n",
+    "epochs in disorder": b"epoch,error\n1,0.5\n3,0.5\n2,0.5\n",
+    "an epoch twice": b"epoch,error\n1,0.5\n1,0.5\n",
+    "zeros after a power cut": bytes(4096) + b"\n1,0.5\n",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_named_and_whoever_writes_begins_anew(tmp_path: Path, caplog, content: bytes) -> None:
     path = tmp_path / "learning_curve.csv"
-    path.write_bytes(b"epoch,error\n1,\xff\n")
+    path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"learning_curve\.csv: damaged"):
         learning_curve.read(path)
+    curve(path, 2)
+    assert [row["epoch"] for row in learning_curve.read(path)] == [1, 2]
+    assert (tmp_path / "learning_curve.csv.damaged").read_bytes() == content
+    (warning,) = [record.message for record in caplog.records]
+    assert warning.startswith(f"{path}: damaged")
+
+
+def test_a_folder_in_its_place_is_put_aside(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "learning_curve.csv"
+    for name in ("first", "second"):  # the second can't be: there is one already
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        (path / name).touch()
+        curve(path, 2)
+    assert (tmp_path / "learning_curve.csv.damaged" / "first").exists()
+    assert (path / "second").exists()
+    assert len({record.message for record in caplog.records}) == len(caplog.records) == 3
+
+
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_no_flipped_bit_fails_who_writes_on(tmp_path_factory, position: int, bit: int) -> None:
+    path = tmp_path_factory.mktemp("curve") / "learning_curve.csv"
+    curve(path, 4)
+    checksum = learning_curve.checksum(path, 3)
+    content = bytearray(path.read_bytes())
+    position %= len(content)
+    content[position] ^= 1 << bit
+    path.write_bytes(content)
+    is_of_3 = position < sum(len(line) + 1 for line in bytes(content).split(b"\n")[:4])
+    assert (learning_curve.checksum(path, 3) == checksum) != is_of_3
+    writer = CurveWriter(path)
+    writer.write({"epoch": 5, "train_loss": 1 / 5, "validation_error": 0.5})
+    assert learning_curve.read(path)[-1] == {"epoch": 5, "train_loss": 1 / 5, "validation_error": 0.5}
+
+
+def test_the_checksum_is_that_of_the_rows_to_an_epoch_whatever_follows(tmp_path: Path) -> None:
+    path = tmp_path / "learning_curve.csv"
+    assert learning_curve.checksum(path, 3) == 0
+    curve(path, 3)
+    checksum = learning_curve.checksum(path, 3)
+    curve(path, 5)
+    assert learning_curve.checksum(path, 3) == checksum != learning_curve.checksum(path, 5)

@@ -101,6 +101,38 @@ def test_a_job_writes_through_no_link(tmp_path: Path) -> None:
         files.make_folder()
 
 
+@pytest.mark.parametrize("schema", [1, 2])
+def test_what_another_sweep_left_is_cleared_and_the_app_s_own_files_stay(tmp_path: Path, schema: int) -> None:
+    files = filled(TrialFiles(tmp_path, "trials/0", schema))
+    (files.job_dir / ".hydra").mkdir()
+    (files.job_dir / "model.pt").touch()
+    files.clear()
+    assert {path.name for path in files.job_dir.iterdir()} == {".hydra", "model.pt"}
+    files.clear()
+    TrialFiles(tmp_path, "").clear()
+
+
+def test_what_is_linked_or_no_folder_is_not_cleared(tmp_path: Path) -> None:
+    elsewhere = filled(TrialFiles(tmp_path / "elsewhere", "trials/0")).folder
+    files = TrialFiles(tmp_path / "sweep", "trials/0")
+    files.job_dir.mkdir(parents=True)
+    files.folder.symlink_to(elsewhere)
+    files.clear()
+    assert (elsewhere / "checkpoint.npz").exists()
+    files.folder.unlink()
+    files.folder.write_text("theirs")
+    files.clear()
+    assert files.folder.read_text() == "theirs"
+
+
+def test_a_folder_in_the_place_of_a_checkpoint_is_not_removed(tmp_path: Path) -> None:
+    files = TrialFiles(tmp_path, "trials/0")
+    files.checkpoint.mkdir(parents=True)
+    (files.folder / ".checkpoint.npz.0a1b2c3d.tmp").touch()
+    files.remove_checkpoints()
+    assert [path.name for path in files.folder.iterdir()] == ["checkpoint.npz"]
+
+
 def test_what_an_app_keeps_under_the_same_names_is_its_own(tmp_path: Path) -> None:
     history = History()
     events = [SweepStarted(2, 0, "error", Direction.minimize)]

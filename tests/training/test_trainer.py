@@ -2,15 +2,19 @@
 
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from hposweep.job.running import RunningJob, running
+from hposweep.job.running import GivenUp, RunningJob, running
+from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
 from hposweep.training.metrics import COLUMNS, VALIDATION_ERROR
@@ -122,27 +126,79 @@ def test_another_seed_is_another_curve(tmp_path, learner, data) -> None:
     assert curve(tmp_path / "a")[0] != curve(tmp_path / "b")[0]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "another identity", "missing"])
-def test_a_checkpoint_that_cannot_be_used_means_epoch_0_and_the_same_curve(
-    tmp_path, learner, data, caplog, damage
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def replace_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "theirs").touch()
+
+
+DAMAGES: dict[str, Callable[[TrialFiles], object]] = {
+    "checkpoint truncated": lambda files: os.truncate(files.checkpoint, 100),
+    "checkpoint flipped": lambda files: flip(files.checkpoint, 500),
+    "checkpoint a folder": lambda files: replace_by_a_folder(files.checkpoint),
+    "curve no text": lambda files: files.learning_curve.write_bytes(b"\xff" * 100),
+    "curve a folder": lambda files: replace_by_a_folder(files.learning_curve),
+    # The first digit of a number: the curve reads as well as before.
+    "curve flipped": lambda files: flip(files.learning_curve, files.learning_curve.read_bytes().index(b"\n1,") + 5),
+    "curve missing": lambda files: files.learning_curve.unlink(),
+    "both missing": lambda files: shutil.rmtree(files.folder),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("epochs", [2, 3], ids=["at the target already", "short of the target"])
+def test_files_that_can_not_be_used_mean_epoch_0_and_the_same_curve(
+    tmp_path, learner, data, caplog, damage, epochs
 ) -> None:
+    whole = fit(tmp_path / "one", learner("mlp"), data, epochs=epochs)
+    fit(tmp_path / "two", learner("mlp"), data, epochs=2)
+    damage(TrialFiles(tmp_path / "two", "."))
+    caplog.clear()
+    again = fit(tmp_path / "two", learner("mlp"), data, epochs=epochs)
+    assert curve(tmp_path / "two") == curve(tmp_path / "one")
+    assert again.validation_error() == whole.validation_error()
+    assert bool(caplog.text) == (damage is not DAMAGES["both missing"])
+
+
+def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path, learner, data, caplog) -> None:
     fit(tmp_path / "one", learner("mlp"), data, epochs=3)
     fit(tmp_path / "two", learner("mlp"), data, epochs=2)
-    path = TrialFiles(tmp_path / "two", ".").checkpoint
-    content = bytearray(path.read_bytes())
-    if damage == "truncated":
-        path.write_bytes(content[: len(content) // 2])
-    elif damage == "flipped":
-        content[len(content) // 2] ^= 0xFF
-        path.write_bytes(content)
-    elif damage == "another identity":
-        fit(tmp_path / "other", learner("mlp", seed=8), data, epochs=2)
-        path.write_bytes(TrialFiles(tmp_path / "other", ".").checkpoint.read_bytes())
-    else:
-        path.unlink()
+    fit(tmp_path / "other", learner("mlp", seed=8), data, epochs=2)
+    TrialFiles(tmp_path / "other", ".").checkpoint.replace(TrialFiles(tmp_path / "two", ".").checkpoint)
     fit(tmp_path / "two", learner("mlp"), data, epochs=3)
     assert curve(tmp_path / "two") == curve(tmp_path / "one")
-    assert ("training starts again" in caplog.text) == (damage != "missing")
+    assert "training starts again" in caplog.text
+
+
+def test_a_checkpoint_without_a_checksum_is_gone_on_from(tmp_path, learner, data, caplog, monkeypatch) -> None:
+    """As earlier versions wrote it."""
+    fit(tmp_path / "one", learner("mlp"), data, epochs=3)
+    monkeypatch.setattr(checkpoint, "_with_checksum", lambda content: content)
+    monkeypatch.setattr(learning_curve, "checksum", lambda path, epoch: None)
+    fit(tmp_path / "two", learner("mlp"), data, epochs=2)
+    monkeypatch.undo()
+    fit(tmp_path / "two", learner("mlp"), data, epochs=3)
+    assert curve(tmp_path / "two") == curve(tmp_path / "one")
+    assert "starts again" not in caplog.text
+
+
+def test_a_trainer_that_was_given_up_writes_no_checkpoint(tmp_path, learner, data) -> None:
+    files = TrialFiles(tmp_path, ".")
+    with running(RunningJob(files, VALIDATION_ERROR)):
+        trainer = HPOTrainer(2)
+        trainer.fit(learner(), data)
+        before = files.checkpoint.read_bytes(), files.learning_curve.read_bytes()
+        RunningJob(files, VALIDATION_ERROR)
+        trainer.max_epochs = 3
+        with pytest.raises(GivenUp):
+            trainer.fit_epoch()
+    assert (files.checkpoint.read_bytes(), files.learning_curve.read_bytes()) == before
 
 
 def test_a_checkpoint_is_loaded_without_executing_what_is_in_it(tmp_path) -> None:
@@ -179,7 +235,8 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hposweep.app import schema
 from hposweep.conf_dir import conf_dir
-from hposweep.job.running import RunningJob, running
+from hposweep.job.running import GivenUp, RunningJob, running
+from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training.objective import configure_tensorflow, learner, load_data
 schema.register()

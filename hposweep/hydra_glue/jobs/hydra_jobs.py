@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 from omegaconf.basecontainer import BaseContainer
 
+from hposweep.errors import write_error
 from hposweep.hydra_glue.jobs.run_job import run_job
 from hposweep.hydra_glue.jobs.task_function import JobFunction, segment_result
 from hposweep.workers.local.main_module import answered
@@ -37,14 +38,24 @@ class HydraJobs:
         self._put_globals_right()
 
     def run(self, number: int, job_id: str, overrides: list[str], wants_job_return: bool) -> Outcome:
-        """Runs the job of trial `number`; the payload is Hydra's JobReturn, where it is wanted."""
+        """Runs the job of trial `number`; the payload is Hydra's JobReturn, where it is wanted.
+
+        Raises:
+            WriteError: if Hydra's files of the job can't be written.
+        """
         self._put_globals_right()
         started = time.monotonic()
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id = job_id
             config.hydra.job.num = number
-        job_return = run_job(self.hydra_context, self.task_function, config)
+        try:
+            job_return = run_job(self.hydra_context, self.task_function, config)
+        except Exception as error:  # no error of the objective, which Hydra keeps in what it returns
+            unwritable = write_error(error)
+            if unwritable is None:
+                raise
+            raise unwritable from error
         duration_s = time.monotonic() - started
         # Under another sweeper it is the user's own function.
         of_job = self.task_function.result if isinstance(self.task_function, JobFunction) else segment_result

@@ -10,9 +10,10 @@ from concurrent.futures import Future
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 
+from hposweep.errors import write_error
 from hposweep.failure import line_of_exception
 from hposweep.hydra_glue.launchers.segments import SegmentJobs
-from hposweep.trial import Segment, SegmentResult, Trial
+from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial
 from hposweep.workers.protocol import Futures
 from hposweep.workers.stop_signals import StopSignals
 
@@ -75,7 +76,11 @@ class BatchWorkers:
         except Exception as error:  # composing a job's config, or whatever somebody else's launcher raises
             failure = "".join(traceback.format_exception(error))
             exception, duration_s = line_of_exception(error), time.monotonic() - started
-            results = [SegmentResult(duration_s, failure=failure, exception=exception)] * len(jobs)
+            result = SegmentResult(duration_s, failure=failure, exception=exception)
+            unwritable = write_error(error)
+            if unwritable is not None:
+                result = SegmentResult(duration_s, failure=f"{unwritable}", end=SegmentEnd.UNWRITABLE)
+            results = [result] * len(jobs)
         else:
             # A launcher tells no job's own time: of several in one batch each is given that of the batch.
             duration_s = time.monotonic() - started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,14 @@ from pathlib import Path
 from hposweep.optional_packages import PACKAGES
 
 FILE_NAME = "report.html"
+# `hposweep report` in a process that ends with the one that waits for it, however that ends.
+PROGRAM = """
+import sys
+from hposweep.workers.local.parent_death import die_with
+die_with(int(sys.argv.pop(1)))
+from hposweep.__main__ import main
+main()
+"""
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,13 @@ def make(sweep_dir: Path) -> Report:
     if any(importlib.util.find_spec(name) is None for name in PACKAGES["report"]):
         why_not = "it needs more packages: pip install 'hposweep[report]'"
         return Report(path, why_not, lacks_packages=True)
-    command = [sys.executable, "-m", "hposweep", "report", str(sweep_dir.resolve())]
+    command = [sys.executable, "-c", PROGRAM, str(os.getpid()), "report", str(sweep_dir.resolve())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (this program)
     except KeyboardInterrupt:
         return Report(path, "it was interrupted")
+    except OSError as error:
+        return Report(path, f"no process can be started for it ({error.strerror})")
     if done.returncode:
         return Report(path, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
     return Report(path)

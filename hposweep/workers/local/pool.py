@@ -19,6 +19,7 @@ from typing import Any
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
+from hposweep.errors import WriteError
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.local import main_module, worker
 from hposweep.workers.local.forkserver import EXITED_WITH_0, WorkerContext, worker_context
@@ -224,6 +225,9 @@ def _answer(running: Future[bytes], duration_s: float) -> tuple[JobAnswer, bool]
     except (ProcessExpired, BrokenProcessPool) as error:
         reason = _death(getattr(error, "exitcode", None))
         return JobAnswer(SegmentResult(duration_s, failure=reason, end=SegmentEnd.DIED), 0.0), False
+    except WriteError as error:
+        result = SegmentResult(duration_s, failure=f"{error}", end=SegmentEnd.UNWRITABLE)
+        return JobAnswer(result, 0.0, error=error), False
     except BaseException as error:  # raised around the job: its config can't be composed, or the worker is in disorder
         result = SegmentResult(duration_s, failure=f"{type(error).__name__}: {error}")
         return JobAnswer(result, 0.0, error=error), False
