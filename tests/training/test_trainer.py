@@ -235,8 +235,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hposweep.app import schema
 from hposweep.conf_dir import conf_dir
-from hposweep.job.running import GivenUp, RunningJob, running
-from hposweep.sweep_folder import learning_curve
+from hposweep.job.running import RunningJob, running
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training.objective import configure_tensorflow, learner, load_data
 schema.register()
