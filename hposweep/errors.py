@@ -1,4 +1,8 @@
-"""Errors that a user can mend."""
+"""Errors that a user can mend, and the words in them."""
+
+from __future__ import annotations
+
+import re
 
 from __future__ import annotations
 
@@ -59,3 +63,12 @@ def nearest(word: str, allowed: list[str]) -> str:
 
     close = difflib.get_close_matches(word, allowed, n=1)
     return f"; did you mean '{close[0]}'? " if close else ". "
+
+
+def object_text(value: object) -> str:
+    """The value in one line, the same for values that are alike in two processes, and never an error."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__module__}.{type(value).__qualname__} object>"
+    return " ".join(re.sub(" at 0x[0-9a-f]+", "", text).split()).encode(errors="backslashreplace").decode()

@@ -24,7 +24,7 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from hposweep.errors import ConfigError
+from hposweep.errors import ConfigError, object_text
 from hposweep.search_space import (
     Choice,
     Configuration,
@@ -35,7 +35,7 @@ from hposweep.search_space import (
     literal,
     parse_hyperparameter,
 )
-from hposweep.search_space.parsing import is_spelt_out
+from hposweep.search_space.parsing import check_text, is_spelt_out, plain_value
 from hposweep.search_space.priors import integers, interval
 
 OWN_GROUPS = ("searcher", "scheduler", "search_space", "experiment")
@@ -75,6 +75,8 @@ class OverrideReader:
             hyperparameters |= found
         fixed: list[str] = []
         swept: dict[str, Hyperparameter] = {}
+        for line in arguments:
+            check_text(line)
         for override in self._parser.parse_overrides(list(arguments)):
             key = override.get_key_element()
             if any(_bare(key) == _bare(other) for other in swept):
@@ -88,14 +90,18 @@ class OverrideReader:
                 assert override.input_line is not None
                 fixed.append(override.input_line)
         hyperparameters |= swept
-        for key in hyperparameters:
+        for key, prior in hyperparameters.items():
             check_is_searchable(key, has_short_names)
+            try:
+                _check_can_be_given(prior)
+            except ConfigError as error:
+                raise ConfigError(f"{_bare(key)}: {error}") from None
         return ParsedOverrides(SearchSpace(hyperparameters), tuple(fixed))
 
     def _read_node(self, source: str, node: Any) -> dict[str, Hyperparameter]:
         if node is None:
             return {}
-        container = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        container = _resolved(node) if OmegaConf.is_config(node) else node
         if not isinstance(container, Mapping):
             raise ConfigError(f"{source}: must be a mapping of config keys to hyperparameters, got {container!r}")
         found: dict[str, Hyperparameter] = {}
@@ -104,7 +110,8 @@ class OverrideReader:
             if key in found:
                 raise ConfigError(f"{where}: stands twice, once with dots and once nested")
             try:
-                found[key] = self._from_value(key, value)
+                check_text(key)
+                found[key] = self._from_value(key, plain_value(value))
             except ConfigError as error:
                 raise ConfigError(f"{where}: {error}") from None
         return found
@@ -165,6 +172,26 @@ class OverrideReader:
         return list(glob.filter(self._config_loader.get_group_options(override.key_or_group)))
 
 
+def _resolved(node: Any) -> Any:
+    """What stands in the config, where texts that are no interpolations stay so when they are given to a job."""
+    return _literal(OmegaConf.to_container(node, resolve=True, enum_to_str=True))
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, str):
+        return literal_text(value)
+    if isinstance(value, Mapping):
+        return {key: _literal(item) for key, item in value.items()}
+    return [_literal(item) for item in value] if isinstance(value, list) else value
+
+
+def _check_can_be_given(prior: Hyperparameter) -> None:
+    """Raises a ConfigError if one of its values can't be given to a job by an override."""
+    values = prior.options if isinstance(prior, Choice) else [prior.value] if isinstance(prior, Constant) else []
+    for value in values:
+        render_value(plain_value(value))
+
+
 def is_sweep(override: Override) -> bool:
     """Whether the override has several values; a glob counts, though Hydra does not derive it from its sweeps."""
     return bool(override.is_sweep_override()) or isinstance(override._value, Glob)
@@ -187,7 +214,13 @@ def render(configuration: Configuration) -> list[str]:
 
 
 def render_value(value: Value) -> str:
-    """One value in the words of Hydra's override grammar."""
+    """One value in the words of Hydra's override grammar.
+
+    A text has OmegaConf's notation: `${x}` is an interpolation of the job's config, `\\${x}` is this text.
+
+    Raises:
+        ConfigError: for a mapping with a key that the grammar has no words for.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -197,8 +230,7 @@ def render_value(value: Value) -> str:
     if isinstance(value, int):
         return repr(value)
     if isinstance(value, Mapping):
-        # Hydra's grammar has no quotes around the keys of a mapping.
-        return "{" + ",".join(f"{key}:{render_value(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{_rendered_key(key)}:{render_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(render_value(item) for item in value) + "]"
     return _rendered_text(str(value))
@@ -221,6 +253,21 @@ def _rendered_text(text: str) -> str:
     except HydraException:
         pass
     return QuotedString(text, Quote.single).with_quotes()
+
+
+@functools.lru_cache(maxsize=10_000)
+def _rendered_key(key: str) -> str:
+    """With backslashes, for the grammar has no quotes around the keys of a mapping."""
+    text = re.sub(r"([\\()\[\]{}:=,\s])", r"\\\1", key)
+    try:
+        if OverridesParser.create().parse_override(f"key={{{text}:null}}").value() == {key: None}:
+            return text
+    except HydraException:
+        pass
+    raise ConfigError(
+        f"{object_text(key)}: Hydra's overrides can't hold this key of a mapping; letters, digits, points and dashes "
+        "are fine, with a letter first. What holds any key is a file of a config group"
+    )
 
 
 def _flattened(prefix: str, node: Mapping[Any, Any]) -> list[tuple[str, Value]]:

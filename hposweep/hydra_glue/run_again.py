@@ -7,8 +7,8 @@ import itertools
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePath
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -28,7 +28,14 @@ from hposweep.hydra_glue.sweep_folder import dir_override, is_dir_override
 from hposweep.search_space import SearchSpace
 from hposweep.shown_text import cut
 from hposweep.sweep_folder import environment
-from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord, SweepRecord, read_record, readable_record
+from hposweep.sweep_folder.sweep_yaml import (
+    RECORD_FILE,
+    AppRecord,
+    SweepRecord,
+    read_record,
+    readable_record,
+    recordable,
+)
 from hposweep.trial import Trial, TrialState
 
 log = logging.getLogger(__name__)
@@ -48,7 +55,7 @@ def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
 
 def _record(config: DictConfig, search_space: SearchSpace | None, command: str, **of_the_environment: Any) -> AppRecord:
     # Interpolations stay as they are: they are part of what the user wrote.
-    plain = _plain(OmegaConf.to_container(config, resolve=False, enum_to_str=True))
+    plain = recordable(OmegaConf.to_container(config, resolve=False, enum_to_str=True))
     overrides = plain["hydra"]["overrides"]
     return AppRecord(
         command=command,
@@ -90,15 +97,6 @@ def _multirun(sweep_dir: Path) -> DictConfig:
 
 def _damaged_multirun(sweep_dir: Path) -> ConfigError:
     return ConfigError(f"{sweep_dir / MULTIRUN_FILE}: damaged; it must hold the config of the sweep")
-
-
-def _plain(node: Any) -> Any:
-    """The tree with text in the place of paths, for which YAML has no word."""
-    if isinstance(node, Mapping):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    return str(node) if isinstance(node, PurePath) else node
 
 
 def program() -> str:
@@ -204,7 +202,7 @@ def defaults_of_keys() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for stored in (each for group in nodes for each in group.values() if not isinstance(each, dict)):
         if stored.provider == "hposweep":
-            keys = _plain(OmegaConf.to_container(stored.node, resolve=False, enum_to_str=True))
+            keys = recordable(OmegaConf.to_container(stored.node, resolve=False, enum_to_str=True))
             keys.pop("defaults", None)  # a word to Hydra, and no key of the composed config
             found.setdefault(keys["_target_"], keys)
     return found

@@ -205,16 +205,17 @@ class HydraSweep:
         summary.print_dry_run(parsed.search_space, configurations, n_trials, epochs, at_most=at_most)
 
     def _read_overrides(self, arguments: list[str]) -> ParsedOverrides:
-        return self._read(self._options, arguments)
+        return self._read(self._config.hydra.sweeper, arguments)
 
     def _search_space_of(self, config: DictConfig) -> SearchSpace:
         """The search space of a sweep that was started with this config."""
         return self._read(config.hydra.sweeper, list(config.hydra.overrides.task)).search_space
 
-    def _read(self, options: Mapping[str, Any], arguments: list[str]) -> ParsedOverrides:
+    def _read(self, sweeper: DictConfig, arguments: list[str]) -> ParsedOverrides:
         reader = OverrideReader(self._hydra_context.config_loader)
+        # Of the config: in the options, which Hydra has resolved, a text that was escaped is an interpolation again.
         short_names = sweeper_options.has_short_names(self._config)
-        return reader.read(options["search_space"], options["params"], arguments, short_names)
+        return reader.read(sweeper.search_space, sweeper.params, arguments, short_names)
 
     def _check_composition(self, overrides: JobOverrides) -> DictConfig:
         """Composes a trial, and one for each option of a searched config group, before anything is written.

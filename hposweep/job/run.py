@@ -8,7 +8,6 @@ import multiprocessing
 import numbers
 import os
 import pickle
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 import cloudpickle
 
-from hposweep.errors import OF_THE_DISK, WriteError
+from hposweep.errors import OF_THE_DISK, WriteError, object_text
 from hposweep.failure import line_of_exception
 from hposweep.job.running import GivenUp, RunningJob, TargetReached, running
 from hposweep.job.seeding import seed_global_states
@@ -259,13 +258,10 @@ def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str)
 def _short(value: Any) -> str:
     """The value in one short line, whatever its own methods raise."""
     try:
-        text = repr(value)
+        text = object_text(value)
     except BaseException as error:
         _raise_if_ctrl_c(error)
-        text = f"<{type(value).__module__}.{type(value).__qualname__} object>"
-    # Addresses would tell apart what is alike.
-    text = " ".join(re.sub(" at 0x[0-9a-f]+", "", text).split())
-    text = text.encode(errors="backslashreplace").decode()
+        text = f"a {type(value).__qualname__}"
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

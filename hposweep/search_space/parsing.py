@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hposweep.errors import ConfigError
+from hposweep.errors import ConfigError, object_text
 from hposweep.search_space.priors import (
     WORDS,
     Choice,
@@ -49,36 +49,51 @@ def as_hyperparameter(prior: object) -> Hyperparameter:
             values that no YAML file holds.
     """
     if isinstance(prior, Constant):
-        return Constant(_plain(prior.value))
+        return Constant(plain_value(prior.value))
     if isinstance(prior, Choice):
-        return Choice(tuple(_plain(option) for option in prior.options))
+        return Choice(tuple(plain_value(option) for option in prior.options))
     if isinstance(prior, Distribution):
         return prior
     if isinstance(prior, list | tuple):
         raise ConfigError(f"{literal(prior)}: a list is no distribution; write {{'choice': {literal(prior)}}}")
     family = getattr(prior, "dist", None)
     if family is None:
-        return parse_hyperparameter(_plain(prior))
-    arguments = [_plain(value) for value in prior.args]  # type: ignore[attr-defined]
-    keywords = {key: _plain(value) for key, value in prior.kwds.items()}  # type: ignore[attr-defined]
+        return parse_hyperparameter(plain_value(prior))
+    arguments = [plain_value(value) for value in prior.args]  # type: ignore[attr-defined]
+    keywords = {key: plain_value(value) for key, value in prior.kwds.items()}  # type: ignore[attr-defined]
     return scipy_distribution(family.name, arguments, keywords)
 
 
-def _plain(value: Any) -> Value:
-    """The value as YAML holds it: Python's own number for NumPy's, and lists for tuples.
+def plain_value(value: Any) -> Value:
+    """The value as YAML and JSON hold it: Python's own number for NumPy's, and lists for tuples.
 
     Raises:
-        ConfigError: if it is something else.
+        ConfigError: if they can't.
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        check_text(value)
+        return value
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     if isinstance(value, Mapping):
-        return {_plain(name): _plain(item) for name, item in value.items()}
-    raise ConfigError(f"{value!r}: a value is a number, text, True, False, None, or a list or dict of them")
+        for name in value:
+            if not isinstance(name, str):  # JSON, in which trials are recorded, knows no other
+                raise ConfigError(f"{object_text(value)}: the keys of a mapping are texts, got {object_text(name)}")
+            check_text(name)
+        return {name: plain_value(item) for name, item in value.items()}
+    raise ConfigError(f"{object_text(value)}: a value is a number, text, True, False, None, or a list or dict of them")
+
+
+def check_text(text: str) -> None:
+    """Raises a ConfigError unless the text can be written into a file, in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{object_text(text)}: can't be written as UTF-8; take another text") from None
 
 
 def is_spelt_out(node: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import pathlib
 import re
@@ -14,7 +15,7 @@ from typing import Any, Self
 
 import yaml
 
-from hposweep.errors import ConfigError
+from hposweep.errors import ConfigError, object_text
 from hposweep.search_space import Hyperparameter, Value, is_record, prior_text, read_prior
 from hposweep.sweep_folder.files import warn_once, write_atomically
 
@@ -156,6 +157,21 @@ def taken_up(recorded: SweepRecord, wanted: SweepRecord) -> SweepRecord:
         return taken
     is_there = taken.cwd is not None and Path(taken.cwd).is_dir()
     return taken if is_there else replace(taken, cwd=wanted.cwd)  # where the program has moved to
+
+
+def recordable(node: Any) -> Any:
+    """The tree as the file can hold it: text in the place of paths and objects, lists in that of sets and tuples."""
+    if isinstance(node, Mapping):
+        return {recordable(key): recordable(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [recordable(value) for value in node]
+    if isinstance(node, set | frozenset):
+        return sorted(map(recordable, node), key=repr)  # else in another order in each process
+    if isinstance(node, enum.Enum):
+        return node.name
+    if node is None or type(node) in (bool, int, float, str, bytes):
+        return node
+    return str(node) if isinstance(node, pathlib.PurePath | str) else object_text(node)
 
 
 def read_record(sweep_dir: Path) -> SweepRecord | None:

@@ -1,7 +1,9 @@
 """Overrides: Hydra's sweep syntax becomes hyperparameters, configurations become overrides that read back the same."""
 
+import enum
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
@@ -61,8 +63,6 @@ def test_the_sweep_syntax_of_hydra(reader: OverrideReader, override: str, text: 
 
 
 def test_a_log_interval_is_even_in_the_logarithm(reader: OverrideReader) -> None:
-    import numpy as np
-
     space = space_of(reader, "lr=tag(log,interval(1e-4,1))")
     assert space.from_unit_cube(np.array([[0.5]]))[0]["lr"] == pytest.approx(0.01)
 
@@ -169,6 +169,97 @@ def test_hydra_reads_the_same_value_from_an_override(value: object) -> None:
     assert again == value
     assert type(again) is type(value)
     assert not override.is_sweep_override()
+
+
+def job_value(reader: OverrideReader, option: object) -> tuple[object, object]:
+    """An option as the configuration has it, and as a job gets it: from a file of the config."""
+    node = OmegaConf.create({"choice": [option, "another"]}, flags={"allow_objects": True})
+    prior = space_of(reader, search_space=OmegaConf.create({"key": node})).hyperparameters["key"]
+    value = prior.at(np.array([0.0]))[0]
+    config = OmegaConf.create({"key": None, "x": 0.5})
+    ConfigLoaderImpl._apply_overrides_to_config(
+        OverridesParser.create().parse_overrides(render({"key": value})), config
+    )
+    return value, OmegaConf.to_container(config, resolve=True)["key"]  # type: ignore[call-overload, index]
+
+
+TEXTS = [
+    *("line\nbreak", "tab\t", "back\\", "it's", "a=b", "", " ", "null", "1e3", "ü", "#c", "{", "x: y", "'q'", '"'),
+    *("01", "0x1F", "1_000", "inf", "~", "!t", "a,b", "\\'", "\0", "[", "choice", "${", "$x", "${x}", "\\${x}"),
+]
+KEYS = ["a", "k:v", "a b", " a", "a,b", "a=b", "x]", "{", "back\\", "a.b", "a-b", "$", "${x}", "(", "@"]
+NO_KEYS = ["1", "true", "null", "it's", '"', "#c", "", "ü", "a\nb"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_of_the_search_space_reaches_a_job_as_it_is(reader: OverrideReader, text: str) -> None:
+    value, of_job = job_value(reader, literal_text(text))
+    assert of_job == text
+    assert value == literal_text(text)
+
+
+def test_an_interpolation_in_the_search_space_is_resolved_in_the_sweep_s_config(reader: OverrideReader) -> None:
+    config = OmegaConf.create({"space": {"key": {"choice": ["${x}", "a${x}"]}}, "x": 3})
+    assert str(space_of(reader, search_space=config.space).hyperparameters["key"]) == "choice(3, a3)"
+
+
+def test_an_interpolation_of_the_command_line_is_one_in_the_job_as_under_hydra(reader: OverrideReader) -> None:
+    prior = space_of(reader, "key='${x}',b").hyperparameters["key"]
+    assert render({"key": prior.at(np.array([0.0]))[0]}) == ["key=${x}"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_an_option_that_is_a_mapping_reaches_a_job_as_it_is(reader: OverrideReader, key: str) -> None:
+    assert job_value(reader, {key: {key: [1, "x"]}}) == ({key: {key: [1, "x"]}},) * 2
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+def test_or_it_is_refused(reader: OverrideReader, key: str) -> None:
+    with pytest.raises(ConfigError, match=r"^key: .*: Hydra's overrides can't hold this key of a mapping"):
+        job_value(reader, [{key: 1}])
+
+
+@given(value=st.dictionaries(st.text(max_size=5), scalars, max_size=3))
+def test_a_mapping_with_any_keys_is_read_back_by_hydra_or_refused(value: dict[str, object]) -> None:
+    try:
+        text = render_value(value)
+    except ConfigError:
+        return
+    assert OverridesParser.create().parse_override(f"key={text}").value() == value
+
+
+class Size(enum.Enum):
+    SMALL = 1
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({1: 2}, "search_space.key: {1: 2}: the keys of a mapping are texts, got 1"),
+        ({True: 2}, "search_space.key: {True: 2}: the keys of a mapping are texts, got True"),
+        (b"raw", "search_space.key: b'raw': a value is a number, text, True, False, None, or a list or dict of them"),
+        (object(), "search_space.key: <object object>: a value is a number, text,"),
+        (["caf\udce9"], r"search_space.key: 'caf\udce9': can't be written as UTF-8"),
+        ({"\ud800": 1}, r"search_space.key: '\ud800': can't be written as UTF-8"),
+    ],
+    ids=str,
+)
+def test_an_option_that_no_record_can_hold_is_refused(reader: OverrideReader, option: object, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        job_value(reader, option)
+    assert str(caught.value).startswith(message)
+
+
+def test_an_enumeration_of_the_search_space_is_its_name(reader: OverrideReader) -> None:
+    assert job_value(reader, Size.SMALL) == ("SMALL", "SMALL")
+
+
+@pytest.mark.parametrize("line", ["key=caf\udce9,b", "key=caf\udce9", "+caf\udce9=1,2"])
+def test_an_override_that_is_no_text_is_refused(reader: OverrideReader, line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        space_of(reader, line)
+    assert "\\udce9" in str(caught.value)
+    str(caught.value).encode()
 
 
 @given(text=st.text(st.sampled_from("${}\\'\"x:/ ,=()[]~#\n") | st.characters(exclude_categories=["Cs"]), max_size=12))

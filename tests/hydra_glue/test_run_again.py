@@ -15,7 +15,6 @@ from hposweep.search_space import Configuration, SearchSpace, parse_hyperparamet
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord
 from hposweep.trial import Trial, TrialState
-from support.apps import App
 
 SCHEMA_1 = Path(__file__).parents[1] / "recorded" / "schema1"
 
@@ -159,33 +158,3 @@ def test_a_sweep_of_a_function_is_no_sweep_of_an_app(recorded: AppRecord) -> Non
         ConfigError, match=r"^swept/sweep.yaml: a sweep of hposweep.tune, which no command line runs again"
     ):
         check_same_sweep(FunctionRecord(), recorded, Path("swept"))
-
-
-PATHS_APP = """
-from dataclasses import dataclass
-from pathlib import Path
-import hydra
-from hydra.core.config_store import ConfigStore
-
-@dataclass
-class Config:
-    x: float = 1.0
-    data: Path = Path("some where")
-
-ConfigStore.instance().store(name="config", node=Config)
-
-@hydra.main(version_base="1.3", config_name="config")
-def main(cfg):
-    return cfg.x
-
-if __name__ == "__main__":
-    main()
-"""
-
-
-def test_a_config_with_paths_is_recorded_as_text_and_resumed(app: App) -> None:
-    app.write("main.py", PATHS_APP)
-    for n_trials in (1, 2):
-        done = app.sweep("x=interval(0,1)", f"hydra.sweeper.n_trials={n_trials}")
-        assert done.exit_code == 0, done.err
-    assert run_again.read(app.folder / "swept").config["data"] == "some where"

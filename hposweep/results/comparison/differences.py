@@ -127,5 +127,16 @@ def unequal_leaves(prefix: str, one: Any, other: Any) -> Iterator[str]:
                 yield f"{path}: absent -> {other[key]!r}"
             else:
                 yield from unequal_leaves(path, one[key], other[key])
-    elif one != other or type(one) is not type(other):
+    elif not _is_same(one, other):
         yield f"{prefix}: {one!r} -> {other!r}"
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Equality that tells 1 from True and from 1.0, as YAML does, and for which NaN is NaN."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, Mapping):
+        return not [*unequal_leaves("", one, other)]
+    return bool(one == other) or (one != one and other != other)
