@@ -84,8 +84,8 @@ class HydraSweep:
 
     def _run(self, arguments: list[str]) -> int:
         options = self._options
-        direction = sweeper_options.check(options, self._config)
         is_new = sweep_folder.settle(self._config)
+        direction = sweeper_options.check(options, self._config)
         parsed = self._read_overrides(arguments)
         searcher = sweeper_options.build(options, "searcher", search_space=parsed.search_space, seed=options["seed"])
         overrides = JobOverrides(options, parsed, self._config)

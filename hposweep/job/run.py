@@ -37,7 +37,14 @@ class NoNumberError(Exception):
 
 
 class StandInError(Exception):
-    """Stands for an exception that can't be handed over to another process, and tells its traceback."""
+    """Stands for an exception that can't be handed over to another process: what it is called, and its traceback."""
+
+    def __init__(self, line: str, text: str) -> None:
+        super().__init__(line, text)
+        self.line = line
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
@@ -226,7 +233,7 @@ def portable(error: Exception) -> Exception:
     try:
         pickle.loads(cloudpickle.dumps(error))  # noqa: S301 (from the same line)
     except Exception:
-        return StandInError("".join(traceback.format_exception(error)))
+        return StandInError(line_of_exception(error), "".join(traceback.format_exception(error)))
     return error
 
 
@@ -252,7 +259,8 @@ def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str)
     text = text or "".join(traceback.format_exception(error))
     if isinstance(error, JobExitError) and error.__cause__ is not None:
         error = error.__cause__
-    return SegmentResult(duration_s, failure=text, exception=line_of_exception(error), folder=folder)
+    line = error.line if isinstance(error, StandInError) else line_of_exception(error)
+    return SegmentResult(duration_s, failure=text, exception=line, folder=folder)
 
 
 def _short(value: Any) -> str:
@@ -261,7 +269,7 @@ def _short(value: Any) -> str:
         text = object_text(value)
     except BaseException as error:
         _raise_if_ctrl_c(error)
-        text = f"a {type(value).__qualname__}"
+        text = f"<{type(value).__module__}.{type(value).__qualname__} object>"
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

@@ -24,7 +24,7 @@ RECORD_FILE = "sweep.yaml"
 BEGIN, END = "---\n", "...\n"
 MAY_CHANGE = ("n_trials", "task_overrides", "hydra_overrides", "config")  # when a sweep is taken up again
 WHOLE_NUMBERS = ("seed", "n_trials")
-PLAIN = (str, int, float, type(None))
+PLAIN = (str, bytes, int, float, type(None))
 FIRST_SEARCHER = "RandomSearcher"  # the only one of the first version, which wrote none
 # Nodes of the config that choose a class by their `_target_`, from the outermost on.
 CHOOSING_NODES = (
@@ -275,7 +275,7 @@ def _is_whole_or_null(value: object) -> bool:
 
 
 def _is_plain(node: object) -> bool:
-    """Whether the tree has what we write: mappings with plain keys, lists, texts, numbers, booleans and null."""
+    """Whether the tree has what we write: mappings with plain keys, lists, texts, bytes, numbers, booleans and null."""
     if isinstance(node, dict):
         return all(isinstance(key, PLAIN) and _is_plain(value) for key, value in node.items())
     return all(map(_is_plain, node)) if isinstance(node, list) else isinstance(node, PLAIN)

@@ -106,4 +106,5 @@ def test_an_exception_that_can_t_be_handed_over_has_a_stand_in_that_tells_it(err
     stand_in = run.portable(error)
     again = cloudpickle.loads(cloudpickle.dumps(stand_in))
     assert f"{type(error).__name__}: {error}" in str(again)
+    assert run.failed(None, again, 1.0, "0").exception == f"{__name__}.{type(error).__name__}: {error}"
     assert run.portable(stand_in) is stand_in
