@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from hposweep.errors import ConfigError
+from hposweep.errors import ConfigError, object_text
 from hposweep.hydra_glue.overrides import literal_text, render_value
 from hposweep.results.terminal import summary
 from hposweep.sweep_folder.files import made_unique_folder
@@ -40,9 +41,15 @@ def settle(config: DictConfig) -> bool:
         with resolving(config):
             is_new = _asks_for_the_time(config)
             folder = Path(str(config.hydra.sweep.dir))
+        os.fsencode(folder)
+        folder.exists()
     except OmegaConfBaseException as error:
         why = str(error).split("\n", 1)[0]
         raise ConfigError(f"{KEY}: {text} can't be resolved in the sweep's config ({why})") from None
+    except UnicodeEncodeError:
+        raise ConfigError(f"{KEY}: {object_text(str(folder))}: no folder can have this name") from None
+    except OSError as error:  # its name is too long
+        raise _not_made(folder, error) from None
     _name(config, folder.absolute())
     return is_new
 
@@ -81,12 +88,16 @@ def claim(config: DictConfig, *, is_new: bool) -> Path:
         folder = made_unique_folder(wanted) if is_new else wanted
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(
-            f"{KEY}: {summary.relative(wanted)} can't be made ({error.strerror}); name a folder that can be written"
-        ) from None
+        raise _not_made(wanted, error) from None
     if folder != wanted:
         _name(config, folder)
     return folder.resolve()
+
+
+def _not_made(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{KEY}: {summary.relative(folder)} can't be made ({error.strerror}); name a folder that can be written"
+    )
 
 
 def dir_override(folder: Path) -> str:

@@ -1,6 +1,8 @@
 """A sweep's folder may have any name: all commands work on it."""
 
 import contextlib
+import json
+import os
 import shlex
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from support.warm import WarmProcess
 
 # What means something to a shell, to Hydra's overrides, to OmegaConf, to YAML, to a URL or to a format.
 ODD = 'run (1) lr=0.1 a,b it\'s "q" #h ${x} ${now:%Y} \\${y} $HOME [l] {0} %s?*&;a: Müller~\n\\'
-NAMES = [ODD, "-x", "~", " lead and trail ", "${", "true"]
+NO_UTF8 = os.fsdecode(b"caf\xe9")
+NAMES = [ODD, "-x", "~", " lead and trail ", "${", "true", NO_UTF8]
 HPOSWEEP = ["hydra/sweeper=hposweep", "hydra/launcher=hposweep", "hydra.launcher.n_workers=1", "x=interval(0,4)"]
 
 
@@ -51,7 +54,7 @@ def test_it_is_resumed_and_reproduced(swept: App) -> None:
         assert len(rows(swept.folder / each)) == 2
 
 
-@pytest.mark.parametrize("name", [ODD, "${"])
+@pytest.mark.parametrize("name", [ODD, "${", NO_UTF8], ids=["odd", "brace", "no UTF-8"])
 def test_it_is_read(swept: App, name: str) -> None:
     folder = Path("sweeps", name)
     for command, *words in (["report"], ["compare", "sweeps/true"], ["export", "--to", "optuna", f"{len(name)}.db"]):
@@ -68,6 +71,23 @@ def test_its_winner_is_run_again(swept: App) -> None:
     assert done.exit_code == 0, done.err
     winner = load_yaml(swept.folder / "sweeps" / ODD / "optimization_results.yaml")["best_params"]
     assert load_yaml(swept.folder / "alone" / ".hydra" / "config.yaml")["x"] == winner["x"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("x" * 300, f"hydra.sweep.dir: {'x' * 300} can't be made (File name too long)"),
+        ("x/" * 2100, f"hydra.sweep.dir: {'/'.join('x' * 2100)} can't be made (File name too long)"),
+        ("main.py/x", "hydra.sweep.dir: main.py/x can't be made (Not a directory)"),
+        ("\ud800", r"hydra.sweep.dir: '\ud800': no folder can have this name"),
+    ],
+    ids=["long name", "long path", "in a file", "no text"],
+)
+def test_a_folder_that_no_disk_holds_is_refused(swept: App, folder: str, message: str) -> None:
+    swept.write("no_folder.yaml", f"defaults: [config, _self_]\nhydra: {{sweep: {{dir: {json.dumps(folder)}}}}}\n")
+    done = swept.run("--multirun", "-cd", ".", "-cn", "no_folder", *HPOSWEEP)
+    assert done.exit_code == 1
+    assert done.error_lines[-1].startswith(message), done.err
 
 
 def test_a_launcher_whose_jobs_can_t_have_the_folder_is_refused(swept: App) -> None:

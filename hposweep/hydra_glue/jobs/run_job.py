@@ -123,7 +123,10 @@ def _pickled(config: DictConfig) -> bytes:
 
 def _to_yaml(node: Any) -> str:
     container = OmegaConf.to_container(node, resolve=False, enum_to_str=True)
-    return yaml.dump(container, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_dumper())
+    try:
+        return yaml.dump(container, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_dumper())
+    except UnicodeEncodeError:  # a folder's name that is no UTF-8, say: only the dumper in Python has escapes for it
+        return OmegaConf.to_yaml(node)
 
 
 @functools.cache

@@ -170,7 +170,7 @@ def _local(date: datetime.datetime) -> datetime.datetime:
 def _write(storage: RDBStorage, sweep: SweepData, trials: list[FrozenTrial]) -> None:
     # Optuna reports each study that it creates.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=storage, study_name=sweep.name, direction=sweep.history.direction.value)
+    study = optuna.create_study(storage=storage, study_name=_study_name(sweep), direction=sweep.history.direction.value)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -180,8 +180,13 @@ def _write(storage: RDBStorage, sweep: SweepData, trials: list[FrozenTrial]) -> 
         study.add_trials(trials)
     except BaseException:
         # A half-written study would block the next export.
-        optuna.delete_study(study_name=sweep.name, storage=storage)
+        optuna.delete_study(study_name=_study_name(sweep), storage=storage)
         raise
+
+
+def _study_name(sweep: SweepData) -> str:
+    """The folder's name; a database holds no name that isn't UTF-8."""
+    return sweep.name.encode(errors="backslashreplace").decode()
 
 
 def _storage_url(target: str) -> URL:
