@@ -270,6 +270,14 @@ def test_a_pool_without_a_job_starts_no_process(new_pool: MakePool) -> None:
     assert set(threading.enumerate()) <= threads
 
 
+def test_no_more_workers_are_started_than_there_are_jobs_for(new_pool: MakePool) -> None:
+    pool = new_pool(n_workers=24)
+    ended = [answer_of(future) for future in [pool.submit(("pid",)) for _ in range(2)]]
+    assert len({answer.result.value for answer in ended}) == 2
+    (server,) = {psutil.Process(int(answer.result.value or 0)).ppid() for answer in ended}
+    assert len(psutil.Process(server).children()) == 2
+
+
 def test_descriptors_do_not_pile_up(one: WorkerPool) -> None:
     def n_open() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))

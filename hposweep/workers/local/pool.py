@@ -43,12 +43,8 @@ class Slot:
         self._pool: ProcessPool | None = None
         self._stopping: list[threading.Thread] = []
 
-    def start(self) -> None:
-        """Starts the worker, so that it is ready when the first job comes."""
-        self._warm_pool().schedule(os.getpid)
-
     def run(self, arguments: tuple[Any, ...], timeout_s: float | None) -> Future[bytes]:
-        """Runs `worker.run` with these arguments."""
+        """Runs `worker.run` with these arguments, in a worker that is started if there is none."""
         return self._warm_pool().schedule(worker.run, args=arguments, timeout=timeout_s)
 
     def after(self, answer: JobAnswer | None) -> None:
@@ -98,7 +94,7 @@ class QueuedJob:
 
 
 class WorkerPool:
-    """Runs jobs on `n_workers` processes, in the order in which they come.
+    """Runs jobs on `n_workers` processes, in the order in which they come; starts as many as there are jobs for.
 
     Args:
         state: what all jobs share.
@@ -124,7 +120,7 @@ class WorkerPool:
         self._lock = threading.Lock()
 
     def submit(self, arguments: tuple[Any, ...], timeout_s: float | None = None) -> Future[JobAnswer]:
-        """Runs a job with these arguments of `WorkerState.run` as soon as a worker is free; starts them, if need be."""
+        """Runs a job with these arguments of `WorkerState.run` as soon as a worker is free."""
         if not self._slots:
             self._start()
         future: Future[JobAnswer] = Future()
@@ -167,8 +163,6 @@ class WorkerPool:
         context = self._context = worker_context(self._preload, self._env)
         self._slots = [Slot(context, self._state, self._max_memory_mb) for _ in range(self.n_workers)]
         self._idle = self._slots[::-1]
-        for slot in self._slots:
-            slot.start()
 
     def _dispatch(self) -> None:
         while True:
