@@ -1,10 +1,12 @@
 """The pool of local workers: order, warm reuse, and every way in which a job, a worker or the pool ends."""
 
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hposweep.errors import ConfigError
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.local import forkserver
 from hposweep.workers.local.pool import CUT_OFF_MESSAGE, TIMEOUT_MESSAGE, Slot, WorkerPool
@@ -276,6 +279,22 @@ def test_no_more_workers_are_started_than_there_are_jobs_for(new_pool: MakePool)
     assert len({answer.result.value for answer in ended}) == 2
     (server,) = {psutil.Process(int(answer.result.value or 0)).ppid() for answer in ended}
     assert len(psutil.Process(server).children()) == 2
+
+
+def test_a_folder_of_temporary_files_with_a_long_path_will_do(
+    new_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 103)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.delitem(multiprocessing.current_process()._config, "tempdir", raising=False)  # type: ignore[attr-defined]
+    assert result_of(new_pool(), "echo", 1).value == 1
+    assert tempfile.gettempdir() == str(long)
+    monkeypatch.setattr(forkserver, "SHORT_FOLDERS", ("/nosuch",))
+    with pytest.raises(
+        ConfigError, match=r"^TMPDIR: .*x is too long a path for sockets, and /nosuch can't be written$"
+    ):
+        new_pool().submit(("echo", 1))
 
 
 def test_descriptors_do_not_pile_up(one: WorkerPool) -> None:

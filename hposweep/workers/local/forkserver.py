@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from typing import Any
 
 import psutil
 
+from hposweep.errors import ConfigError
 from hposweep.workers.local import descendants, forkserver_preload
 
 FIRST_PRELOAD = forkserver_preload.__name__
@@ -32,6 +34,10 @@ BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 # A forkserver that somebody has stopped (SIGSTOP) for as long as this is replaced: it would answer never.
 MOST_SECONDS_STOPPED = 3.0
 SECONDS_BETWEEN_LOOKS = 1.0
+# What the system lets the path of a socket have, and what multiprocessing adds to the folder of temporary files.
+MOST_BYTES_OF_A_SOCKET = 107
+ADDED_BYTES = len("/pymp-12345678/listener-12345678")
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 (a new folder in there, which is ours alone)
 
 
 class _Worker(BaseProcess):
@@ -124,6 +130,7 @@ class _Server:
                 self._server._stop()  # type: ignore[attr-defined]
 
     def _ensure_running(self) -> None:
+        _settle_temporary_folder()
         with _environment(self._environment):
             self._server.ensure_running()
 
@@ -146,6 +153,27 @@ class _Server:
             descendants.kill_children(number)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
+
+
+def _settle_temporary_folder() -> None:
+    """Makes the folder in which multiprocessing's sockets stand; elsewhere, if `TMPDIR` has too long a path for them.
+
+    Raises:
+        ConfigError: if there is no place for them.
+    """
+    wanted = tempfile.gettempdir()
+    if len(os.fsencode(wanted)) + ADDED_BYTES <= MOST_BYTES_OF_A_SOCKET:
+        return
+    place = next((each for each in SHORT_FOLDERS if os.access(each, os.W_OK | os.X_OK)), None)
+    if place is None:
+        raise ConfigError(
+            f"TMPDIR: {wanted} is too long a path for sockets, and {', '.join(SHORT_FOLDERS)} can't be written"
+        )
+    before, tempfile.tempdir = tempfile.tempdir, place
+    try:
+        util.get_temp_dir()  # makes it where there is none yet, and remembers to remove it
+    finally:
+        tempfile.tempdir = before
 
 
 _servers: dict[int, _Server] = {}
