@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
-from __future__ import annotations
-
 import errno
+import re
 
 from hposweep.shown_text import cut, visible
 

@@ -38,7 +38,7 @@ from hposweep.sweep_run import SweepRun
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import Tuner
 from hposweep.workers.local import main_module
-from hposweep.workers.local.pool import WorkerPool, n_cores
+from hposweep.workers.local.pool import WorkerPool, checked_n_workers, n_cores
 from hposweep.workers.local.worker import Outcome
 from hposweep.workers.segments import PoolFutures
 from hposweep.workers.stop_signals import StopSignals
@@ -115,7 +115,8 @@ def tune(
     if direction not in list(Direction):
         raise ConfigError(f"direction: must be minimize or maximize, got {direction!r}")
     n_trials = _whole("n_trials", n_trials, 1)
-    n_workers = n_cores() if n_workers is None else _whole("n_workers", n_workers, 1)
+    n_workers = None if n_workers is None else _whole("n_workers", n_workers, 1)
+    n_workers = checked_n_workers("n_workers", n_workers, n_cores())
     seed = _whole("seed", seed, 0, LARGEST_SEED)
     time_budget_s = _seconds("time_budget_s", time_budget_s)
     trial_timeout_s = _seconds("trial_timeout_s", trial_timeout_s)

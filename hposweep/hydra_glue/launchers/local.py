@@ -19,7 +19,7 @@ from hposweep.hydra_glue.launchers.segments import SegmentJobs
 from hposweep.hydra_glue.overrides import literal_text
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local import main_module
-from hposweep.workers.local.pool import WorkerPool, n_cores
+from hposweep.workers.local.pool import WorkerPool, checked_n_workers, n_cores
 from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.segments import PoolFutures
 
@@ -60,7 +60,7 @@ class LocalLauncher:
         for key, value in (("n_workers", n_workers), ("threads", threads)):
             if value is not None and value < 1:
                 raise ConfigError(f"hydra.launcher.{key}: must be at least 1, got {value}")
-        self.n_workers = n_workers or max(1, n_cores() // threads)
+        self.n_workers = checked_n_workers("hydra.launcher.n_workers", n_workers, max(1, n_cores() // threads))
         self._preload = list(preload)
         self._max_memory_mb = max_worker_memory_mb
         self._pool: WorkerPool | None = None

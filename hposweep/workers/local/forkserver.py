@@ -166,9 +166,8 @@ def _settle_temporary_folder() -> None:
         return
     place = next((each for each in SHORT_FOLDERS if os.access(each, os.W_OK | os.X_OK)), None)
     if place is None:
-        raise ConfigError(
-            f"TMPDIR: {wanted} is too long a path for sockets, and {', '.join(SHORT_FOLDERS)} can't be written"
-        )
+        others = ", ".join(SHORT_FOLDERS)
+        raise ConfigError(f"TMPDIR: {wanted} is too long a path for sockets, and {others} can't be written")
     before, tempfile.tempdir = tempfile.tempdir, place
     try:
         util.get_temp_dir()  # makes it where there is none yet, and remembers to remove it

@@ -8,18 +8,20 @@ import functools
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
 from pebble import ProcessExpired, ProcessPool
 
-from hposweep.errors import WriteError
+from hposweep.errors import ConfigError, WriteError
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.local import main_module, worker
 from hposweep.workers.local.forkserver import EXITED_WITH_0, WorkerContext, worker_context
@@ -27,6 +29,9 @@ from hposweep.workers.local.worker import JobAnswer, WorkerState
 
 log = logging.getLogger(__name__)
 
+# The controller's: the pipes of a worker; and what journal, tables, logs, and workers that start or end need besides.
+DESCRIPTORS_OF_A_WORKER = 6
+SPARE_DESCRIPTORS = 20
 CUT_OFF_MESSAGE = "cut off when the sweep was to stop"
 TIMEOUT_MESSAGE = "ran longer than trial_timeout allows"
 
@@ -246,6 +251,34 @@ def _death(exit_code: int | None) -> str:
         except ValueError:
             return f"the worker process was killed by signal {-exit_code}"
     return f"the worker process exited with code {0 if exit_code == EXITED_WITH_0 else exit_code}"
+
+
+def most_workers() -> int:
+    """Workers that the limit of open files allows, beside what is open now and what a sweep opens besides."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # on Windows, where there is no such limit
+        return sys.maxsize
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return sys.maxsize
+    n_open = len(list(Path("/dev/fd").iterdir()))
+    return max(0, (limit - n_open - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_A_WORKER)
+
+
+def checked_n_workers(key: str, wanted: int | None, default: int) -> int:
+    """The number of workers: the one that is wanted or, where none is, the default as far as open files allow it.
+
+    Raises:
+        ConfigError: if fewer can be started.
+    """
+    most = most_workers()
+    n_workers = min(default, most) if wanted is None else wanted
+    if n_workers > most or n_workers < 1:
+        raise ConfigError(
+            f"{key}: must be from 1 to {most}, as the limit of open files has it (ulimit -n), got {n_workers}"
+        )
+    return n_workers
 
 
 def n_cores() -> int:

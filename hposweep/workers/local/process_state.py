@@ -342,7 +342,8 @@ class _Streams:
     """The standard streams, and copies of their descriptors, from which they come back however they were closed."""
 
     def __init__(self) -> None:
-        self._copies = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_SAVED_DESCRIPTOR) for fd in (0, 1, 2)}
+        lowest = int(min(FIRST_SAVED_DESCRIPTOR, _most_descriptors() / 2))
+        self._copies = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, lowest) for fd in (0, 1, 2)}
         self._n_open = _n_open_descriptors()
         self._objects = {name: getattr(sys, name) for name in STREAMS}
         self._is_unbuffered = {name: getattr(stream, "write_through", False) for name, stream in self._objects.items()}
@@ -361,8 +362,12 @@ class _Streams:
                 self._objects[name] = _stream(descriptor, is_unbuffered=self._is_unbuffered[name])
             setattr(sys, name, self._objects[name])
             setattr(sys, f"__{name}__", self._objects[name])
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] * MOST_OF_DESCRIPTORS
-        return _n_open_descriptors() - self._n_open < most
+        return _n_open_descriptors() - self._n_open < _most_descriptors() * MOST_OF_DESCRIPTORS
+
+
+def _most_descriptors() -> float:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def _is_the_same(descriptor: int, copy: int) -> bool:
