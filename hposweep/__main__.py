@@ -5,19 +5,25 @@ from __future__ import annotations
 import importlib
 import sys
 
-from hposweep import first_seconds
+from hposweep import first_seconds, standard_streams
 from hposweep.commands import COMMANDS
 from hposweep.errors import ConfigError, nearest
 from hposweep.shown_text import visible
+
+EXIT_BROKEN_PIPE = 141  # as of a program that the signal SIGPIPE ends
 
 
 def main() -> None:
     """Runs the program with the command line's arguments; Ctrl-C ends it quietly."""
     first_seconds.begin()
-    try:
-        _main(sys.argv[1:])
-    except KeyboardInterrupt:
-        sys.exit(first_seconds.EXIT_INTERRUPTED)
+    with standard_streams.usable():
+        try:
+            _main(sys.argv[1:])
+        except KeyboardInterrupt:
+            sys.exit(first_seconds.EXIT_INTERRUPTED)
+        except BrokenPipeError:  # whoever read the output has gone
+            standard_streams.go_nowhere(sys.stdout)
+            sys.exit(EXIT_BROKEN_PIPE)
 
 
 def _main(words: list[str]) -> None:

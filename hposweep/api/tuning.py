@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from hposweep import standard_streams
 from hposweep.api.sweep import Sweep
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError, SweepError, nearest
@@ -169,7 +170,7 @@ def tune(
         if remark:
             log.warning("%s", remark)
 
-    outcome = SweepRun(
+    sweep_run = SweepRun(
         sweep_dir,
         tuner_on,
         record,
@@ -178,7 +179,9 @@ def tune(
         folder_of=_subdir,
         stop_signals=stop_signals,
         before_first_trial=before_first_trial,
-    ).run()
+    )
+    with standard_streams.usable():
+        outcome = sweep_run.run()
     if outcome.ended is not None and outcome.ended.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt(f"stopped; the same call with folder={str(sweep_dir)!r} goes on")
     if outcome.why_failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hposweep import standard_streams
 from hposweep.errors import ConfigError
 from hposweep.first_seconds import EXIT_INTERRUPTED
 from hposweep.history import Ending
@@ -67,6 +69,16 @@ class HydraSweep:
         Raises:
             SystemExit: with one line for what the user can mend, or the exit code of an early end.
         """
+        with standard_streams.usable():
+            try:
+                self._run_to_its_end(arguments)
+            except SystemExit as end:
+                # In another thread than the main one nobody would hear of it.
+                if threading.current_thread() is not threading.main_thread() and isinstance(end.code, str):
+                    log.error("%s", end.code)
+                raise
+
+    def _run_to_its_end(self, arguments: list[str]) -> None:
         try:
             exit_code = self._run(arguments)
         except ConfigError as error:

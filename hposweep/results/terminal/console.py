@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hposweep import standard_streams
 from hposweep.shown_text import visible, visible_lines
 
 WIDTH_WITHOUT_TERMINAL = 120
@@ -32,5 +33,11 @@ def table_of(*columns: str) -> Table:
 
 def terminal() -> Console:
     """The standard output."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+    found = _StandardOutput(highlight=False)
+    return found if found.is_terminal else _StandardOutput(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+
+
+class _StandardOutput(Console):
+    def on_broken_pipe(self) -> None:
+        # rich's own ends the process.
+        standard_streams.go_nowhere(self.file)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from hposweep.history import History, best_partial, count_states
 from hposweep.results.number_text import number_text, value_shown
+from hposweep.results.terminal.console import terminal
 from hposweep.shown_text import visible
 from hposweep.sweep_folder.tables import n_epochs
 from hposweep.sweep_folder.trial_files import TrialFiles
@@ -125,7 +126,7 @@ def shown(
         mode: one of MODES; auto is live on a terminal, else log.
         files_of: the files of a trial that runs.
     """
-    console = console or Console()
+    console = console or terminal()
     if mode == "auto":
         mode = "live" if console.is_terminal else "log"
     if mode == "log":
