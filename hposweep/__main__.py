@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib import metadata
+
+import yaml
 
 from hposweep import first_seconds, standard_streams
 from hposweep.commands import COMMANDS
+from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError, nearest
 from hposweep.shown_text import visible
 
@@ -27,6 +31,12 @@ def main() -> None:
 
 
 def _main(words: list[str]) -> None:
+    if not words and __name__ != "__main__":  # the console script; `python -m hposweep` runs one trial
+        print(_what_it_is())
+        return
+    if words == ["--version"]:
+        print(f"hposweep {metadata.version('hposweep')}")
+        return
     # No override of Hydra's is a bare word, so that commands and overrides can't be confused.
     is_command = bool(words) and words[0].replace("-", "_").isidentifier() and not words[0].startswith("-")
     if not is_command:
@@ -45,6 +55,11 @@ def _main(words: list[str]) -> None:
         sys.exit(command.main(words[1:]))
     except ConfigError as error:
         sys.exit(f"{name}: {error}")
+
+
+def _what_it_is() -> str:
+    config = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
+    return f"{config['hydra']['help']['header'].rstrip()}\n\nhposweep --help shows its config, too."
 
 
 if __name__ == "__main__":

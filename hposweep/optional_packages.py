@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 from hposweep.errors import ConfigError
 
 OF_THE_REPORT = ("plotly", "jinja2", "sklearn")
 PACKAGES = {
+    # d2l imports IPython, and leaves it to others to install it.
+    "keras": ("tensorflow", "keras", "d2l", "IPython"),
     "report": OF_THE_REPORT,
     "notebook": (*OF_THE_REPORT, "pandas"),
     "optuna": ("optuna",),
     "tensorboard": ("tensorboard",),
 }
+
+
+def missing(extra: str) -> list[str]:
+    """The packages of this extra that are not installed; none of them is imported for that."""
+    return [package for package in PACKAGES[extra] if importlib.util.find_spec(package) is None]
+
+
+def check(what: str, extra: str) -> None:
+    """Checks that the packages of this extra are installed, before anything imports them.
+
+    Raises:
+        ConfigError: as `needed_by`.
+    """
+    packages = missing(extra)
+    if packages:
+        raise ConfigError(f"{what} needs {', '.join(map(repr, packages))}: pip install 'hposweep[{extra}]'")
 
 
 @contextlib.contextmanager

@@ -38,6 +38,15 @@ def test_nothing_of_keras_is_installed(python: str) -> None:
     assert subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_our_own_app_names_the_extra_that_it_needs(python: str, tmp_path: Path) -> None:
+    words = [python, "-m", "hposweep", "seed=1"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("objective._target_: hposweep.training.objective.objective needs 'tensorflow', 'keras', ")
+    assert line.endswith("pip install 'hposweep[keras]'")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_three_file_app_is_tuned(python: str, app: Path) -> None:
     subprocess.run([python, *SWEEP, *SPACE], cwd=app, check=True, capture_output=True)
     table = rows(app)

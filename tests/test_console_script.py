@@ -1,6 +1,7 @@
 """`hposweep`, the console script, is the same program as `python -m hposweep`; a shell completes both of its kinds."""
 
 import csv
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_help_tells_of_the_commands_and_of_the_config(shell: RunText) -> None:
     assert all(name in shown for name in COMMANDS)
     assert "model: lenet, mlp, softmax" in shown
     assert shell("hposweep --hydra-help").out.startswith("Hydra (")
+
+
+def test_without_arguments_it_says_what_it_is_and_makes_nothing(shell: RunText, tmp_path: Path) -> None:
+    done = shell("hposweep; hposweep --version")
+    assert (done.exit_code, done.err) == (0, "")
+    *shown, version = done.out.splitlines()
+    assert shown[0] == "hposweep, or python -m hposweep: hyperparameter optimization as Hydra multirun sweeps."
+    assert all(name in "\n".join(shown) for name in COMMANDS)
+    assert version == f"hposweep {metadata.version('hposweep')}"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

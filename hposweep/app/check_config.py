@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from hposweep import optional_packages
 from hposweep.app.option_keys import whose
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import unread_keys
@@ -33,6 +34,16 @@ def check_config(cfg: DictConfig) -> None:
         _check_fashion_mnist(cfg)
 
 
+def check_extra(cfg: DictConfig) -> None:
+    """Checks that what our own objective imports is installed; other objectives import their own.
+
+    Raises:
+        ConfigError: naming the extra.
+    """
+    if _is_ours(cfg):
+        optional_packages.check(f"objective._target_: {OBJECTIVE}", "keras")
+
+
 def check_sweep(cfg: DictConfig) -> None:
     """Checks the config of a sweep's first trial, Hydra's node included.
 
@@ -40,6 +51,7 @@ def check_sweep(cfg: DictConfig) -> None:
         ConfigError: as `check_config`, or if its trials would do something else than train, or can't be judged by the
             sweep's metric.
     """
+    check_extra(cfg)
     check_config(cfg)
     if first_schema(Path(str(cfg.hydra.sweep.dir))) is None:
         check_keys(cfg, cfg)
@@ -47,7 +59,7 @@ def check_sweep(cfg: DictConfig) -> None:
     if _is_ours(cfg):
         _check_direction(cfg)
         _check_old_metric(cfg)
-    stage = str(getattr(cfg.trainer.stage, "value", cfg.trainer.stage))
+    stage = _stage(cfg)
     if stage != "train":
         raise ConfigError(f"trainer.stage: a sweep trains its trials, and tests its winner by itself; got {stage}")
 
@@ -88,6 +100,18 @@ def check_metric(cfg: DictConfig, sweeper: DictConfig) -> None:
         raise ConfigError(
             f"hydra.sweeper.metric: must be a column of the learning curve, {', '.join(metrics.COLUMNS)}; got {metric}"
         )
+
+
+def name_of_value(cfg: DictConfig, sweeper: DictConfig) -> str:
+    """What the value that a job returns is called."""
+    if _is_ours(cfg) and _stage(cfg) != "train":
+        return "test_error"
+    metric = str(sweeper.get("metric", "value"))
+    return metrics.column_of(metric) if _is_ours(cfg) else metric
+
+
+def _stage(cfg: DictConfig) -> str:
+    return str(getattr(cfg.trainer.stage, "value", cfg.trainer.stage))
 
 
 def _is_ours(cfg: DictConfig) -> bool:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from hposweep import optional_packages
 from hposweep.app import composition_errors, schema
-from hposweep.app.check_config import check_config, check_keys, check_metric, check_sweep
+from hposweep.app.check_config import (
+    check_config,
+    check_extra,
+    check_keys,
+    check_metric,
+    check_sweep,
+    name_of_value,
+)
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.unread_keys import keys_of
+from hposweep.results.terminal import summary
 
 
 def trial(cfg: DictConfig) -> float:
@@ -30,6 +41,9 @@ def trial(cfg: DictConfig) -> float:
         if _is_a_single_run():
             raise SystemExit(f"{error}") from None
         raise
+    if _is_a_single_run():
+        config = HydraConfig.get()
+        summary.print_single_run(Path(config.runtime.output_dir), name_of_value(cfg, config.sweeper), value)
     return value
 
 
@@ -49,6 +63,8 @@ def _is_a_single_run() -> bool:
 def run() -> None:
     """Runs the app with the command line's arguments; what Hydra refuses in them is one line."""
     schema.register()
+    if optional_packages.missing("keras"):
+        _refuse_what_needs_keras()
     with composition_errors.until_composed() as wants_tracebacks:
         try:
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(trial)()
@@ -56,11 +72,29 @@ def run() -> None:
             if wants_tracebacks:
                 raise
             raise SystemExit(composition_errors.one_line(error, _keys())) from None
+        except BrokenPipeError:  # whoever read the output has gone
+            raise
         except (ValueError, OSError) as error:
             # Some of what Hydra refuses is no exception of its own.
             if wants_tracebacks or not composition_errors.is_composing():
                 raise
             raise SystemExit(_refusal(error)) from None
+
+
+def _refuse_what_needs_keras() -> None:
+    """Says before Hydra makes the folder of a single run that our own objective can't run here."""
+    arguments = get_args_parser().parse_args()
+    if arguments.help or arguments.hydra_help or arguments.cfg or arguments.info or arguments.shell_completion:
+        return
+    try:
+        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg = hydra.compose("config", arguments.overrides)
+    except composition_errors.COMPOSITION_ERRORS:  # of a sweep's values, too, which is checked when it is composed
+        return
+    try:
+        check_extra(cfg)
+    except ConfigError as error:
+        raise SystemExit(f"{error}") from None
 
 
 def _refusal(error: Exception) -> str:

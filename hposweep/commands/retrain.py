@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from hposweep import optional_packages
 from hposweep.commands.child_process import ChildProcesses
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.recorded_program import RecordedProgram, add_program_arguments
@@ -66,6 +67,7 @@ def main(words: Sequence[str]) -> int:
     record = program.record
     history, trial = winner_of(sweep)
     n_test = _n_test(sweep, TrialFiles(sweep, trial.folder, history.schema))
+    optional_packages.check("retrain", "keras")
     if record.seed_key is None:
         raise ConfigError(f"{sweep}: its config names no seed_key, the key that would get a new model's seed")
     into = arguments.into or unique_folder(sweep / "retrained")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from support.processes import SMALL, Run, wait_for
+from hposweep import optional_packages
+from support.processes import ROOT, SMALL, Run, wait_for
 from support.sweeps import read_csv, results_of, rows, without_seconds
 
 
@@ -174,6 +176,57 @@ def test_a_dry_run_of_what_searches_nothing_is_one_trial(hposweep_here: Run) -> 
         "Nothing is searched: one trial is enough.",
         "1 trial of 8 epochs, 8 epochs in all. Dry run: nothing was run, no folder was made.",
     ]
+
+
+WITHOUT_KERAS = "needs 'tensorflow', 'd2l': pip install 'hposweep[keras]'"
+
+
+@pytest.fixture
+def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment of the base package."""
+    monkeypatch.setattr(optional_packages, "missing", lambda extra: ["tensorflow", "d2l"] if extra == "keras" else [])
+
+
+@pytest.mark.usefixtures("no_keras")
+@pytest.mark.parametrize(
+    "words", [["seed=1"], ["--multirun"], ["--multirun", DRY_RUN], ["hydra.mode=MULTIRUN"]], ids=" ".join
+)
+def test_without_keras_our_objective_is_refused_before_a_folder_is_made(
+    hposweep_here: Run, tmp_path: Path, words: list[str]
+) -> None:
+    done = hposweep_here(*words)
+    assert done.exit_code == 1
+    assert done.error_lines == [f"objective._target_: hposweep.training.objective.objective {WITHOUT_KERAS}"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_keras")
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--cfg", "job"], ["--multirun", DRY_RUN, "objective._target_=mine.objective"], ["--version"], []],
+    ids=" ".join,
+)
+def test_without_keras_all_else_works(hposweep_here: Run, words: list[str]) -> None:
+    assert hposweep_here(*words).exit_code == 0
+
+
+@pytest.mark.usefixtures("no_keras")
+def test_without_keras_nothing_is_retrained(hposweep_here: Run, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests" / "recorded" / "schema1" / "asha", tmp_path / "swept")
+    done = hposweep_here("retrain", "swept", "--cwd", ".")
+    assert (done.exit_code, done.error_lines[-1:]) == (1, [f"retrain: retrain {WITHOUT_KERAS}"])
+    assert not (tmp_path / "swept" / "retrained").exists()
+
+
+def test_a_single_run_ends_with_its_result_and_its_folder(
+    hposweep_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "returns_a_rate.py").write_text("def objective(cfg):\n    return cfg.optimizer.learning_rate\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["objective._target_=returns_a_rate.objective", "optimizer.learning_rate=1e-6"]
+    done = hposweep_here(*words, "hydra.sweeper.metric=rate", "hydra.run.dir=outputs/one")
+    assert done.exit_code == 0, done.err
+    assert done.out.splitlines()[-2:] == ["Result: rate 1e-06", "Folder: outputs/one"]
 
 
 @pytest.mark.process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,6 +93,15 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     console.print(shown(f"Folder: {relative(sweep_dir)}"), soft_wrap=True)
     if command:
         console.print(shown(f"The winner again: {shell_line(command)}"), soft_wrap=True)
+
+
+def print_single_run(folder: Path, metric: str, value: object) -> None:
+    """The result of a job that was run by itself, and its folder."""
+    console = terminal()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = number_text(value) if math.isfinite(value) else "none, the training diverged"
+        console.print(shown(f"Result: {metric} {text}"))
+    console.print(shown(f"Folder: {relative(folder)}"), soft_wrap=True)
 
 
 def print_report(report: Report) -> None:
