@@ -12,6 +12,7 @@ from hposweep.commands.winner import winner_of
 from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.experiment import SHOW_CONFIG, experiment_of
 from hposweep.results.number_text import number_text
+from hposweep.secret_keys import is_masked
 from hposweep.shown_text import shell_line, visible
 
 
@@ -30,11 +31,16 @@ def main(words: Sequence[str]) -> int:
     record = run_again.read(sweep)
     history, trial = winner_of(sweep)
     if not arguments.yaml:
-        print(shell_line(run_again.trial_command(record, trial)))
+        command = run_again.shown_command(record, trial)
+        print(shell_line(command))
+        masked = [word.partition("=")[0].lstrip("+") for word in command if is_masked(word)]
+        if masked:
+            print(visible(f"Not shown, as they look like secrets: {', '.join(masked)}"), file=sys.stderr)
         return 0
     assert trial.value is not None
     # The program composes its own configs.
-    program, overrides = RecordedProgram.of(sweep, arguments), run_again.trial_overrides(record, trial)
+    program = RecordedProgram.of(sweep, arguments)
+    overrides = run_again.trial_overrides(program.record, trial)
     program.show(program.command([*overrides, *SHOW_CONFIG]), file=sys.stderr)
     overlay = experiment_of(program.command([]), overrides, program.cwd)
     print("# @package _global_")

@@ -15,12 +15,13 @@ from typing import IO
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
+from hposweep.secret_keys import masked_override
 from hposweep.shown_text import shell_line, visible
 from hposweep.sweep_folder import journal
 from hposweep.sweep_folder.sweep_yaml import RECORD_FILE, AppRecord
 
 # What the words of the command line come from.
-TELLING_FILES = (".", RECORD_FILE, run_again.MULTIRUN_FILE, journal.FILE_NAME)
+TELLING_FILES = (".", RECORD_FILE, journal.FILE_NAME, run_again.MULTIRUN_FILE)
 
 
 def add_program_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,21 @@ def add_program_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cwd", type=Path, help="folder to start the program in (default: where the sweep was started)"
     )
+    parser.add_argument(
+        "--secret",
+        type=_key_and_value,
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="value of an override that is masked in sweep.yaml (default: the one in multirun.yaml)",
+    )
+
+
+def _key_and_value(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text}")
+    return key.lstrip("+"), value
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class RecordedProgram:
         record = read(sweep)
         if not arguments.trust:
             _check_owner(sweep, record)
+        record = run_again.with_secrets(record, sweep, dict(arguments.secret))
         return cls(Path(os.path.abspath(sweep)), record, _cwd(sweep, record, arguments.cwd))  # noqa: PTH100 (links stay)
 
     def command(self, overrides: Sequence[str]) -> list[str]:
@@ -60,8 +77,9 @@ class RecordedProgram:
         return [*run_again.words_of_program(self.record), *overrides]
 
     def show(self, command: Sequence[str], file: IO[str] | None = None) -> None:
-        """Prints what is about to run, and where; `file`: in place of the standard output."""
-        print(f"Running in {visible(str(self.cwd))}: {shell_line(command)}", flush=True, file=file)
+        """Prints what is about to run, and where, without secrets; `file`: in place of the standard output."""
+        shown = shell_line([masked_override(word, self.record.choices) for word in command])
+        print(f"Running in {visible(str(self.cwd))}: {shown}", flush=True, file=file)
 
 
 def _check_owner(sweep: Path, record: AppRecord) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
-from hposweep.hydra_glue.run_again import trial_command
+from hposweep.hydra_glue.run_again import shown_command
 from hposweep.optional_packages import needed_by
 from hposweep.shown_text import visible
 from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
@@ -21,7 +21,7 @@ def main(words: Sequence[str]) -> int:
     folder: Path = chosen_sweep(parser.parse_args(words).sweep)
     record = readable_record(folder)
     # hposweep.tune and simulations leave no command.
-    run_again = functools.partial(trial_command, record) if isinstance(record, AppRecord) else None
+    run_again = functools.partial(shown_command, record) if isinstance(record, AppRecord) else None
     with needed_by("the report", "report"):
         from hposweep.results.html import sweep_page
 

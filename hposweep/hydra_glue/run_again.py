@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import logging
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,18 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.hydra_glue.sweep_folder import dir_override, is_dir_override
 from hposweep.search_space import SearchSpace
+from hposweep.secret_keys import is_masked, masked_configuration
 from hposweep.shown_text import cut
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import (
     RECORD_FILE,
     AppRecord,
     SweepRecord,
+    read_plain,
     read_record,
     readable_record,
     recordable,
+    select,
 )
 from hposweep.trial import Trial, TrialState
 
@@ -264,6 +268,56 @@ def _parsed(parser: OverridesParser, line: str) -> Override:
 def trial_command(record: AppRecord, trial: Trial) -> list[str]:
     """The words that run a trial of a recorded sweep again, by itself."""
     return [*_words(record.command), *trial_overrides(record, trial)]
+
+
+def shown_command(record: AppRecord, trial: Trial) -> list[str]:
+    """The same as people may see it: with masks in place of what looks like a secret."""
+    shown = dataclasses.replace(trial, configuration=masked_configuration(trial.configuration))
+    return trial_command(record.masked(), shown)
+
+
+def with_secrets(record: AppRecord, sweep_dir: Path, given: Mapping[str, str]) -> AppRecord:
+    """The record with the values of its overrides that are not recorded.
+
+    Hydra's own `multirun.yaml` has them, unless somebody has removed it.
+
+    Args:
+        given: values by their keys, which come first.
+
+    Raises:
+        ConfigError: if a value is missing, or one is given that is not.
+    """
+    unknown = [key for key in given if key not in record.masked_keys]
+    if unknown:
+        masked = ", ".join(record.masked_keys) or "none"
+        raise ConfigError(f"--secret: {unknown[0]} is no masked key of {sweep_dir / RECORD_FILE}; masked: {masked}")
+    if not record.masked_keys:
+        return record
+    found = read_plain(sweep_dir / MULTIRUN_FILE) or {}
+
+    def restored(kind: str, lines: Sequence[str]) -> list[str]:
+        written = select(found, "hydra", "overrides", kind)
+        return [_restored(sweep_dir, line, given, written) if is_masked(line) else line for line in lines]
+
+    return dataclasses.replace(
+        record,
+        task_overrides=restored("task", record.task_overrides),
+        hydra_overrides=restored("hydra", record.hydra_overrides),
+    )
+
+
+def _restored(sweep_dir: Path, line: str, given: Mapping[str, str], written: object) -> str:
+    key = line.partition("=")[0]
+    name = key.lstrip("+")
+    if name in given:
+        return f"{key}={given[name]}"
+    for other in reversed(written) if isinstance(written, list) else ():
+        if isinstance(other, str) and other.partition("=")[0] == key and not is_masked(other):
+            return other
+    raise ConfigError(
+        f"{sweep_dir / RECORD_FILE}: the value of {name} is not recorded, as it looks like a secret, and "
+        f"{MULTIRUN_FILE} does not tell it; give it with --secret {name}=..."
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -166,7 +166,7 @@ class HydraSweep:
         if outcome.ended is None:
             return 0
         winner = outcome.history.incumbent
-        command = [] if winner is None else run_again.trial_command(run_again.read(sweep_dir), winner)
+        command = [] if winner is None else run_again.shown_command(run_again.read(sweep_dir), winner)
         summary.print_end(sweep_dir, outcome.history, self._options["final_metric"], command)
         summary.print_report(outcome.report)
         if outcome.ended.ending in STOPPED_BY_THE_USER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import functools
 import heapq
@@ -24,6 +25,7 @@ from hposweep.history import (
 )
 from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import Choice, Hyperparameter, Value
+from hposweep.secret_keys import masked_configuration
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, readable_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
@@ -161,8 +163,8 @@ def read(sweep_dir: Path) -> SweepData:
     Raises:
         ConfigError: if it holds no journal, or a damaged one.
     """
-    events = list(read_events(sweep_dir))
-    history = replay(events)
+    events = [_masked(event) for event in read_events(sweep_dir)]
+    history, record = replay(events), readable_record(sweep_dir)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
     rows = {
@@ -174,7 +176,7 @@ def read(sweep_dir: Path) -> SweepData:
     return SweepData(
         name=sweep_dir.resolve().name,
         history=history,
-        record=readable_record(sweep_dir),
+        record=None if record is None else record.shown(),
         curves=_curves(history, events, rows),
         epochs=epochs,
         segments=run_segments(events, seconds),
@@ -184,6 +186,13 @@ def read(sweep_dir: Path) -> SweepData:
         n_validation=_count(sizes, "n_validation"),
         n_test=_count(sizes, "n_test"),
     )
+
+
+def _masked(event: Event) -> Event:
+    """The event as it may be shown."""
+    if not isinstance(event, TrialProposed):
+        return event
+    return dataclasses.replace(event, configuration=masked_configuration(event.configuration))
 
 
 def running_seconds(events: Sequence[Event]) -> list[float]:

@@ -42,6 +42,7 @@ CHECK = re.compile(r', "check": "([0-9a-f]{8})"\}$')
 
 KINDS: list[type[Event]] = [SweepStarted, TrialProposed, SegmentStarted, SegmentDied, SegmentLost, SegmentEnded]
 KINDS += [FinalEnded, SweepEnded]
+OF_A_SEGMENT = (SegmentStarted, SegmentDied, SegmentLost, SegmentEnded)
 LARGEST_COUNT = 2**53  # what comes after is no trial, epoch or job
 TYPES: dict[str, Callable[[Any], bool]] = {  # by the annotation of a field; what has none here is made of its text
     "str": lambda value: isinstance(value, str),
@@ -242,10 +243,9 @@ def read_events(sweep_dir: Path) -> Iterator[Event]:
             if schema1 is not None and CHECK.search(text) is not None:
                 schema1 = None  # from here on a later version has written
             event = from_line(text, number) if schema1 is None else _event(schema1.translated(json.loads(text)))
-            trial = getattr(event, "trial", None)
             if isinstance(event, TrialProposed):
                 proposed.add(event.trial)
-            elif trial is not None and trial not in proposed:
+            elif isinstance(event, OF_A_SEGMENT) and event.trial not in proposed:
                 raise ValueError("no line before it proposes its trial")
         # RecursionError: nested deeper than any event is.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

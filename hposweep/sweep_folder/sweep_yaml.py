@@ -16,7 +16,8 @@ from typing import Any, Self
 import yaml
 
 from hposweep.errors import ConfigError, object_text
-from hposweep.search_space import Hyperparameter, Value, is_record, prior_text, read_prior
+from hposweep.search_space import Choice, Constant, Hyperparameter, Value, is_record, prior_text, read_prior
+from hposweep.secret_keys import MASK, is_masked, looks_secret, masked_config, masked_override
 from hposweep.sweep_folder.files import warn_once, write_atomically
 
 RECORD_FILE = "sweep.yaml"
@@ -46,6 +47,15 @@ class _Shared:
     commit: str | None = None
     platform: Mapping[str, str] = field(default_factory=dict)
 
+    def masked(self) -> Self:
+        """The record with masks in place of what looks like a secret."""
+        return self
+
+    def shown(self) -> Self:
+        """The same as people may see it, without the options that are searched, either."""
+        hidden = [id for id, prior in self.priors.items() if isinstance(prior, Choice | Constant) and looks_secret(id)]
+        return replace(self.masked(), search_space={**self.search_space, **dict.fromkeys(hidden, MASK)})
+
     @functools.cached_property
     def prior_texts(self) -> Mapping[str, str]:
         """The text of each prior."""
@@ -70,6 +80,22 @@ class AppRecord(_Shared):
     hydra_overrides: Sequence[str]
     config: Mapping[str, Any]  # interpolations as they were written
     cwd: str | None = None  # the folder in which the program was started; None: an earlier version did not record it
+
+    def masked(self) -> Self:
+        """The record with masks in place of what looks like a secret; the search space is needed as it is."""
+        needed = {*self.choices, *(id.lstrip("+") for id in self.search_space)}
+        return replace(
+            self,
+            config=masked_config(self.config),
+            task_overrides=[masked_override(line, needed) for line in self.task_overrides],
+            hydra_overrides=[masked_override(line, needed) for line in self.hydra_overrides],
+        )
+
+    @property
+    def masked_keys(self) -> list[str]:
+        """The keys of the overrides whose values are not recorded."""
+        lines = (*self.task_overrides, *self.hydra_overrides)
+        return [line.partition("=")[0].lstrip("+") for line in lines if is_masked(line)]
 
     @property
     def metric(self) -> str | None:
@@ -105,10 +131,7 @@ class AppRecord(_Shared):
 
     def config_node(self, *names: str) -> Any:
         """What stands at this key in the config; None where nothing does."""
-        node: Any = self.config
-        for name in names:
-            node = node.get(name) if isinstance(node, Mapping) else None
-        return node
+        return select(self.config, *names)
 
     def completed(self, defaults: Mapping[str, Mapping[str, Any]]) -> Self:
         """The record with the keys that came to the sweeper, launcher, searcher or scheduler since it was written.
@@ -147,6 +170,13 @@ class FunctionRecord(_Shared):
                 yield ("search_space" if name == "prior_texts" else name), one, two
 
 
+def select(node: Any, *names: str) -> Any:
+    """What stands at this key in a tree; None where nothing does."""
+    for name in names:
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
+
+
 SweepRecord = AppRecord | FunctionRecord
 
 
@@ -181,15 +211,12 @@ def read_record(sweep_dir: Path) -> SweepRecord | None:
         ConfigError: if somebody has damaged it.
     """
     path = sweep_dir / RECORD_FILE
-    try:
-        text = path.read_bytes().decode()
-        is_whole = text.endswith(END) or not text.startswith(BEGIN)
-        found = yaml.load(text, _Loader) if is_whole else None  # noqa: S506 (a SafeLoader)
-        record = _from_mapping(found) if isinstance(found, dict) and _is_plain(found) else None
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    # Numbers and dates that there are not, what is nested deeper than any config is, or no file that can be read.
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError, OSError):
+    found = read_plain(path)
+    try:
+        record = None if found is None else _from_mapping(found)
+    except ValueError:  # quotes that are not closed
         record = None
     if record is None:
         raise ConfigError(f"{path}: damaged; it must hold what the sweep was started with")
@@ -205,13 +232,25 @@ def readable_record(sweep_dir: Path) -> SweepRecord | None:
         return None
 
 
+def read_plain(path: Path) -> dict[str, Any] | None:
+    """What a file of YAML holds; None where that is no mapping of plain values, or the file was cut off."""
+    try:
+        text = path.read_bytes().decode()
+        is_whole = text.endswith(END) or not text.startswith(BEGIN)
+        found = yaml.load(text, _Loader) if is_whole else None  # noqa: S506 (a SafeLoader)
+        return found if isinstance(found, dict) and _is_plain(found) else None
+    # Numbers and dates that there are not, what is nested deeper than any config is, or no file that can be read.
+    except (OSError, yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        return None
+
+
 def write_record(sweep_dir: Path, record: SweepRecord) -> None:
-    """Writes the file, whole or not at all.
+    """Writes the file, whole or not at all, with masks in place of what looks like a secret.
 
     Raises:
         WriteError: if it can't be written.
     """
-    text = yaml.dump(_as_mapping(record), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text = yaml.dump(_as_mapping(record.masked()), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     write_atomically(sweep_dir / RECORD_FILE, f"{BEGIN}{text}{END}")
 
 

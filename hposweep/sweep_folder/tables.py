@@ -18,6 +18,7 @@ import yaml
 from hposweep.errors import ConfigError
 from hposweep.history import History, best_partial, count_states
 from hposweep.search_space import Value
+from hposweep.secret_keys import masked_configuration
 from hposweep.sweep_folder.files import done_without, write_atomically
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
@@ -99,9 +100,8 @@ def trial_table(trials: Sequence[Trial], metric: str, epochs_of: Callable[[Trial
     }
     keys = list(dict.fromkeys(key for trial in trials for key in trial.configuration))
     names = _column_names(keys, {*before, *after})
-    hyperparameters = [
-        Column(names[key], [trial.configuration.get(key, NOT_SET) for trial in trials], key) for key in keys
-    ]
+    shown = [masked_configuration(trial.configuration) for trial in trials]
+    hyperparameters = [Column(names[key], [each.get(key, NOT_SET) for each in shown], key) for key in keys]
     of_trials = [[Column(name, cells) for name, cells in each.items()] for each in (before, after)]
     return TrialTable([*of_trials[0], *hyperparameters, *of_trials[1]])
 
@@ -200,7 +200,7 @@ def optimization_results(sweep_dir: Path, history: History, final_metric: str | 
     results: dict[str, Any] = {
         "name": "hposweep",
         "best_trial": None if winner is None else winner.number,
-        "best_params": None if winner is None else winner.configuration,
+        "best_params": None if winner is None else masked_configuration(winner.configuration),
         "best_value": None if winner is None else winner.value,
         "metric": history.metric,
         "direction": str(history.direction),
@@ -211,7 +211,7 @@ def optimization_results(sweep_dir: Path, history: History, final_metric: str | 
         partial = best_partial(history)
         if partial is not None:
             results["best_partial_trial"] = partial.number
-            results["best_partial_params"] = partial.configuration
+            results["best_partial_params"] = masked_configuration(partial.configuration)
             results["best_partial_value"] = partial.value
     if history.final is not None and final_metric is not None:
         results[final_metric] = history.final.value

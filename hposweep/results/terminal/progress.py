@@ -17,6 +17,7 @@ from rich.text import Text
 from hposweep.history import History, best_partial, count_states
 from hposweep.results.number_text import number_text, value_shown
 from hposweep.results.terminal.console import terminal
+from hposweep.secret_keys import masked_configuration
 from hposweep.shown_text import visible
 from hposweep.sweep_folder.tables import n_epochs
 from hposweep.sweep_folder.trial_files import TrialFiles
@@ -82,9 +83,8 @@ class LiveView:
 
     def _running_line(self, trial: Trial) -> Text:
         curve = self._files_of(trial).read_curve()
-        values = ", ".join(
-            f"{key.rpartition('.')[2]} {value_shown(value)}" for key, value in trial.configuration.items()
-        )
+        configuration = masked_configuration(trial.configuration)
+        values = ", ".join(f"{key.rpartition('.')[2]} {value_shown(value)}" for key, value in configuration.items())
         again = f" (attempt {trial.attempts})" if trial.attempts > 1 else ""
         error = curve[-1].get(self._history.metric) if curve else None
         target = "" if trial.target_epoch is None else f" of {trial.target_epoch}"

@@ -11,6 +11,7 @@ from hposweep.results.html.in_a_process import Report
 from hposweep.results.number_text import number_text, plural, rows_shown, value_shown
 from hposweep.results.terminal.console import shown, table_of, terminal, texts
 from hposweep.search_space import Configuration, SearchSpace
+from hposweep.secret_keys import masked_configuration
 from hposweep.shown_text import shell_line
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.tables import trial_table
@@ -57,7 +58,8 @@ def print_dry_run(
     if configurations and len(search_space.hyperparameters):
         table = table_of("trial", *search_space)
         for number, configuration in enumerate(configurations):
-            table.add_row(*texts(number, *(value_shown(configuration[key]) for key in search_space)))
+            shown_values = masked_configuration(configuration)
+            table.add_row(*texts(number, *(value_shown(shown_values[key]) for key in search_space)))
         console.print(table)
     n_trials = n_trials if len(search_space) else 1
     mostly = "at most " if at_most else ""
