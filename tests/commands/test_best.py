@@ -61,7 +61,7 @@ def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep_warm: Run, 
     partial = yaml.safe_load((tmp_path / "outputs" / "swept" / "optimization_results.yaml").read_text())
     for shown in (line, overlay):
         assert shown.exit_code == 0, shown.err
-        newest, note = shown.error_lines
+        newest, note, *_ = shown.error_lines
         assert newest == "The newest sweep: outputs/swept"
         trial = f"trial {partial['best_partial_trial']}"
         assert note.startswith(f"No trial is complete; the best so far is {trial}, PAUSED with validation_error 0.")

@@ -58,8 +58,8 @@ def print_dry_run(
     if configurations and len(search_space.hyperparameters):
         table = table_of("trial", *search_space)
         for number, configuration in enumerate(configurations):
-            shown_values = masked_configuration(configuration)
-            table.add_row(*texts(number, *(value_shown(shown_values[key]) for key in search_space)))
+            masked = masked_configuration(configuration)
+            table.add_row(*texts(number, *(value_shown(masked[key]) for key in search_space)))
         console.print(table)
     n_trials = n_trials if len(search_space) else 1
     mostly = "at most " if at_most else ""
