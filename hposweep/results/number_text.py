@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from hposweep.search_space import Value
+from hposweep.shown_text import cut
 from hposweep.sweep_folder.tables import Column, TrialTable, cell_text
 
 LARGEST_IN_FULL = 1e6
+MOST_CHARACTERS = 15_000  # of a cell that people see
 
 
 def number_text(value: float, n_digits: int = 4) -> str:
@@ -21,13 +23,16 @@ def number_text(value: float, n_digits: int = 4) -> str:
 
 
 def value_shown(value: Value) -> str:
-    """A hyperparameter's value as people read it: as it stands in `trials.csv`, but for the digits of floats."""
-    return number_text(value) if isinstance(value, float) else cell_text(value)
+    """A hyperparameter's value as people read it: as it stands in `trials.csv`, but for the digits of floats.
+
+    Of a very long one the beginning.
+    """
+    return number_text(value) if isinstance(value, float) else cut(cell_text(value), MOST_CHARACTERS)
 
 
 def cell_shown(column: Column, cell: Any) -> str:
     """A cell of a table of trials, the same way."""
-    return number_text(cell) if isinstance(cell, float) else column.text(cell)
+    return number_text(cell) if isinstance(cell, float) else cut(column.text(cell), MOST_CHARACTERS)
 
 
 def rows_shown(table: TrialTable) -> Iterator[tuple[str, ...]]:

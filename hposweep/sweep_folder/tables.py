@@ -31,6 +31,10 @@ AFTER_THE_CONFIGURATION = ("attempts", "started_at", "duration_s", "failure")
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+# What makes a formula of a spreadsheet's cell, in both widths, and the blanks that some pass over before it.
+FORMULA_SIGNS = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+
+
 class NotSet(enum.Enum):
     """What stands for a value that a trial does not have, which is not the value null."""
 
@@ -58,7 +62,9 @@ class Column:
         """One of its cells as `trials.csv` holds it."""
         if cell is NOT_SET:
             return ""
-        return cell_text(cell) if self.key is not None or not isinstance(cell, str) else cell
+        if self.key is not None or not isinstance(cell, str):
+            return cell_text(cell)
+        return json.dumps(cell) if cell.startswith(FORMULA_SIGNS) else cell
 
 
 @dataclass(frozen=True)
@@ -167,8 +173,8 @@ def cell_text(value: Value) -> str:
     """A hyperparameter's value as text that `cell_value` reads back, floats to the bit.
 
     Texts stand as they are, and all else as JSON writes it (`0.1`, `3`, `true`, `null`, `[1, "x"]`; besides `nan`,
-    `inf` and `-inf`). A text that would be read as something else, an empty one, and one with a control character stand
-    in JSON's quotes: the text `null` is `"null"`, and null is `null`.
+    `inf` and `-inf`). A text that would be read as something else, an empty one, one with a control character, and one
+    that a spreadsheet would take for a formula stand in JSON's quotes: the text `null` is `"null"`, and null is `null`.
     """
     if isinstance(value, str):
         return json.dumps(value) if _needs_quotes(value) else value
@@ -188,6 +194,8 @@ def cell_value(text: str) -> Value | NotSet:
 
 
 def _needs_quotes(text: str) -> bool:
+    if text.startswith(FORMULA_SIGNS):
+        return True
     return cell_value(text) != text or any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 

@@ -1,6 +1,7 @@
 """The tables: made from journal and curves, and made anew while the sweep runs."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -166,6 +167,14 @@ def test_cells_are_read_back_from_the_file(values: list[Any]) -> None:
         ("1", '"1"'),
         ("", '""'),
         ("a\nb", r'"a\nb"'),
+        # What a spreadsheet would compute.
+        ('=HYPERLINK("http://x")', r'"=HYPERLINK(\"http://x\")"'),
+        ("+1+1", '"+1+1"'),
+        ("-x", '"-x"'),
+        ("@SUM(A1)", '"@SUM(A1)"'),
+        ("\uff1d1", r'"\uff1d1"'),
+        (-1, "-1"),
+        (-0.5, "-0.5"),
         (None, "null"),
         (True, "true"),
         (0.1, "0.1"),
@@ -178,6 +187,13 @@ def test_cells_are_read_back_from_the_file(values: list[Any]) -> None:
 def test_a_cell_is_plain_unless_it_would_be_read_as_something_else(value: Any, text: str) -> None:
     assert tables.cell_text(value) == text
     assert repr(tables.cell_value(text)) == repr(value)
+
+
+def test_a_failure_is_no_formula_either(tmp_path: Path) -> None:
+    found = history((TrialState.FAILED, None))
+    found.trials[0] = dataclasses.replace(found.trials[0], failure="=1+1")
+    (row,) = csv.DictReader(io.StringIO(tables.trials_csv(tmp_path, found)))
+    assert row["failure"] == '"=1+1"'
 
 
 def test_the_results_name_the_winner_and_the_final_value(tmp_path: Path) -> None:

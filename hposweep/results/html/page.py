@@ -19,6 +19,8 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from hposweep.results.figures.style import DARK, Plot
+from hposweep.results.number_text import MOST_CHARACTERS
+from hposweep.shown_text import cut
 from hposweep.sweep_folder.files import write_atomically
 
 
@@ -54,6 +56,7 @@ def render(
     )
     # NaN and infinity, which JSON lacks, would be a bug of ours, and break the page.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters["cut"] = lambda text: cut(text, MOST_CHARACTERS)
     plotly_js = get_plotlyjs()
     script = "\n".join([*map(_part, ("plots.js", *scripts)), "start_plots();\n"])
     figures = {id: plot.figure.to_dict() for id, plot in plots.items()}

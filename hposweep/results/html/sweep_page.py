@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section
 from hposweep.results.importance import NotShown, importances
 from hposweep.results.intervals import overlap
-from hposweep.results.number_text import cell_shown, number_text, plural, time_text, time_unit
+from hposweep.results.number_text import MOST_CHARACTERS, cell_shown, number_text, plural, time_text, time_unit
 from hposweep.results.sweep_data import SweepData, read
-from hposweep.shown_text import shell_line
+from hposweep.shown_text import cut, shell_line
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.tables import Column
@@ -34,6 +34,7 @@ from hposweep.trial import Trial, TrialState
 MOST_NAMED_TRIALS = 12
 MOST_FAILURE_GROUPS = 50
 MOST_HYPERPARAMETER_PLOTS = 40
+LONGEST_WORD = 131_071  # of a command, in bytes: Linux's limit
 STARTED_AT = "started_at"
 DETAILS = ("seed", "attempts", STARTED_AT, "failure")  # columns that are shown when a row is opened
 
@@ -173,10 +174,15 @@ def table(sweep: SweepData) -> dict[str, Any]:
 
 
 def commands(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any] | None:
-    """The commands that run the trials again, quoted for a shell: what all begin with, and what follows in each row."""
+    """The commands that run the trials again, quoted for a shell: what all begin with, and what follows in each row.
+
+    None where one can't be run as a command: a system refuses a word that long.
+    """
     if run_again is None:
         return None
     words = [run_again(trial) for trial in sweep.trials]
+    if any(_is_too_long(each) for each in words):
+        return None
     positions = itertools.takewhile(lambda at_once: len(set(at_once)) == 1, zip(*words, strict=False))
     start = [at_once[0] for at_once in positions]
     return {"start": shell_line(start), "rows": [shell_line(each[len(start) :]) for each in words]}
@@ -292,7 +298,12 @@ def _value(value: float | None) -> str:
 
 def _winner_command(sweep: SweepData, run_again: RunAgain | None) -> str:
     winner = sweep.history.incumbent
-    return "" if winner is None or run_again is None else shell_line(run_again(winner))
+    words = [] if winner is None or run_again is None else run_again(winner)
+    return "" if _is_too_long(words) else shell_line(words)
+
+
+def _is_too_long(words: Sequence[str]) -> bool:
+    return any(len(word) > LONGEST_WORD for word in words)
 
 
 def _final_metric(sweep: SweepData) -> str:
@@ -304,7 +315,15 @@ def _config_text(sweep: SweepData) -> str:
     """The config of the sweep as YAML; empty where none is recorded."""
     if not isinstance(sweep.record, AppRecord):
         return ""
-    return str(yaml.safe_dump(sweep.record.config, sort_keys=False, allow_unicode=True))
+    return str(yaml.safe_dump(_with_cut_texts(sweep.record.config), sort_keys=False, allow_unicode=True))
+
+
+def _with_cut_texts(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _with_cut_texts(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_cut_texts(value) for value in node]
+    return cut(node, MOST_CHARACTERS) if isinstance(node, str) else node
 
 
 def _column(column: Column) -> dict[str, Any]:
@@ -321,7 +340,7 @@ def _column(column: Column) -> dict[str, Any]:
         "key": column.key,
         "kind": "number" if column.is_numeric else "text",
         "is_detail": column.key is None and column.name in DETAILS,
-        "values": texts,
+        "values": [cut(text, MOST_CHARACTERS) for text in texts],
         "shown": None if shown == texts else shown,
     }
     return made

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hposweep import standard_streams
-from hposweep.shown_text import visible, visible_lines
+from hposweep.shown_text import cut, visible, visible_lines
 
 WIDTH_WITHOUT_TERMINAL = 120
+MOST_CHARACTERS = 1_000  # of a cell
 
 
 def shown(text: str, style: str = "") -> Text:
@@ -19,8 +20,8 @@ def shown(text: str, style: str = "") -> Text:
 
 
 def texts(*cells: object) -> list[Text]:
-    """The cells of a row."""
-    return [Text(visible(str(cell))) for cell in cells]
+    """The cells of a row, the beginning of a long one."""
+    return [Text(visible(cut(str(cell), MOST_CHARACTERS))) for cell in cells]
 
 
 def table_of(*columns: str) -> Table:

@@ -558,3 +558,22 @@ def test_foreign_text_is_text_in_a_browser(browser: webdriver.Chrome, tmp_path: 
     override = f"key{HOSTILE}={render({'k': HOSTILE})[0].removeprefix('k=')}"
     assert shlex.split(page.run("return command_of(0)")) == ["python", "<b>main</b>.py", override, "x=0.1"]
     assert page.errors == []
+
+
+@pytest.mark.parametrize("where", ["config", "configuration", "failure", "override"])
+def test_of_a_huge_text_the_page_has_beginning_or_nothing(tmp_path: Path, where: str) -> None:
+    huge = "y" * 200_000
+    rows = [
+        (TrialState.COMPLETE, 0.5, {"name": huge if where == "configuration" else "a"}, ""),
+        (TrialState.FAILED, None, {"name": "b"}, huge if where == "failure" else "ValueError: no"),
+    ]
+    made(tmp_path, rows)
+    lines = [f"name={huge}"] if where == "override" else []
+    record = {
+        "command": "python main.py",
+        "overrides": {"task": lines, "hydra": []},
+        "search_space": {"name": "choice(a)"},
+    }
+    record |= {"config": {"a": [huge] if where == "config" else []}}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(record))
+    assert "y" * 21_000 not in page_of(tmp_path)
