@@ -1,4 +1,4 @@
-"""Foreign text as it may be shown: without control characters, and no longer than anybody reads."""
+"""Text as people see it: foreign one without control characters, and no longer than anybody reads; counts."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def shortened(text: str, n_most: int) -> str:
         return text
     half = n_most // 2
     return f"{text[:half]}\n… ({len(text):,} characters) …\n{text[-half:]}"
+
+
+def plural(n: int, word: str) -> str:
+    """A count with its noun: `1 trial`, `2 trials`."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def shell_line(words: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from hposweep.failure import as_recorded, line_of_text
 from hposweep.history import Ending, FinalEnded, History, SweepEnded
 from hposweep.results.html import in_a_process
 from hposweep.results.terminal import progress
+from hposweep.shown_text import plural
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.files import remove_temporaries, sync_folder, writing
 from hposweep.sweep_folder.journal import FILE_NAME, Journal, read_events
@@ -168,7 +169,7 @@ class SweepRun:
 
     def _finished(self, history: History) -> Outcome:
         """Nothing is left to run: writes what a kill after the last trial has left unwritten."""
-        log.info("the sweep is finished: %d trials; more n_trials extend it", len(history.trials))
+        log.info("the sweep is finished: %s; more n_trials extend it", plural(len(history.trials), "trial"))
         tables.write(self.sweep_dir, history, self._final_metric)
         report = self.sweep_dir / in_a_process.FILE_NAME
         if report.is_file() and report.stat().st_mtime_ns >= (self.sweep_dir / FILE_NAME).stat().st_mtime_ns:

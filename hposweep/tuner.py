@@ -33,6 +33,7 @@ from hposweep.history import (
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
 from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.shown_text import plural
 from hposweep.trial import Direction, ResumeTrial, Segment, SegmentEnd, SegmentResult, StartTrial, Trial, TrialState
 from hposweep.workers.protocol import NoStopRequest, StopRequest, Workers
 
@@ -139,7 +140,8 @@ class Tuner:
             raise
         self.commit(ended)
         if self._n_repeated_epochs:
-            log.warning("%d epochs were trained again because there was no checkpoint", self._n_repeated_epochs)
+            n_epochs = plural(self._n_repeated_epochs, "epoch")
+            log.warning("trained %s again because there was no checkpoint", n_epochs)
         return ended
 
     def commit(self, *events: Event) -> None:
@@ -186,7 +188,8 @@ class Tuner:
 
     def _wind_down(self, ended: SweepEnded) -> None:
         """Lets running segments end within the grace time, and cuts the others off."""
-        log.warning("%s: waiting %g s at most for %d running trials", ended.text, self.grace_s, len(self._running))
+        running = plural(len(self._running), "running trial")
+        log.warning("%s: waiting %g s at most for %s", ended.text, self.grace_s, running)
         deadline = self.clock() + self.grace_s
         while self._running and self.clock() < deadline and not self.stop_request.is_urgent:
             self._collect_and_write()

@@ -17,9 +17,9 @@ from hposweep.errors import ConfigError
 from hposweep.history import best_partial, ranked, states_text
 from hposweep.optional_packages import needed_by
 from hposweep.results import sweep_data
-from hposweep.results.number_text import number_text, plural, rows_shown
+from hposweep.results.number_text import number_text, rows_shown
 from hposweep.results.sweep_data import SweepData
-from hposweep.shown_text import visible
+from hposweep.shown_text import plural, visible
 from hposweep.sweep_folder.tables import NOT_SET, Column, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial

@@ -20,9 +20,9 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.overrides import literal_text, render_value
 from hposweep.results.intervals import wilson_interval
-from hposweep.results.number_text import number_text, plural
+from hposweep.results.number_text import number_text
 from hposweep.search_space import trial_seed
-from hposweep.shown_text import visible
+from hposweep.shown_text import plural, visible
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import unique_folder, write_atomically
 from hposweep.sweep_folder.sweep_yaml import AppRecord

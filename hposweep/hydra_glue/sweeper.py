@@ -31,6 +31,7 @@ from hposweep.results.terminal import summary
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Choice, Configuration, SearchSpace
 from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.shown_text import plural
 from hposweep.sweep_folder.files import write_atomically
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_run import LastJob, Outcome, SweepRun
@@ -196,9 +197,9 @@ class HydraSweep:
             )
         if self._options["n_trials"] < scheduler.n_trials_to_complete_one:
             log.warning(
-                "hydra.sweeper.n_trials: %d trials may leave none COMPLETE; it takes %d until one is sure to be. "
+                "hydra.sweeper.n_trials: %s may leave none COMPLETE; it takes %d until one is sure to be. "
                 "More trials, a smaller r_max or a larger r_min would do",
-                *(self._options["n_trials"], scheduler.n_trials_to_complete_one),
+                *(plural(self._options["n_trials"], "trial"), scheduler.n_trials_to_complete_one),
             )
 
     def _print_dry_run(

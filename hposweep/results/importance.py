@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hposweep.results.number_text import plural
 from hposweep.results.sweep_data import SweepData, is_number
+from hposweep.shown_text import plural
 from hposweep.trial import Trial, TrialState
 
 FEWEST_TRIALS = 20

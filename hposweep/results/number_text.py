@@ -53,8 +53,3 @@ def time_text(seconds: float) -> str:
     """A time in three digits."""
     scale, unit = time_unit(seconds)
     return f"{number_text(seconds / scale, 3)} {unit}"
-
-
-def plural(n: int, word: str) -> str:
-    """A count with its noun: `1 trial`, `2 trials`."""
-    return f"{n:,} {word}{'' if n == 1 else 's'}"

@@ -13,6 +13,7 @@ import yaml
 
 import hposweep
 from hposweep.job.running import RunningJob, TargetReached, current_job, running
+from hposweep.shown_text import plural
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.trial_files import TrialFiles
 from support.apps import App
@@ -216,7 +217,7 @@ def test_one_without_checkpoints_is_started_again_and_its_user_is_told(app: App,
     assert (
         done.out.count("having no checkpoint to go on from: an objective keeps one in hposweep.checkpoint_dir()") == 1
     )
-    assert f"{n_repeated} epochs were trained again because there was no checkpoint" in done.out
+    assert f"trained {plural(n_repeated, 'epoch')} again because there was no checkpoint" in done.out
 
 
 def test_one_that_knows_no_target_and_reports_nothing_ends_the_sweep_with_a_line(app: App) -> None:

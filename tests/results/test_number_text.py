@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from hposweep.results.number_text import number_text, plural, time_text, value_shown
+from hposweep.results.number_text import number_text, time_text, value_shown
+from hposweep.shown_text import plural
 
 
 @pytest.mark.parametrize(

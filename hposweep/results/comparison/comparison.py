@@ -24,8 +24,9 @@ from hposweep.results.comparison.methods import (
     other_validation_data,
 )
 from hposweep.results.intervals import overlap
-from hposweep.results.number_text import number_text, plural, time_unit
+from hposweep.results.number_text import number_text, time_unit
 from hposweep.results.sweep_data import SweepData, read
+from hposweep.shown_text import plural
 from hposweep.sweep_folder.sweep_yaml import FunctionRecord
 from hposweep.trial import Direction
 

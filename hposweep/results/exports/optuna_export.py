@@ -21,9 +21,9 @@ from hposweep.results import sweep_data
 from hposweep.results.exports import trial_dates
 from hposweep.results.exports.domains import Domain, Options, Range, domains
 from hposweep.results.exports.trial_dates import TrialDates
-from hposweep.results.number_text import plural
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value
+from hposweep.shown_text import plural
 from hposweep.trial import Trial, TrialState
 
 STATES = {

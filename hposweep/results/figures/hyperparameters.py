@@ -28,9 +28,10 @@ from hposweep.results.figures.style import (
     winner_mark,
 )
 from hposweep.results.importance import Importances
-from hposweep.results.number_text import number_text, plural, value_shown
+from hposweep.results.number_text import number_text, value_shown
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value, literal
+from hposweep.shown_text import plural
 from hposweep.trial import Trial, TrialState
 
 MOST_LINES = 1000  # in parallel coordinates

@@ -11,7 +11,8 @@ from hposweep.results.figures import incumbents
 from hposweep.results.figures.style import Plot
 from hposweep.results.html import page
 from hposweep.results.html.page import Section
-from hposweep.results.number_text import number_text, plural
+from hposweep.results.number_text import number_text
+from hposweep.shown_text import plural
 
 TITLES = {"epochs": "By epochs used", "trials": "By trials started", "seconds": "By wall time"}
 

@@ -23,9 +23,9 @@ from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section
 from hposweep.results.importance import NotShown, importances
 from hposweep.results.intervals import overlap
-from hposweep.results.number_text import MOST_CHARACTERS, cell_shown, number_text, plural, time_text, time_unit
+from hposweep.results.number_text import MOST_CHARACTERS, cell_shown, number_text, time_text, time_unit
 from hposweep.results.sweep_data import SweepData, read
-from hposweep.shown_text import cut, shell_line
+from hposweep.shown_text import cut, plural, shell_line
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.tables import Column

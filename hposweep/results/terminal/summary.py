@@ -8,11 +8,11 @@ from pathlib import Path
 
 from hposweep.history import History, best_partial, ranked, states_text
 from hposweep.results.html.in_a_process import Report
-from hposweep.results.number_text import number_text, plural, rows_shown, value_shown
+from hposweep.results.number_text import number_text, rows_shown, value_shown
 from hposweep.results.terminal.console import shown, table_of, terminal, texts
 from hposweep.search_space import Configuration, SearchSpace
 from hposweep.secret_keys import masked_configuration
-from hposweep.shown_text import shell_line
+from hposweep.shown_text import plural, shell_line
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.tables import trial_table
 from hposweep.trial import Trial
