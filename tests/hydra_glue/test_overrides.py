@@ -242,7 +242,7 @@ class Size(enum.Enum):
         (["caf\udce9"], r"search_space.key: 'caf\udce9': can't be written as UTF-8"),
         ({"\ud800": 1}, r"search_space.key: '\ud800': can't be written as UTF-8"),
     ],
-    ids=str,
+    ids=["number as key", "boolean as key", "bytes", "object", "text", "text as key"],
 )
 def test_an_option_that_no_record_can_hold_is_refused(reader: OverrideReader, option: object, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
