@@ -18,8 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from hposweep.errors import ConfigError, object_text
 from hposweep.hydra_glue.overrides import literal_text, render_value
 from hposweep.results.terminal import summary
+from hposweep.shown_text import cut
 from hposweep.sweep_folder.files import made_unique_folder
+from hposweep.sweep_folder.trial_files import TrialFiles
 
+MOST_CHARACTERS_SHOWN = 100
 KEY = "hydra.sweep.dir"
 SUBDIR_KEY = "hydra.sweep.subdir"
 
@@ -140,7 +143,7 @@ def check_subdir(config: DictConfig, n_trials: int) -> None:
 
 
 class JobFolders:
-    """The folder of each trial's jobs, so that no two trials share one."""
+    """The folder of each trial's jobs: no two trials share one, and the disk can hold it."""
 
     def __init__(self, config_loader: ConfigLoader, config: DictConfig) -> None:
         self._config_loader = config_loader
@@ -151,15 +154,24 @@ class JobFolders:
         self._differ_by_number = "job.num" in self._text
         self._composed: dict[tuple[int, tuple[str, ...]], str] = {}
 
-    def conflict(self, trial: int, overrides: list[str]) -> str:
-        """Why the trial's job can't run with these overrides; empty where its folder is its own."""
-        if self._differ_by_number:
-            return ""
+    def refusal(self, trial: int, overrides: list[str]) -> str:
+        """Why the trial's job can't run with these overrides; empty where nothing is wrong with its folder."""
         subdir = self.subdir(trial, overrides)
-        owner = self._trials.setdefault(subdir, trial)
-        if owner == trial or not subdir:
+        if not subdir:
             return ""
-        return f"{SUBDIR_KEY}: '{subdir}' is the folder of trial {owner} already; it must differ from trial to trial"
+        shown = cut(subdir, MOST_CHARACTERS_SHOWN)
+        try:
+            # One of the files that will stand there.
+            TrialFiles(Path(str(self._config.hydra.sweep.dir)), subdir).learning_curve.lstat()
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:  # its name is too long or no name, or a file is in its place
+            why = error.strerror if isinstance(error, OSError) else error
+            return f"{SUBDIR_KEY}: the folder '{shown}' can't be made ({why})"
+        owner = trial if self._differ_by_number else self._trials.setdefault(subdir, trial)
+        if owner == trial:
+            return ""
+        return f"{SUBDIR_KEY}: '{shown}' is the folder of trial {owner} already; it must differ from trial to trial"
 
     def subdir(self, trial: int, overrides: list[str]) -> str:
         """The folder of the trial's job, relative to the sweep's; empty where these overrides can't be composed."""

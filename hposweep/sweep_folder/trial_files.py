@@ -131,7 +131,8 @@ class TrialFiles:
         Raises:
             WriteError: if it can't be removed: the trial would go on from it.
         """
-        if not self.folder.is_dir() or not self._is_in_the_sweep(self.folder):
+        # Not Path.is_dir: it raises where the folder's name is too long.
+        if not os.path.isdir(self.folder) or not self._is_in_the_sweep(self.folder):  # noqa: PTH112
             return
         with writing(self.folder):
             if self.schema != SCHEMA_WITHOUT_FOLDER:

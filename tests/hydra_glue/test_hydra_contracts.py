@@ -193,6 +193,32 @@ def test_a_trial_whose_folder_is_anothers_already_fails_alone(app: App) -> None:
     assert all("is the folder of trial" in failure for failure in failures)
 
 
+@pytest.mark.parametrize("words", [["hydra/launcher=hposweep"], ["hydra.sweeper.max_batch_size=8"]])
+def test_a_trial_whose_folder_no_disk_holds_fails_alone(app: App, words: list[str]) -> None:
+    app.write("swept/text=c,x=1", "no folder")
+    options = ["x=1,2", f"text={'v' * 300},'nul\0',c"]
+    ok(app.sweep(f"{N}=6", *options, "hydra.sweeper.max_failure_rate=1", DIRNAME, *words))
+    reasons = {"v" * 300: "File name too long", "nul\0": "embedded null byte", "c": "Not a directory"}
+    table = rows(app.folder / "swept")
+    assert len({(row["x"], row["text"]) for row in table}) == 6
+    for row in table:
+        text = json.loads(row["text"]) if row["text"].startswith('"') else row["text"]
+        is_fine = (row["x"], text) == ("2", "c")
+        assert row["state"] == ("COMPLETE" if is_fine else "FAILED")
+        assert row["failure"].startswith("" if is_fine else "hydra.sweep.subdir: the folder '")
+        assert row["failure"].endswith("" if is_fine else f"' can't be made ({reasons[text]})")
+        assert len(row["failure"]) < 200
+
+
+def test_a_trial_whose_folder_s_place_is_taken_by_a_file_fails_alone(app: App) -> None:
+    app.write("swept/1", "no folder")
+    ok(app.sweep(f"{N}=3", "x=interval(0,4)"))
+    table = rows(app.folder / "swept")
+    assert [row["state"] for row in table] == ["COMPLETE", "FAILED", "COMPLETE"]
+    assert table[1]["failure"] == "hydra.sweep.subdir: the folder '1' can't be made (Not a directory)"
+    assert (app.folder / "swept" / "1").read_text() == "no folder"
+
+
 DIRNAME = "hydra.sweep.subdir=${hydra.job.override_dirname}"
 
 

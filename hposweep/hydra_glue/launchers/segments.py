@@ -24,12 +24,12 @@ class SegmentJobs:
         return self.folders.subdir(segment.trial, overrides)
 
     def refused(self, segment: Segment, overrides: list[str]) -> Future[SegmentResult] | None:
-        """The segment's end, where its job can't run: its folder is another trial's."""
-        conflict = self.folders.conflict(segment.trial, overrides)
-        if not conflict:
+        """The segment's end, where its job can't run: its folder is another trial's, or no disk can hold it."""
+        refusal = self.folders.refusal(segment.trial, overrides)
+        if not refusal:
             return None
         future: Future[SegmentResult] = Future()
-        future.set_result(SegmentResult(duration_s=0.0, failure=conflict))
+        future.set_result(SegmentResult(duration_s=0.0, failure=refusal))
         return future
 
 
