@@ -63,6 +63,11 @@ def check(options: Options, config: DictConfig) -> Direction:
         tables.check_metric_name(options["metric"])
     except ConfigError as error:
         raise ConfigError(f"hydra.sweeper.metric: {error}") from None
+    if options["final_metric"] is not None:
+        try:
+            tables.check_final_metric_name(options["final_metric"])
+        except ConfigError as error:
+            raise ConfigError(f"hydra.sweeper.final_metric: {error}") from None
     for role in ("searcher", "scheduler"):
         long_form = config.hydra.runtime.choices.get(f"hydra/sweeper/{role}")
         if has_short_names(config) and long_form is not None:

@@ -25,6 +25,10 @@ from hposweep.trial import Trial
 
 TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
+RESULTS_KEYS = (
+    *("name", "best_trial", "best_params", "best_value", "metric", "direction", "n_trials", "states"),
+    *("best_partial_trial", "best_partial_params", "best_partial_value", "warning"),
+)
 BEFORE_THE_CONFIGURATION = ("trial", "state", "epochs", "seed")
 AFTER_THE_CONFIGURATION = ("attempts", "started_at", "duration_s", "failure")
 # Floats that JSON has no word for, as `repr` writes them.
@@ -152,6 +156,14 @@ def check_metric_name(name: object) -> None:
         raise ConfigError(f"must be a name in one line, got {name!r}")
     if name in (*BEFORE_THE_CONFIGURATION, *AFTER_THE_CONFIGURATION, "epoch", "seconds"):
         raise ConfigError(f"'{name}' heads another column of the tables; take another name")
+
+
+def check_final_metric_name(name: object) -> None:
+    """Raises a ConfigError unless it can stand in `optimization_results.yaml` beside what is there anyway."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ConfigError(f"must be a name in one line, got {name!r}")
+    if name in RESULTS_KEYS:
+        raise ConfigError(f"'{name}' has another meaning in {RESULTS_FILE}; take another name")
 
 
 def trials_csv(sweep_dir: Path, history: History) -> str:
