@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from hposweep.results.terminal.summary import CALLED_FROM
 from hposweep.workers.local import parent_death
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM)
@@ -57,6 +58,7 @@ class ChildProcesses:
         self._running = subprocess.Popen(  # noqa: S603 (the words of a record that is ours, or trusted)
             command,
             cwd=cwd,
+            env={**os.environ, CALLED_FROM: str(Path.cwd())},
             stdin=subprocess.DEVNULL,  # in a group of its own it can't read from the terminal
             stdout=output,
             stderr=None if output is None else subprocess.STDOUT,

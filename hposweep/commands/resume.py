@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.recorded_program import RecordedProgram, add_program_arguments
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.hydra_glue import run_again
+from hposweep.results.terminal.summary import CALLED_FROM
 
 OPTIONS = {
     "--n-trials": ("hydra.sweeper.n_trials", "trials in all; more of them extend the sweep"),
@@ -34,6 +36,7 @@ def main(words: Sequence[str]) -> int:
             overrides.append(f"{key}={value}")
     command = program.command(["--multirun", *overrides])
     program.show(command)
+    os.environ[CALLED_FROM] = str(Path.cwd())
     os.chdir(program.cwd)
     # The sweep replaces this process, so that signals, output and exit code are its own.
     os.execv(sys.executable, command)  # noqa: S606

@@ -34,6 +34,7 @@ def test_a_sweep_goes_on_where_it_was_started_whatever_program_stands_here(app: 
     done = run_process([*words, "resume", "../swept", "--n-trials", "3"], here)
     assert done.exit_code == 0, done.err
     assert done.out.startswith(f"Running in {tmp_path}: {sys.executable} main.py --multirun ")
+    assert f"Folder: {tmp_path / 'swept'}" in done.out.splitlines()  # as it can be typed here
     assert sum(event["event"] == "trial_proposed" for event in events(tmp_path / "swept")) == 3
     assert load_yaml(tmp_path / "swept" / "sweep.yaml")["cwd"] == str(tmp_path)
     done = run_process([*words, "reproduce", "../swept", "--into", "again"], here)

@@ -93,6 +93,7 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
         n_more_groups=max(0, len(groups) - MOST_FAILURE_GROUPS),
         record=sweep.record,
         program=sweep.record.command if isinstance(sweep.record, AppRecord) else "",
+        cwd=(sweep.record.cwd or "") if isinstance(sweep.record, AppRecord) else "",
         config=_config_text(sweep),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from hposweep.sweep_folder.tables import trial_table
 from hposweep.trial import Trial
 
 N_BEST = 5
+# In the environment of a program that a command has started elsewhere: the folder in which the command was called.
+CALLED_FROM = "HPOSWEEP_CALLED_FROM"
 
 
 def print_search_space(search_space: SearchSpace, n_trials: int) -> None:
@@ -129,5 +132,6 @@ def _value(trial: Trial) -> str:
 
 
 def relative(path: Path) -> Path:
-    """The path as people type it from here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    """The path as people type it from where they are."""
+    here = Path(os.environ.get(CALLED_FROM) or Path.cwd())
+    return path.relative_to(here) if path.is_relative_to(here) else path
