@@ -26,13 +26,22 @@ def read_prior(record: Value) -> Hyperparameter:
     Raises:
         ConfigError: if it is no such record, or the installed SciPy has no such distribution.
     """
+    try:
+        return _prior(record)
+    except OverflowError:
+        raise ConfigError(f"{prior_text(record)}: holds numbers that are too large") from None
+
+
+def _prior(record: Value) -> Hyperparameter:
     match record:
         case str():
             return _read_text(record)
-        case {"distribution": str(name), "arguments": list(arguments)}:
-            return scipy_distribution(name, arguments, record.get("keywords", {}))
+        case {"distribution": str(name), "arguments": list(arguments), "keywords": dict(keywords)}:
+            return scipy_distribution(name, arguments, keywords)
+        case {"distribution": str(name), "arguments": list(arguments)} if "keywords" not in record:
+            return scipy_distribution(name, arguments, {})
         case {"int": inner}:
-            distribution = read_prior(inner)
+            distribution = _prior(inner)
             if isinstance(distribution, Distribution):
                 return floor_of(distribution)
         case {"interval": [int(low), int(high)], "log": bool(log), "text": str(text)}:

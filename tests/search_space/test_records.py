@@ -247,3 +247,26 @@ def test_infinite_and_huge_options_come_back() -> None:
         ("\x85", math.inf, -math.inf, 10**400, 5e-324, -0.0, "1e-4", "\x85\u2028\ud800\x00", "", "=", "2024-01-01")
     )
     assert repr(by_way_of_yaml(prior)) == repr(prior)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": "x", "distribution": "bootstrap", "arguments": []},
+        {"text": "x", "distribution": "__import__", "arguments": ["os"]},
+        {"text": "x", "distribution": "loguniform", "arguments": [1, 2], "keywords": 5},
+        {"text": "x", "distribution": "loguniform", "arguments": [{"a": 1}, 2]},
+        {"text": "x", "distribution": "norm", "arguments": [10**400]},
+        {"text": "x", "interval": [1, 10**400], "log": True},
+        {"text": "x", "int": {"text": "y", "int": {}}},
+        {"text": "x", "choice": []},
+        {"text": "x"},
+        "__import__('os').system('touch owned')",
+        "uniform(9**9**9, 1)",
+        f"uniform({'(' * 3000}",
+    ],
+    ids=lambda record: str(record)[:60],
+)
+def test_a_record_that_nobody_has_written_is_no_prior(record: Any) -> None:
+    with pytest.raises(ConfigError):
+        read_prior(record)
