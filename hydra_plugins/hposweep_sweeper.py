@@ -59,7 +59,10 @@ class HposweepSweeper(Sweeper):
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from hposweep.hydra_glue.sweeper import HydraSweep
+        try:
+            from hposweep.hydra_glue.sweeper import HydraSweep
+        except KeyboardInterrupt:  # Ctrl-C in the first seconds
+            raise SystemExit(130) from None
 
         self.hydra_sweep = HydraSweep(self.options, hydra_context, task_function, config)
 
