@@ -25,7 +25,7 @@ from hposweep.errors import ConfigError, SweepError, nearest
 from hposweep.history import Ending
 from hposweep.job import run
 from hposweep.job.running import RunningJob
-from hposweep.results.terminal.summary import size_remark
+from hposweep.results.terminal import progress, summary
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
@@ -164,7 +164,7 @@ def tune(
         scheduler=type(built_scheduler).__name__,
         **environment.record(),
     )
-    remark = size_remark(space, n_trials)
+    remark = summary.size_remark(space, n_trials)
 
     def before_first_trial() -> None:
         if remark:
@@ -180,8 +180,9 @@ def tune(
         stop_signals=stop_signals,
         before_first_trial=before_first_trial,
     )
-    with standard_streams.usable():
+    with standard_streams.usable(), progress.audible():
         outcome = sweep_run.run()
+        log.info("%s", summary.end_line(outcome.history))
     if outcome.ended is not None and outcome.ended.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt(f"stopped; the same call with folder={str(sweep_dir)!r} goes on")
     if outcome.why_failed:

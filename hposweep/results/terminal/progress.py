@@ -95,25 +95,42 @@ class LiveView:
 
 
 class _NowAndThen(logging.Filter):
-    """Lets a line of information pass every few seconds; the next one says how many were left out."""
+    """Lets a line of information pass every few seconds, and lets it say how far the sweep is."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, history: History, n_trials: int, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._clock = clock
+        self._history, self._n_trials, self._clock = history, n_trials, clock
         self._passed_at = -SECONDS_BETWEEN_LINES
-        self._n_left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno > logging.INFO:
             return True
         if self._clock() - self._passed_at < SECONDS_BETWEEN_LINES:
-            self._n_left_out += 1
             return False
-        if self._n_left_out:
-            record.msg = f"{record.getMessage()}  (and {self._n_left_out} before it)"
-            record.args = ()
-        self._passed_at, self._n_left_out = self._clock(), 0
+        record.msg, record.args = f"{record.getMessage()}  [{self._history.n_done} of {self._n_trials} trials]", ()
+        self._passed_at = self._clock()
         return True
+
+
+@contextmanager
+def audible() -> Iterator[None]:
+    """Within it our information is seen also where nobody has configured logging, as in a script or a notebook."""
+    ours = logging.getLogger("hposweep")
+    if ours.isEnabledFor(logging.INFO) and ours.hasHandlers():
+        yield
+        return
+    # A script's standard output may be for another program; a notebook shows the other stream as an error.
+    handler = logging.StreamHandler(sys.stdout if terminal().is_jupyter else sys.stderr)
+    level, propagates = ours.level, ours.propagate
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    try:
+        yield
+    finally:
+        ours.removeHandler(handler)
+        ours.setLevel(level)
+        ours.propagate = propagates
 
 
 @contextmanager
@@ -130,7 +147,7 @@ def shown(
     if mode == "auto":
         mode = "live" if console.is_terminal else "log"
     if mode == "log":
-        with _filtered(_NowAndThen()):
+        with _filtered(_NowAndThen(history, n_trials)):
             yield
         return
     with _filtered(_no_information):
@@ -158,7 +175,8 @@ def _filtered(keep: logging.Filter | Callable[[logging.LogRecord], bool]) -> Ite
 @contextmanager
 def _logs_above_it() -> Iterator[None]:
     """Lets log lines appear above the display: their handlers write to the terminal that it has taken over."""
-    handlers = [each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler]
+    loggers = (logging.getLogger(), logging.getLogger("hposweep"))
+    handlers = [each for log in loggers for each in log.handlers if type(each) is logging.StreamHandler]
     before = [handler.setStream(sys.stdout) for handler in handlers]
     try:
         yield

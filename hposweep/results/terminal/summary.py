@@ -100,6 +100,13 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
         console.print(shown(f"The winner again: {shell_line(command)}"), soft_wrap=True)
 
 
+def end_line(history: History) -> str:
+    """How many trials ended how, and the best one."""
+    text = f"{plural(len(history.trials), 'trial')}: {states_text(history)}"
+    best = history.incumbent
+    return text if best is None else f"{text}; best: trial {best.number}, {history.metric} {_value(best)}"
+
+
 def print_single_run(folder: Path, metric: str, value: object) -> None:
     """The result of a job that was run by itself, and its folder."""
     console = terminal()

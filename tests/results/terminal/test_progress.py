@@ -13,6 +13,8 @@ from hposweep.sweep_folder.learning_curve import CurveWriter
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
+ONE = "one  [0 of 4 trials]"
+
 
 def history() -> History:
     found = History(metric="validation_error")
@@ -73,7 +75,7 @@ def test_without_a_terminal_a_line_passes_now_and_then(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    keep = progress._NowAndThen(lambda: now[0])
+    keep = progress._NowAndThen(history(), 9, lambda: now[0])
     progress.TUNER_LOG.addFilter(keep)
     try:
         with caplog.at_level(logging.INFO, "hposweep.tuner"):
@@ -84,10 +86,32 @@ def test_without_a_terminal_a_line_passes_now_and_then(
             progress.TUNER_LOG.info("trial 10")
     finally:
         progress.TUNER_LOG.removeFilter(keep)
-    assert caplog.messages == ["trial 0", "trial 3  (and 2 before it)", "trial 9: FAILED"]
+    assert caplog.messages == ["trial 0  [2 of 9 trials]", "trial 3  [2 of 9 trials]", "trial 9: FAILED"]
 
 
-@pytest.mark.parametrize(("mode", "shown"), [("none", []), ("log", ["one"]), ("auto", ["one"]), ("live", [])])
+@pytest.mark.parametrize(("is_notebook", "stream"), [(False, "err"), (True, "out")])
+def test_what_nobody_has_configured_is_heard_where_a_script_or_a_notebook_shows_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_notebook: bool, stream: str
+) -> None:
+    console = Console(file=io.StringIO(), force_jupyter=is_notebook)
+    monkeypatch.setattr(progress, "terminal", lambda: console)
+    with progress.audible():
+        progress.TUNER_LOG.info("trial 0")
+        logging.getLogger("somebody.else").info("not ours")
+    progress.TUNER_LOG.info("trial 1")
+    assert getattr(capsys.readouterr(), stream) == "trial 0\n"
+
+
+def test_a_program_that_has_configured_logging_gets_the_lines_itself(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), progress.audible():
+        progress.TUNER_LOG.info("trial 0")
+    assert caplog.messages == ["trial 0"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("none", []), ("log", [ONE]), ("auto", [ONE]), ("live", [])])
 def test_the_modes(caplog: pytest.LogCaptureFixture, mode: str, shown: list[str]) -> None:
     console = Console(file=io.StringIO(), width=80)
     with (
