@@ -30,6 +30,7 @@ from hposweep.history import (
     now,
     values_of,
 )
+from hposweep.number_text import number_text
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
 from hposweep.searchers import Exhausted, Searcher, Wait
@@ -322,7 +323,8 @@ class Tuner:
             log.warning("trial %d: %s", trial.number, trial.state)
         else:
             mark = "  (best so far)" if self.history.incumbent is trial else ""
-            log.info("trial %d: %s, %s %.4g%s", trial.number, trial.state, self.metric, trial.value, mark)
+            value = "" if trial.value is None else f" {number_text(trial.value)}"
+            log.info("trial %d: %s, %s%s%s", trial.number, trial.state, self.metric, value, mark)
 
     def _note(self, event: Event) -> None:
         """Takes an event in, to be written with all others of this turn: nothing is submitted before."""

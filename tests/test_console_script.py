@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from hposweep.commands import COMMANDS
+from hposweep.number_text import number_text
 from support.processes import RunText
 
 SMALL = "data.train_fraction=0.02 trainer.max_epochs=1"
@@ -36,7 +37,7 @@ def test_its_sweep_is_resumed_reproduced_and_its_winner_run_again(shell: RunText
     done = shell('eval "$(hposweep best outputs/swept) hydra.run.dir=again"')
     assert done.exit_code == 0, done.err
     value = yaml.safe_load((sweep / "optimization_results.yaml").read_text())["best_value"]
-    assert f"validation error {value:.4f}" in done.out
+    assert f"validation error {number_text(value)}" in done.out
 
 
 def test_help_tells_of_the_commands_and_of_the_config(shell: RunText) -> None:

@@ -73,6 +73,19 @@ def test_every_trial_runs_once_with_its_own_draw_whatever_the_workers(tmp_path: 
     assert all(trial.state is TrialState.COMPLETE for trial in sweep.history.trials.values())
 
 
+def test_values_in_log_lines_have_the_digits_that_matter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    values = [1e-6, 31068.67, 3106867.922, math.nan]
+    sweep = tuner(tmp_path, PolledWorkers(lambda segment, trial: SegmentResult(1.0, value=values[trial.number])), 4)
+    with caplog.at_level("INFO", "hposweep.tuner"):
+        sweep.run()
+    assert caplog.messages == [
+        "trial 0: COMPLETE, value 1e-06  (best so far)",
+        "trial 1: COMPLETE, value 31069",
+        "trial 2: COMPLETE, value 3.107e+06",
+        "trial 3: DIVERGED, value nan",
+    ]
+
+
 def test_the_first_ten_of_twenty_trials_are_the_ten_of_ten(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

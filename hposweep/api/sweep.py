@@ -15,9 +15,10 @@ import numpy as np
 
 from hposweep.errors import ConfigError
 from hposweep.history import best_partial, ranked, states_text
+from hposweep.number_text import number_text
 from hposweep.optional_packages import needed_by
 from hposweep.results import sweep_data
-from hposweep.results.number_text import number_text, rows_shown
+from hposweep.results.shown_values import rows_shown
 from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import plural, visible
 from hposweep.sweep_folder.tables import NOT_SET, Column, trial_table

@@ -11,7 +11,7 @@ from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.commands.winner import winner_of
 from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.experiment import SHOW_CONFIG, experiment_of
-from hposweep.results.number_text import number_text
+from hposweep.number_text import number_text
 from hposweep.secret_keys import is_masked
 from hposweep.shown_text import shell_line, visible
 

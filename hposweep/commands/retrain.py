@@ -19,8 +19,8 @@ from hposweep.commands.winner import winner_of
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.overrides import literal_text, render_value
+from hposweep.number_text import number_text
 from hposweep.results.intervals import wilson_interval
-from hposweep.results.number_text import number_text
 from hposweep.search_space import trial_seed
 from hposweep.shown_text import plural, visible
 from hposweep.sweep_folder import file_names

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hposweep.errors import ConfigError
 from hposweep.history import History, best_partial, replay
-from hposweep.results.number_text import number_text
+from hposweep.number_text import number_text
 from hposweep.shown_text import visible
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import Trial

@@ -17,6 +17,7 @@ import yaml
 
 from hposweep.errors import ConfigError
 from hposweep.history import History, best_partial, count_states
+from hposweep.number_text import number_text
 from hposweep.search_space import Value
 from hposweep.secret_keys import masked_configuration
 from hposweep.sweep_folder.files import done_without, write_atomically
@@ -252,7 +253,8 @@ def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
     baseline = TrialFiles(sweep_dir, winner.folder, history.schema).read_data_summary().get("baseline_error")
     if baseline is None or winner.value < baseline:
         return ""
+    best, constant = number_text(winner.value), number_text(baseline)
     return (
-        f"nothing was learnt: the best {history.metric}, {winner.value:.4g}, is no better than always answering the "
-        f"most frequent class, {baseline:.4g}. Look at the model's output, its loss and the range of learning rates."
+        f"nothing was learnt: the best {history.metric}, {best}, is no better than always answering the most frequent "
+        f"class, {constant}. Look at the model's output, its loss and the range of learning rates."
     )

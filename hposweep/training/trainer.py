@@ -13,6 +13,7 @@ from d2l import tensorflow as d2l
 
 from hposweep.job.report import report
 from hposweep.job.running import current_job
+from hposweep.number_text import number_text
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.files import done_without
 from hposweep.training import checkpoint
@@ -111,7 +112,8 @@ class HPOTrainer(d2l.Trainer):
             column = METRIC_WITHOUT_VALIDATION
         value = self._last_row[column]
         report(self.epoch, value, **self._last_row)
-        log.info("epoch %d: loss %.4g, %s %.4g", self.epoch, train_loss, column.replace("_", " "), value)
+        shown = f"{column.replace('_', ' ')} {number_text(value)}"
+        log.info("epoch %d: loss %s, %s", self.epoch, number_text(train_loss), shown)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
         if is_due or self.epoch == self.max_epochs or self.has_diverged():
             self._save_checkpoint()

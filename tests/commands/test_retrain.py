@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hposweep.number_text import number_text
 from hposweep.training import fashion_mnist
 from support.processes import Run, RunText
 from support.sweeps import change_journal
@@ -52,7 +53,7 @@ def test_the_saved_model_has_the_reported_error_in_plain_keras(
     np.savez(tmp_path / "test.npz", images=test.images, labels=test.labels)
     for seed, error in errors.items():
         job = folder / f"seed-{seed}"
-        assert f"seed {seed:<10}  test error {error:.4f}" in done.out
+        assert f"seed {seed:<10}  test error {number_text(error)}" in done.out
         shown = python(PLAIN_KERAS.format(path=str(job / "model.keras")))
         assert shown.exit_code == 0, shown.err
         # One example of 10,000 may fall differently, where another order of additions decides between two classes.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from hposweep.errors import ConfigError
+from hposweep.number_text import number_text, time_unit
 from hposweep.results.comparison.methods import (
     Difference,
     differences,
@@ -24,7 +25,6 @@ from hposweep.results.comparison.methods import (
     other_validation_data,
 )
 from hposweep.results.intervals import overlap
-from hposweep.results.number_text import number_text, time_unit
 from hposweep.results.sweep_data import SweepData, read
 from hposweep.shown_text import plural
 from hposweep.sweep_folder.sweep_yaml import FunctionRecord

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from hposweep.number_text import number_text
 from hposweep.results.figures.style import (
     GOOD,
     LOOKS,
@@ -28,7 +29,7 @@ from hposweep.results.figures.style import (
     winner_mark,
 )
 from hposweep.results.importance import Importances
-from hposweep.results.number_text import number_text, value_shown
+from hposweep.results.shown_values import value_shown
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value, literal
 from hposweep.shown_text import plural
@@ -141,7 +142,7 @@ def importance(found: Importances) -> Plot:
             orientation="h",
             marker={"color": SOFT},
             error_x={"type": "data", "array": list(reversed(found.deviations)), "color": GOOD, "thickness": 2},
-            hovertemplate="%{y}: %{x:.3f} ± %{error_x.array:.3f}<extra></extra>",
+            hovertemplate="%{y}: %{x:.3~g} ± %{error_x.array:.3~g}<extra></extra>",
         )
     )
     figure.update_yaxes(showgrid=False)

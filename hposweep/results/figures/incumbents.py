@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from hposweep.number_text import time_unit
 from hposweep.results.comparison.comparison import Against, Comparison, Method, Quartiles
 from hposweep.results.figures.style import (
     CALM,
@@ -23,7 +24,6 @@ from hposweep.results.figures.style import (
     whole_numbers,
     winner_mark,
 )
-from hposweep.results.number_text import time_unit
 from hposweep.results.sweep_data import SweepData
 
 # Methods are told apart without colours. 5 and 7 have no common divisor, so 35 methods all look different.

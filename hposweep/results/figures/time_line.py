@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
+from hposweep.number_text import time_unit
 from hposweep.results.figures.style import BAD, LOOKS, WINNER, Plot, figure_of, floats, scatter_kind, whole_numbers
-from hposweep.results.number_text import time_unit
 from hposweep.results.sweep_data import CUT_OFF, DIED, RunSegment, SweepData
 from hposweep.trial import TrialState
 

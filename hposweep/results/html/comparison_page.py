@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from hposweep.number_text import number_text
 from hposweep.results.comparison.comparison import Against, Comparison, how_to_read, leaders, summary, table
 from hposweep.results.comparison.methods import ABSENT, NOT_RECORDED
 from hposweep.results.figures import incumbents
 from hposweep.results.figures.style import Plot
 from hposweep.results.html import page
 from hposweep.results.html.page import Section
-from hposweep.results.number_text import number_text
 from hposweep.shown_text import plural
 
 TITLES = {"epochs": "By epochs used", "trials": "By trials started", "seconds": "By wall time"}

@@ -19,7 +19,7 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from hposweep.results.figures.style import DARK, Plot
-from hposweep.results.number_text import MOST_CHARACTERS
+from hposweep.results.shown_values import MOST_CHARACTERS
 from hposweep.shown_text import cut
 from hposweep.sweep_folder.files import write_atomically
 

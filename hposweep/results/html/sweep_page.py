@@ -16,6 +16,7 @@ import yaml
 
 from hposweep.failure import as_recorded
 from hposweep.history import best_partial, count_states, states_text
+from hposweep.number_text import number_text, time_text, time_unit
 from hposweep.results.figures import hyperparameters, incumbents, learning_curves, time_line
 from hposweep.results.figures.style import LOOKS, Plot
 from hposweep.results.html import page
@@ -23,7 +24,7 @@ from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section
 from hposweep.results.importance import NotShown, importances
 from hposweep.results.intervals import overlap
-from hposweep.results.number_text import MOST_CHARACTERS, cell_shown, number_text, time_text, time_unit
+from hposweep.results.shown_values import MOST_CHARACTERS, cell_shown
 from hposweep.results.sweep_data import SweepData, read
 from hposweep.shown_text import cut, plural, shell_line
 from hposweep.sweep_folder import tables
@@ -226,7 +227,7 @@ def _plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
     if isinstance(found, NotShown):
         add("importance", "Importance of hyperparameters", None, "", f"Not shown: {found.reason}.")
     else:
-        bars = "; ".join(f"{key}: {mean:.2f}" for key, mean in zip(found.keys, found.means, strict=True))
+        bars = "; ".join(f"{key}: {number_text(mean, 2)}" for key, mean in zip(found.keys, found.means, strict=True))
         add("importance", "Importance of hyperparameters", hyperparameters.importance(found), bars)
     add(
         "time-line",

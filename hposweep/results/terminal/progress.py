@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hposweep.history import History, best_partial, count_states
-from hposweep.results.number_text import number_text, value_shown
+from hposweep.number_text import number_text
+from hposweep.results.shown_values import value_shown
 from hposweep.results.terminal.console import terminal
 from hposweep.secret_keys import masked_configuration
 from hposweep.shown_text import visible

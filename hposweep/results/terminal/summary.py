@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hposweep.history import History, best_partial, ranked, states_text
+from hposweep.number_text import number_text
 from hposweep.results.html.in_a_process import Report
-from hposweep.results.number_text import number_text, rows_shown, value_shown
+from hposweep.results.shown_values import rows_shown, value_shown
 from hposweep.results.terminal.console import shown, table_of, terminal, texts
 from hposweep.search_space import Configuration, SearchSpace
 from hposweep.secret_keys import masked_configuration

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from hposweep.results.number_text import number_text, time_text, value_shown
+from hposweep.number_text import number_text, time_text
+from hposweep.results.shown_values import value_shown
 from hposweep.shown_text import plural
 
 
