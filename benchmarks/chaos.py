@@ -1,20 +1,29 @@
-"""Compares a sweep of real trainings whose controller and workers are killed again and again with an undisturbed one.
+"""Kills the controllers and workers of real sweeps again and again, and compares what they come to.
 
-    python benchmarks/chaos.py [--controllers 20] [--workers 5] [--seed 0] [--scheduler fifo]
+    python benchmarks/chaos.py [--kills 50] [--workers 2] [--scheduler fifo] [--seed 0] [--app small]
+        [--total benchmarks/chaos.json]
 
-Each kill is a SIGKILL at a random moment while at least one trial is RUNNING. 3 s after each kill of a controller, none
-of its processes may be left. At the end draws, learning curves (all columns but `seconds`) and the winner must be those
-of the undisturbed sweep, which has another number of workers. Exits with 1 if anything differs.
+Each kill is a SIGKILL at a random moment: three of four while a trial is RUNNING, of the controller or of a worker; the
+others of the controller while it starts, between the last trial and the last job, in the last job, or in the report.
+Sweep after sweep is run until that many kills are done. Checked are:
 
-With `--scheduler asha` (or another that decides by the order of results) both sweeps have one worker, since with more
-the promotions depend on the order in which trials finish. Then the undisturbed sweep is also compared with one of fifo:
-each pair of curves must be the same as far as the shorter one goes.
+- 3 s after each kill of a controller none of its processes is left.
+- What the journal held at a kill stands in it for good, byte by byte, and no table and no record is half-written.
+- Draws and learning curves (all columns but `seconds`) are those of an undisturbed sweep, and so are states and winner.
+  With several workers a scheduler that decides by the order of results (asha) may promote other trials: then each curve
+  is compared as far as the shorter one goes, with those of fifo.
+- The results are there at the end, the last job's and the report among them.
+
+`--app small` is a Hydra app that trains by NumPy, `--app own` hposweep's own, with Keras. `--total` adds the counts to
+a JSON file, for runs in slices. Exits with 1 if anything is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import collections
+import contextlib
+import itertools
 import json
 import os
 import random
@@ -23,119 +32,255 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import small_app
 import yaml
 
-from hposweep.sweep_folder.trial_files import TrialFiles
+RUNNING = ("controller", "worker")
+# In the order in which they come in a sweep; the last ones take the sweep to its end each.
+OTHERS = ("start", "end", "last job", "report")
+KILLS_OF_A_SWEEP = 12
+KILLS_WHILE_RUNNING = 9
+# So many that the sweep does not end before the kills do.
+TRIALS_OF_A_WORKER = {("small", "fifo"): 10, ("small", "asha"): 25, ("own", "fifo"): 8, ("own", "asha"): 16}
+OWN = ["model=mlp", "search_space=mlp", "trainer.max_epochs=8", "data.train_fraction=0.5", "hydra.sweep.dir=swept"]
 
-SWEEP = ["model=mlp", "search_space=mlp", "trainer.max_epochs=6", "data.train_fraction=0.5", "hydra.sweep.dir=swept"]
-LONGEST_S = 3.0  # from the start of a training to the kill
+
+@dataclass(frozen=True)
+class App:
+    """What is swept."""
+
+    name: str
+    folder: Path
+    words: Sequence[str]
+    longest_s: float  # from the start of a training to the kill
+    start_s: float  # that a controller takes to its first job, about
+
+    def command(self, *words: str) -> list[str]:
+        if self.name == "small":
+            return small_app.command(*self.words, *words)
+        return [sys.executable, "-m", "hposweep", "--multirun", *self.words, *words]
+
+
+@dataclass
+class Total:
+    """What came of the kills so far."""
+
+    kills: collections.Counter[str] = field(default_factory=collections.Counter)  # by phase or victim
+    n_sweeps: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def n_kills(self) -> int:
+        return sum(self.kills.values())
 
 
 def main() -> None:
-    """Runs both sweeps and compares them."""
+    """Runs sweeps until the kills are done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--controllers", type=int, default=20, help="kills of the controller")
-    parser.add_argument("--workers", type=int, default=5, help="kills of a worker, at least")
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--scheduler", choices=["fifo", "asha"], default="fifo")
+    parser.add_argument("--app", choices=["small", "own"], default="small")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments and the victims")
-    parser.add_argument("--scheduler", default="fifo")
+    parser.add_argument("--total", type=Path, help="JSON file to which the counts are added")
     arguments = parser.parse_args()
-    chance = random.Random(arguments.seed)
-    kills = ["controller"] * arguments.controllers + ["worker"] * arguments.workers
-    chance.shuffle(kills)
+    chance, total = random.Random(arguments.seed), Total()
     with tempfile.TemporaryDirectory() as name:
-        alone, killed, full = (Path(name) / each for each in ("alone", "killed", "full"))
-        for folder in (alone, killed, full):
-            folder.mkdir()
-        words = [*SWEEP, f"hydra.sweeper.n_trials={arguments.trials}", "hydra.sweeper.max_retries=1000"]
-        by_rungs = [*words, f"scheduler={arguments.scheduler}"]
-        print(f"left alone: exit code {start(alone, by_rungs, 1).wait()}")
-        n_done = run_killed(killed, by_rungs, kills, chance, n_workers=2 if arguments.scheduler == "fifo" else 1)
-        problems = differences(alone / "swept", killed / "swept")
-        if arguments.scheduler != "fifo":
-            print(f"by fifo: exit code {start(full, words, 2).wait()}")
-            problems += curves_that_part(alone / "swept", full / "swept")
-    print(f"{n_done['controller']} controllers and {n_done['worker']} workers killed, each while a trial was RUNNING")
-    for problem in problems:
-        print(f"DIFFERS: {problem}")
-    print("Not the same." if problems else "The same draws, curves and winner.")
-    sys.exit(bool(problems))
+        app = made(arguments.app, Path(name).resolve())
+        n_trials = TRIALS_OF_A_WORKER[arguments.app, arguments.scheduler] * arguments.workers
+        n_trials_word = f"hydra.sweeper.n_trials={n_trials}"
+        words = [n_trials_word, *words_of(arguments.app, arguments.scheduler)]
+        is_ordered = arguments.scheduler == "fifo" or arguments.workers == 1
+        full = [n_trials_word, *words_of(arguments.app, "fifo")]
+        reference = undisturbed(app, words if is_ordered else full, 1 if is_ordered else 2)
+        while total.n_kills < arguments.kills:
+            sweep = Sweep(app, [*words, f"hydra.launcher.n_workers={arguments.workers}"], total.n_sweeps, chance, total)
+            sweep.run(arguments.kills - total.n_kills)
+            sweep.check(reference, is_ordered=is_ordered)
+            total.n_sweeps += 1
+            print(f"{total.n_kills} kills, {total.n_sweeps} sweeps, {len(total.problems)} wrong", flush=True)
+    which = {name: getattr(arguments, name) for name in ("app", "scheduler", "workers", "seed")}
+    if arguments.total is not None:
+        add(arguments.total, total, which)
+    print(f"{which}: {dict(total.kills)} killed in {total.n_sweeps} sweeps")
+    print(*(f"WRONG: {problem}" for problem in total.problems), sep="\n")
+    sys.exit(bool(total.problems))
 
 
-def run_killed(
-    folder: Path, words: list[str], kills: list[str], chance: random.Random, n_workers: int
-) -> dict[str, int]:
-    """Runs the sweep through all kills, and then to its end."""
-    n_done = {"controller": 0, "worker": 0}
-    process: subprocess.Popen[bytes] | None = None
-    for kill in kills:
-        since = n_events(folder)
-        process = process or start(folder, words, n_workers)
-        wait_for(lambda since=since, process=process: is_running(folder, since) or process.poll() is not None)
-        time.sleep(chance.uniform(0, LONGEST_S))
-        if process.poll() is not None or not is_running(folder, 0):
-            print(f"too late for a {kill}: the sweep has ended")
-            continue
-        if kill == "worker":
-            now = time.time()
-            wait_for(lambda now=now, process=process: is_training(folder, now) or process.poll() is not None)
-            time.sleep(chance.uniform(0, 0.2))
-            victims = workers(folder, process.pid) if is_running(folder, 0) else []
-            if victims:
-                os.kill(chance.choice(victims), signal.SIGKILL)
-                n_done["worker"] += 1
-            continue
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        n_done["controller"] += 1
-        process = None
-        wait_for(lambda: not processes_of(folder), seconds=3)
-        check_whole(folder / "swept")
-    print(f"to its end: exit code {(process or start(folder, words, n_workers)).wait()}")
-    return n_done
+def made(name: str, folder: Path) -> App:
+    """The app, in this folder."""
+    if name == "own":
+        return App(name, folder, [*OWN, "hydra.sweeper.max_retries=1000"], 3.0, 8.0)
+    small_app.make(folder)
+    return App(name, folder, ["pause_s=0.08"], 0.8, 2.0)
 
 
-def start(folder: Path, words: list[str], n_workers: int) -> subprocess.Popen[bytes]:
-    """A controller of our own app."""
-    command = [sys.executable, "-m", "hposweep", "--multirun", *words, f"hydra.launcher.n_workers={n_workers}"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def words_of(app: str, scheduler: str) -> Sequence[str]:
+    """The overrides that choose this scheduler."""
+    if app == "small":
+        return small_app.words_of(scheduler)
+    return [f"scheduler={scheduler}", *(["hydra.sweeper.scheduler.eta=2"] if scheduler == "asha" else [])]
 
 
-def events(folder: Path) -> list[dict]:
-    """The whole lines of the journal."""
-    path = folder / "swept" / "journal.jsonl"
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+def undisturbed(app: App, words: Sequence[str], n_workers: int) -> Path:
+    """The folder of a sweep that ran through."""
+    done = subprocess.run(
+        app.command(*words, f"hydra.launcher.n_workers={n_workers}", "hydra.sweep.dir=undisturbed"),
+        cwd=app.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return app.folder / "undisturbed"
 
 
-def n_events(folder: Path) -> int:
-    """The number of events in the journal."""
-    return len(events(folder))
+class Sweep:
+    """One sweep, killed some times and then run to its end."""
 
+    def __init__(self, app: App, words: Sequence[str], number: int, chance: random.Random, total: Total) -> None:
+        self.app, self.chance, self.total = app, chance, total
+        self.folder = app.folder / f"sweep-{number}"
+        self.words = [*words, f"hydra.sweep.dir={self.folder.name}"]
+        self.process: subprocess.Popen[bytes] | None = None
+        self.held = b""  # whole lines of the journal at the last kill
 
-def is_running(folder: Path, since: int) -> bool:
-    """Whether a trial that was started after the first `since` events has not ended."""
-    started: set[int] = set()
-    for event in events(folder)[since:]:
-        if event["event"] == "segment_started":
-            started.add(event["trial"])
-        elif event["event"] in ("segment_ended", "segment_died"):
-            started.discard(event["trial"])
-    return bool(started)
+    def run(self, n_most: int) -> None:
+        """Kills it so often at most, and runs it to its end."""
+        kills = ["start", *itertools.islice(itertools.cycle(RUNNING), KILLS_WHILE_RUNNING)]
+        self.chance.shuffle(kills)
+        # One of the phases at the end, and the report: after that nothing is left to kill.
+        kills += [self.chance.choice(OTHERS[1:3]), OTHERS[3]]
+        assert len(kills) == KILLS_OF_A_SWEEP
+        for kill in kills[:n_most]:
+            self._kill(kill)
+        process = self.process or self._start()
+        if process.wait() != 0:
+            self._wrong(f"the last run's exit code is {process.returncode}")
+
+    def _kill(self, kill: str) -> None:
+        n_before = len(self.events())
+        if kill == "start" and self.process is not None:
+            self._kill_controller("controller")
+        process = self.process = self.process or self._start()
+        ways: dict[str, tuple[Callable[[], bool], float]] = {
+            "start": (lambda: True, self.app.start_s),
+            "controller": (lambda: self.is_running(n_before), self.app.longest_s),
+            "worker": (lambda: self.is_running(n_before) and self.workers() != [], self.app.longest_s),
+            "end": (lambda: self.has("sweep_ended"), 0.05),
+            "last job": (lambda: self.has("sweep_ended"), 0.5),
+            "report": (lambda: self.has("final_ended"), 3.0),
+        }
+        condition, longest_s = ways[kill]
+        wait_for(lambda: condition() or process.poll() is not None)
+        time.sleep(self.chance.uniform(0, longest_s))
+        if process.poll() is not None:
+            print(f"too late for a kill in {kill}: the sweep has ended", flush=True)
+            self.process = None
+            return
+        if kill != "worker":
+            self._kill_controller(kill)
+            return
+        if victims := self.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.chance.choice(victims), signal.SIGKILL)
+                self.total.kills[kill] += 1
+
+    def workers(self) -> list[int]:
+        """The processes of its workers."""
+        return [] if self.process is None else workers(self.app.folder, self.process.pid)
+
+    def _kill_controller(self, kill: str) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+        self.total.kills[kill] += 1
+        try:
+            wait_for(lambda: not processes_of(self.app.folder), seconds=3)
+        except TimeoutError:
+            self._wrong(f"processes are left 3 s after a kill in {kill}: {words_of_processes(self.app.folder)}")
+        self._check_kept()
+
+    def _check_kept(self) -> None:
+        """Nothing that was on record is gone, and nothing is half-written."""
+        journal = self.folder / "journal.jsonl"
+        content = journal.read_bytes() if journal.exists() else b""
+        if not content.startswith(self.held):
+            self._wrong("lines of the journal are gone")
+        self.held = content[: content.rfind(b"\n") + 1]
+        for path in self.folder.glob("*.yaml"):
+            if yaml.safe_load(path.read_text()) is None:
+                self._wrong(f"{path.name} is empty")
+
+    def check(self, reference: Path, *, is_ordered: bool) -> None:
+        """Compares it with one that nobody has disturbed."""
+        self._check_kept()
+        try:
+            compare = small_app.differences if is_ordered else small_app.curves_that_part
+            self.total.problems += [f"{self.folder.name}: {each}" for each in compare(reference, self.folder)]
+            if small_app.results(self.folder).get("test_error") is None:
+                self._wrong("the last job's value is missing")
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            self._wrong(f"it can't be compared: {type(error).__name__}: {error}")
+        if not (self.folder / "report.html").is_file():
+            self._wrong("it has no report")
+        if left := [path.name for path in self.folder.rglob("*.tmp")]:
+            self._wrong(f"temporary files are left: {left}")
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(self.app.command(*self.words), cwd=self.app.folder, **silent)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The whole lines of the journal."""
+        path = self.folder / "journal.jsonl"
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+
+    def has(self, kind: str) -> bool:
+        """Whether the sweep is complete, and has such an event."""
+        found = self.events()
+        is_complete = any(each["event"] == "sweep_ended" and each["ending"] == "complete" for each in found)
+        return is_complete and any(each["event"] == kind for each in found)
+
+    def is_running(self, since: int) -> bool:
+        """Whether a trial that was started after the first `since` events has not ended."""
+        started: set[int] = set()
+        for event in self.events()[since:]:
+            if event["event"] == "segment_started":
+                started.add(event["trial"])
+            elif event["event"] in ("segment_ended", "segment_died"):
+                started.discard(event["trial"])
+        return bool(started)
+
+    def _wrong(self, problem: str) -> None:
+        self.total.problems.append(f"{self.folder.name}: {problem}")
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Living processes that work in this folder, the oldest first."""
+    """Living processes that work in this folder or below it, the oldest first."""
     found = []
     for process in Path("/proc").iterdir():
         try:
-            if process.name.isdigit() and (process / "cwd").readlink() == folder:
+            if process.name.isdigit() and (process / "cwd").readlink().is_relative_to(folder):
                 found.append(int(process.name))
         except OSError:
             continue
     return sorted(found)
+
+
+def words_of_processes(folder: Path) -> list[str]:
+    """The command lines of those."""
+    found = []
+    for number in processes_of(folder):
+        with contextlib.suppress(OSError):
+            found.append(Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:100])
+    return found
 
 
 def workers(folder: Path, controller: int) -> list[int]:
@@ -152,76 +297,27 @@ def workers(folder: Path, controller: int) -> list[int]:
     return found
 
 
-def is_training(folder: Path, since: float) -> bool:
-    """Whether a trial has trained an epoch since this moment, and another one is under way."""
-    curves = (folder / "swept").glob("trials/*/hposweep/learning_curve.csv")
-    return is_running(folder, 0) and any(curve.stat().st_mtime > since for curve in curves)
-
-
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Raises an AssertionError if the condition doesn't hold in time."""
+    """Raises a TimeoutError if the condition doesn't hold in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "the condition did not hold in time"
-        time.sleep(0.02)
+        if time.monotonic() > deadline:
+            raise TimeoutError("the condition did not hold in time")
+        time.sleep(0.01)
 
 
-def check_whole(sweep: Path) -> None:
-    """Checks that no table and no record is half-written."""
-    for path in sweep.glob("*.yaml"):
-        assert yaml.safe_load(path.read_text()) is not None, path
-    for path in sweep.rglob("*.npz"):
-        import numpy as np
-
-        with np.load(path, allow_pickle=False) as file:
-            assert all(file[name] is not None for name in file.files), path
-
-
-def differences(one: Path, other: Path) -> list[str]:
-    """How the sweeps differ."""
-    found = []
-    tables = [rows(sweep) for sweep in (one, other)]
-    if len(tables[0]) != len(tables[1]):
-        found.append(f"{len(tables[0])} and {len(tables[1])} trials")
-    same = [key for key in tables[0][0] if key not in ("attempts", "started_at", "duration_s")]
-    for row, row_again in zip(*tables, strict=False):
-        found += [
-            f"trial {row['trial']}, {key}: {row[key]} {row_again[key]}" for key in same if row[key] != row_again[key]
-        ]
-        curves = [curve(TrialFiles(sweep, f"trials/{row['trial']}")) for sweep in (one, other)]
-        if curves[0] != curves[1]:
-            found.append(f"trial {row['trial']}: learning curve")
-    winners = [yaml.safe_load((sweep / "optimization_results.yaml").read_text()) for sweep in (one, other)]
-    found += [
-        f"winner, {key}" for key in ("best_trial", "best_value", "test_error") if winners[0][key] != winners[1][key]
-    ]
-    drawn = [tuple(row[key] for key in same if "." in key) for row in tables[1]]
-    if len(set(drawn)) < len(drawn):
-        found.append("a configuration stands twice")
-    return found
-
-
-def curves_that_part(one: Path, other: Path) -> list[str]:
-    """Trials whose curves differ before the shorter one ends."""
-    found = []
-    for row in rows(one):
-        curves = [curve(TrialFiles(sweep, f"trials/{row['trial']}")) for sweep in (one, other)]
-        n_both = min(map(len, curves))
-        if curves[0][:n_both] != curves[1][:n_both] or not n_both:
-            found.append(f"trial {row['trial']}: learning curve, against fifo's")
-    return found
-
-
-def rows(sweep: Path) -> list[dict[str, str]]:
-    """The table of trials."""
-    with open(sweep / "trials.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def curve(files: TrialFiles) -> list[dict[str, str]]:
-    """The learning curve without its seconds."""
-    with open(files.learning_curve, newline="") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+def add(path: Path, total: Total, which: dict[str, Any]) -> None:
+    """Adds the counts to those of former runs."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    kills = collections.Counter(before.get("kills", {})) + total.kills
+    counts = {
+        "n_kills": sum(kills.values()),
+        "kills": dict(kills),
+        "n_sweeps": before.get("n_sweeps", 0) + total.n_sweeps,
+        "problems": [*before.get("problems", []), *total.problems],
+        "slices": [*before.get("slices", []), {**which, "n_kills": total.n_kills}],
+    }
+    path.write_text(json.dumps(counts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

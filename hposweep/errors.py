@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 
 from hposweep.shown_text import cut, visible
 
@@ -34,18 +35,21 @@ class TakenError(WriteError):
     """Something else, such as a folder, stands in the place of one of our files; the sweep can do without most."""
 
 
-def write_error(error: BaseException) -> WriteError | None:
+def write_error(error: BaseException, where: Path) -> WriteError | None:
     """What Hydra or a launcher raised, if that is because a file can't be written; else None.
 
     They don't say so by a kind of their own: the error's number tells it, or that of its cause.
+
+    Args:
+        where: what is named where the error names no file.
     """
     if isinstance(error, WriteError):
         return error
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in OF_THE_DISK:
-            where = "a job's files" if cause.filename is None else cause.filename
-            return WriteError(f"{where}: can't be written ({cause.strerror})")
+            file = where if cause.filename is None else cause.filename
+            return WriteError(f"{file}: can't be written ({cause.strerror})")
         cause = cause.__cause__
     return None
 

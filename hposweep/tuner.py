@@ -280,7 +280,8 @@ class Tuner:
             self._to_continue.appendleft(trial.number)
             return
         self._note(self._ended(segment, result))
-        self._log_end(self.history.trials[segment.trial])
+        if not self._unwritable:  # else one line says it, and a log's file may be among those that can't be written
+            self._log_end(self.history.trials[segment.trial])
         self._check_epochs(segment, result)
 
     def _ended(self, segment: Segment, result: SegmentResult) -> SegmentEnded:

@@ -173,6 +173,10 @@ class JobFolders:
             return ""
         return f"{SUBDIR_KEY}: '{shown}' is the folder of trial {owner} already; it must differ from trial to trial"
 
+    def path(self, trial: int, overrides: list[str]) -> Path:
+        """The folder of the trial's job."""
+        return Path(str(self._config.hydra.sweep.dir), self.subdir(trial, overrides))
+
     def subdir(self, trial: int, overrides: list[str]) -> str:
         """The folder of the trial's job, relative to the sweep's; empty where these overrides can't be composed."""
         named = re.sub(r"\$\{hydra[.:]job\.num\}", str(trial), self._text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
@@ -52,7 +53,7 @@ class HydraJobs:
         try:
             job_return = run_job(self.hydra_context, self.task_function, config)
         except Exception as error:  # no error of the objective, which Hydra keeps in what it returns
-            unwritable = write_error(error)
+            unwritable = write_error(error, Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
             if unwritable is None:
                 raise
             raise unwritable from error

@@ -77,7 +77,8 @@ class BatchWorkers:
             failure = "".join(traceback.format_exception(error))
             exception, duration_s = line_of_exception(error), time.monotonic() - started
             result = SegmentResult(duration_s, failure=failure, exception=exception)
-            unwritable = write_error(error)
+            number, overrides, _ = jobs[0]
+            unwritable = write_error(error, self._jobs.folders.path(number, overrides))
             if unwritable is not None:
                 result = SegmentResult(duration_s, failure=f"{unwritable}", end=SegmentEnd.UNWRITABLE)
             results = [result] * len(jobs)
