@@ -24,7 +24,7 @@ from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import trial_seed
 from hposweep.shown_text import plural, visible
 from hposweep.sweep_folder import file_names
-from hposweep.sweep_folder.files import unique_folder, write_atomically
+from hposweep.sweep_folder.files import unique_folder, write_atomically, writing
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
@@ -122,9 +122,11 @@ def _overrides(record: AppRecord, trial: Trial, epochs: int | None) -> list[str]
 
 def _train(processes: ChildProcesses, command: Sequence[str], cwd: Path, seed: int, folder: Path) -> Retrained | None:
     """Runs one Hydra job in its own process; if it leaves no model, prints why and returns None."""
-    folder.mkdir(parents=True)
     output = folder / file_names.OUTPUT
-    with open(output, "wb") as file:
+    with writing(folder):
+        folder.mkdir(parents=True)
+        file = open(output, "wb")  # noqa: SIM115 (closed below)
+    with file:
         exit_code = processes.run(command, cwd, file)
     if exit_code != 0 and processes.stopped_by:
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hposweep.errors import TakenError, WriteError
+from hposweep.errors import TakenError, WriteError, write_error
 from hposweep.sweep_folder.files import done_without, remove_temporaries, write_atomically, writing
 from support.limits import LIMITS, Limit
 
@@ -121,3 +121,21 @@ def test_what_stands_in_the_place_of_a_file_is_left_alone_and_said_once(tmp_path
 def test_a_name_that_is_too_long_is_no_fault_of_the_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="File name too long"):
         write_atomically(tmp_path / ("x" * 300), "")
+
+
+class TheirError(Exception):
+    """What others wrap an error of the disk into, as logging and launchers do."""
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+@pytest.mark.parametrize(("name", "shown"), [("0/.hydra/config.yaml", "0/.hydra/config.yaml"), (None, "swept/0")])
+def test_what_others_could_not_write_is_known_by_its_number(name: str | None, shown: str, is_wrapped: bool) -> None:
+    error: Exception = OSError(errno.ENOSPC, "No space left on device", name)
+    if is_wrapped:
+        error, error.__cause__ = TheirError("can't go on"), error
+    assert str(write_error(error, Path("swept/0"))) == f"{shown}: can't be written (No space left on device)"
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError(errno.ENOENT, "No such file or directory", "theirs")])
+def test_other_errors_are_none_of_the_disk(error: Exception) -> None:
+    assert write_error(error, Path("swept/0")) is None

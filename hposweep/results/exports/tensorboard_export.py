@@ -6,6 +6,7 @@ and starts a thread for each run.
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ from hposweep.results.exports.trial_dates import TrialDates
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value
 from hposweep.shown_text import plural
+from hposweep.sweep_folder.files import write_atomically
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
@@ -182,8 +184,9 @@ def _kept(options: Options) -> Sequence[Kept]:
 
 def _write_events(run: Path, events: list[Event]) -> None:
     run.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
+    for event in [Event(wall_time=events[0].wall_time, file_version="brain.Event:2"), *events]:
+        writer.write(event.SerializeToString())
     # TensorBoard finds its files by "tfevents".
-    with open(run / "events.out.tfevents.0.hposweep", "wb") as file:
-        writer = RecordWriter(file)
-        for event in [Event(wall_time=events[0].wall_time, file_version="brain.Event:2"), *events]:
-            writer.write(event.SerializeToString())
+    write_atomically(run / "events.out.tfevents.0.hposweep", buffer.getvalue(), durable=False)
