@@ -7,15 +7,16 @@ import dataclasses
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hposweep.errors import ConfigError, WriteError
 from hposweep.failure import as_recorded, line_of_text
-from hposweep.history import Ending, FinalEnded, History, SweepEnded
+from hposweep.history import Ending, Event, FinalEnded, History, SweepEnded, SweepStarted, TrialProposed
 from hposweep.results.html import in_a_process
 from hposweep.results.terminal import progress
+from hposweep.search_space import SearchSpace
 from hposweep.shown_text import plural
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.files import remove_temporaries, sync_folder, writing
@@ -132,7 +133,7 @@ class SweepRun:
         events = list(read_events(self.sweep_dir))
         if not events:
             return self.record
-        recorded = self._recorded()
+        recorded = self._recorded(events)
         self.check_same(recorded)
         tuner.replay(events)
         n_there = len(tuner.history.trials)
@@ -150,8 +151,8 @@ class SweepRun:
             log.info("resuming: %d of %d trials have ended", tuner.history.n_ended, tuner.n_trials)
         return taken_up(recorded, self.record)
 
-    def _recorded(self) -> SweepRecord:
-        """What `sweep.yaml` holds, or what stands in for it."""
+    def _recorded(self, events: Sequence[Event]) -> SweepRecord:
+        """What `sweep.yaml` holds, or what stands in for it, if the journal may be of the same sweep."""
         try:
             recorded, why_not = read_record(self.sweep_dir), f"{self.sweep_dir / RECORD_FILE}: not found"
         except ConfigError as error:
@@ -164,6 +165,14 @@ class SweepRun:
             recorded = self.recovered()
         except ConfigError as error:
             raise ConfigError(f"{why_not}; nothing else tells which sweep stands in the folder: {error}") from None
+        space = SearchSpace(self.record.priors)
+        for event in events:
+            if isinstance(event, SweepStarted) and event.seed != self.record.seed:
+                raise ConfigError(f"{why_not}; the journal is of another sweep, whose seed is {event.seed}")
+            if isinstance(event, TrialProposed) and event.configuration not in space:
+                raise ConfigError(
+                    f"{why_not}; the journal is of another sweep, of which trial {event.trial} is none here"
+                )
         log.warning("%s; it is written anew, without what only it told", why_not)
         return recorded
 

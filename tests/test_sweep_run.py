@@ -1,5 +1,6 @@
 """A run of a sweep in its folder: what it finds there, what it leaves, and what it does on a disk that is full."""
 
+import dataclasses
 import errno
 import functools
 import os
@@ -29,6 +30,7 @@ from hposweep.workers.virtual import VirtualWorkers
 from support.sweeps import rows
 
 SPACE = SearchSpace({"x": parse_hyperparameter("uniform(0, 1)")})
+HALF = SearchSpace({"x": parse_hyperparameter("uniform(0, 0.5)")})
 RECORD = FunctionRecord(seed=0, n_trials=6, search_space=SPACE.records(), metric="error", direction="minimize")
 Job = Callable[[Segment, Trial], SegmentResult]
 
@@ -60,7 +62,9 @@ def train(sweep_dir: Path, segment: Segment, trial: Trial) -> SegmentResult:
     return SegmentResult(1.0, value / (segment.target_epoch or 1), folder=folder)
 
 
-def run(sweep_dir: Path, job: Job | None = None, n_trials: int = 6, final: Job | None = None, **options) -> Outcome:
+def run(
+    sweep_dir: Path, job: Job | None = None, n_trials: int = 6, final: Job | None = None, record=RECORD, **options
+) -> Outcome:
     """One run of a sweep of ASHA."""
     job = job or functools.partial(train, sweep_dir)
     sweep_dir.mkdir(exist_ok=True)
@@ -80,7 +84,7 @@ def run(sweep_dir: Path, job: Job | None = None, n_trials: int = 6, final: Job |
     return SweepRun(
         sweep_dir,
         tuner_on,
-        RECORD,
+        record,
         check_same=lambda recorded: None,
         key=str,
         stop_signals=StopSignals(),
@@ -285,6 +289,25 @@ def test_a_lost_record_is_replaced_by_what_stands_in_for_it(tmp_path: Path, whol
     assert read_record(sweep) == RECORD
     assert what_counts(sweep) == what_counts(whole)
     assert "it is written anew" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (dataclasses.replace(RECORD, seed=1), "whose seed is 0"),
+        (dataclasses.replace(RECORD, search_space=HALF.records()), "of which trial 0 is none here"),
+    ],
+)
+def test_a_journal_of_another_sweep_is_not_taken_for_that_of_what_stands_in(
+    tmp_path: Path, record: FunctionRecord, why: str
+) -> None:
+    sweep = tmp_path / "sweep"
+    run(sweep, n_trials=3)
+    (sweep / "sweep.yaml").unlink()
+    before = (sweep / "journal.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=rf"sweep\.yaml: not found; the journal is of another sweep, {why}$"):
+        run(sweep, record=record, recovered=lambda: record)
+    assert (sweep / "journal.jsonl").read_bytes() == before
 
 
 def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
