@@ -1,6 +1,7 @@
 """The app from which most Hydra users of deep learning start: `hydra.sweep.dir` and callbacks take their values from
 keys of the app, and a file of `hparams_search` makes a sweep of it."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from support.apps import App, make_lightning_app
 from support.in_process import run_here
 from support.lightning_sweeps import SEARCH, check_search
-from support.sweeps import rows
+from support.processes import run_process
+from support.sweeps import results_of, rows
 from support.warm import WarmProcess
 
 
@@ -39,11 +41,43 @@ def test_its_search_is_resumed_and_its_winner_run_by_itself(app: App) -> None:
     done = app.run(*SEARCH, "hydra/launcher=hposweep", f"hydra.sweep.dir={sweep}", "hydra.sweeper.n_trials=5")
     assert done.exit_code == 0, done.err + done.out
     assert [row["state"] for row in rows(sweep)] == ["COMPLETE"] * 5
-    command = run_here(("best", str(sweep)), app.folder).out.split()
-    done = app.run(*command[2:])
-    assert done.exit_code == 0, done.err + done.out
-    assert (app.folder / "logs" / "train" / "runs").is_dir()
+    words = run_here(("best", str(sweep)), app.folder).out.split()[2:]
+    overlay = process(sys.executable, "-m", "hposweep", "best", str(sweep), "--yaml", cwd=app.folder)
+    app.write("configs/experiment/best.yaml", overlay)
+    for number, again in enumerate((words, ["experiment=best"])):
+        done = app.run(*again, f"hydra.run.dir={number}")
+        assert done.exit_code == 0, done.err + done.out
+    # Neither of them is a sweep, and both trained the same model.
     assert len(list(sweep.parent.iterdir())) == 1
+    models = [(app.folder / str(number) / "checkpoints" / "best.ckpt").read_text() for number in range(2)]
+    winner = sweep / str(results_of(sweep)["best_trial"])
+    assert models == [(winner / "checkpoints" / "best.ckpt").read_text()] * 2
+
+
+def process(*command: str, cwd: Path) -> str:
+    done = run_process(list(command), cwd)
+    assert done.exit_code == 0, done.err
+    return done.out
+
+
+@pytest.mark.parametrize("launcher", ["hposweep", "basic"])
+def test_a_job_s_folder_takes_its_name_from_its_own_config(app: App, launcher: str) -> None:
+    for number, (subdir, name) in enumerate(SUBDIRS):
+        words = [f"hydra/launcher={launcher}", f"hydra.sweep.subdir={subdir}", f"hydra.sweep.dir={number}"]
+        done = app.run(*SEARCH, *words, "hydra.sweeper.n_trials=2")
+        assert done.exit_code == 0, done.err + done.out
+        for row in rows(app.folder / str(number)):
+            assert row["state"] == "COMPLETE", row["failure"]
+            assert (
+                app.folder / str(number) / name.format(trial=row["trial"], lr=row["model.optimizer.lr"]) / "train.log"
+            ).exists()
+
+
+SUBDIRS = [
+    ("${task_name}/${hydra.job.num}", "train/{trial}"),
+    ("${hydra:job.num}-${model.optimizer.lr}", "{trial}-{lr}"),
+    ("lr_${model.optimizer.lr}", "lr_{lr}"),
+]
 
 
 @pytest.mark.parametrize("launcher", ["hposweep", "basic"])
