@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +84,25 @@ def write_atomically(path: Path, content: str | bytes, *, errors: str = "strict"
             raise
         if durable:
             sync_folder(path.parent)
+
+
+def read_file(path: Path) -> bytes:
+    """What a file holds that somebody else may have put there.
+
+    Raises:
+        OSError: also for a pipe or a device, which reading might never come to the end of.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise PermissionError(errno.EPERM, "a pipe or a device", str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def remove_temporaries(path: Path) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hposweep.errors import ConfigError
-from hposweep.sweep_folder.files import done_without, warn_once, write_all, writing
+from hposweep.sweep_folder.files import done_without, read_file, warn_once, write_all, writing
 
 FILE_NAME = "learning_curve.csv"
+LARGEST_EPOCH = 2**53
 
 Row = Mapping[str, float]
 
@@ -95,7 +96,7 @@ def read(path: Path) -> list[dict[str, float]]:
         ConfigError: if somebody has damaged it.
     """
     try:
-        *lines, _torn = path.read_bytes().decode().split("\n")
+        *lines, _torn = read_file(path).decode().split("\n")
         rows = [
             {name: int(text) if name == "epoch" else float(text) for name, text in row.items()}
             for row in csv.DictReader(lines)
@@ -113,7 +114,7 @@ def read(path: Path) -> list[dict[str, float]]:
 
 
 def _is_ascending(epochs: list[float]) -> bool:
-    return all(before < epoch for before, epoch in zip([0, *epochs], epochs, strict=False))
+    return all(before < epoch < LARGEST_EPOCH for before, epoch in zip([0, *epochs], epochs, strict=False))
 
 
 def read_whole(path: Path) -> list[dict[str, float]]:

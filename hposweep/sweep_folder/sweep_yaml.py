@@ -18,7 +18,7 @@ import yaml
 from hposweep.errors import ConfigError, object_text
 from hposweep.search_space import Choice, Constant, Hyperparameter, Value, is_record, prior_text, read_prior
 from hposweep.secret_keys import MASK, is_masked, looks_secret, masked_config, masked_override
-from hposweep.sweep_folder.files import warn_once, write_atomically
+from hposweep.sweep_folder.files import read_file, warn_once, write_atomically
 
 RECORD_FILE = "sweep.yaml"
 # Around the file's content, so that one that was cut off is known as such. Earlier versions wrote neither.
@@ -235,7 +235,7 @@ def readable_record(sweep_dir: Path) -> SweepRecord | None:
 def read_plain(path: Path) -> dict[str, Any] | None:
     """What a file of YAML holds; None where that is no mapping of plain values, or the file was cut off."""
     try:
-        text = path.read_bytes().decode()
+        text = read_file(path).decode()
         is_whole = text.endswith(END) or not text.startswith(BEGIN)
         found = yaml.load(text, _Loader) if is_whole else None  # noqa: S506 (a SafeLoader)
         return found if isinstance(found, dict) and _is_plain(found) else None

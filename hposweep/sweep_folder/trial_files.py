@@ -15,11 +15,12 @@ from pathlib import Path
 
 from hposweep.errors import ConfigError, TakenError
 from hposweep.sweep_folder import learning_curve
-from hposweep.sweep_folder.files import remove_temporaries, warn_once, writing
+from hposweep.sweep_folder.files import read_file, remove_temporaries, warn_once, writing
 
 FOLDER = "hposweep"
 # Journals of this schema are those of sweeps whose files stand in the job's folder itself.
 SCHEMA_WITHOUT_FOLDER = 1
+LARGEST_SIZE = 2**53
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,12 @@ class TrialFiles:
         if not self._is_in_the_sweep(path):
             return {}
         try:
-            summary = json.loads(path.read_bytes())
+            summary = json.loads(read_file(path))
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (ValueError, OSError, RecursionError):
             summary = None
-        if isinstance(summary, dict) and all(isinstance(value, int | float) for value in summary.values()):
+        if isinstance(summary, dict) and all(map(_is_size, summary.values())):
             return summary
         warn_once(f"{path}: damaged; the sizes of the data sets are not known without it")
         return {}
@@ -165,3 +166,8 @@ class TrialFiles:
         ):
             return True
         return path.resolve().is_relative_to(self.sweep_dir.resolve())
+
+
+def _is_size(value: object) -> bool:
+    """Whether it is a number of examples, or a share of them."""
+    return isinstance(value, int | float) and 0 <= value < LARGEST_SIZE

@@ -227,3 +227,59 @@ def test_a_line_that_no_sweep_has_written_is_refused_with_its_number(
     assert line.startswith(f"best: spoilt/journal.jsonl: line {number} is damaged or of a later version")
     with pytest.raises(ConfigError, match=f"line {number} is damaged"):
         hposweep_package.load(tmp_path / "spoilt")
+
+
+SPOILT_CURVES = [
+    f"epoch,error,seconds\n1,0.5,1\n{10**30},0.25,1\n",
+    f"epoch,error,seconds\n1,0.5,1\n{'9' * 5000},0.25,1\n",
+    "epoch,error,seconds\n-5,0.5,1\n1,0.5,-1e308\n",
+    "error,seconds\n0.5,1\n",
+    "epoch,error,seconds\n1,inf,nan\n2,-inf,inf\n3,1e308,1e308\n4,1e308,1e308\n",
+    f"epoch,error,{FORMULA},{TEXT.splitlines()[0]}\n1,0.5,1,1\n",
+    "epoch,epoch,error\n1,2,0.5\n",
+    "\x00\x00\x00\n",
+    "epoch," + ",".join(f"c{i}" for i in range(2000)) + "\n1," + ",".join("1" * 2000) + "\n",
+    "",
+]
+SPOILT_SIZES = ["[" * 5000, "1", "[]", '{"n_test": "a"}', f'{{"n_test": {"9" * 400}}}', '{"n_validation": -5}', "{"]
+SPOILT_SIZES += ['{"n_validation": NaN}', '{"n_validation": Infinity, "baseline_error": -1e400}', '{"n_test": null}']
+
+
+def test_files_of_trials_that_no_job_has_written_are_shown_or_left_out(hposweep_here: Run, tmp_path: Path) -> None:
+    n_trials = len(SPOILT_CURVES) + 2
+    sweep = tmp_path / "spoilt"
+    sweep.mkdir()
+    (sweep / "sweep.yaml").write_text(record())
+    journal = Journal.open(sweep)
+    journal.append(SweepStarted(n_trials, 0, "error", Direction.minimize))
+    for number in range(n_trials):
+        journal.append(TrialProposed(number, {"x": number / 7}, 7), SegmentStarted(number, 0, 3, 1))
+        files = sweep / str(number) / "hposweep"
+        files.mkdir(parents=True)
+        if number < len(SPOILT_CURVES):
+            (files / "learning_curve.csv").write_text(SPOILT_CURVES[number])
+        elif number == len(SPOILT_CURVES):
+            os.mkfifo(files / "learning_curve.csv")  # reading it would never end
+        else:
+            (files / "learning_curve.csv").mkdir()
+        journal.append(SegmentEnded(number, TrialState.COMPLETE, 3, {"error": 0.5}, 1.0, folder=str(number)))
+    journal.close()
+    for command, *words in (("report",), ("best",), ("export", "--to", "tensorboard", "runs")):
+        done = hposweep_here(command, "spoilt", *words)
+        assert done.exit_code == 0, (command, done.err)
+    assert len(hposweep_package.load(sweep).curves) > 0
+    for sizes in SPOILT_SIZES:
+        (sweep / "0" / "hposweep" / "data.json").write_text(sizes)
+        assert hposweep_package.load(sweep).data.n_validation is None
+    (sweep / "0" / "hposweep" / "data.json").write_text('{"n_validation": 0, "n_test": 0, "baseline_error": 0}')
+    done = hposweep_here("report", "spoilt")
+    assert done.exit_code == 0, done.err
+
+
+@pytest.mark.parametrize("name", ["sweep.yaml", "journal.jsonl", "multirun.yaml"])
+def test_a_pipe_in_place_of_a_file_is_no_file(hposweep_here: Run, tmp_path: Path, name: str) -> None:
+    make(tmp_path / "spoilt", "0")
+    (tmp_path / "spoilt" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "spoilt" / name)
+    done = hposweep_here("best", "spoilt")
+    assert (done.exit_code, len(done.error_lines)) == ((0, 0) if name == "multirun.yaml" else (1, 1)), done.err
