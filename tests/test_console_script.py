@@ -88,7 +88,7 @@ def test_errors_are_one_line(shell: RunText, words: str, message: str) -> None:
         ("re", ["report ", "reproduce ", "resume ", "retrain "]),
         ("best out", ["outputs/"]),
         ("best outputs/", ["outputs/a sweep/", "outputs/b/"]),
-        ("retrain outputs/b --s", ["--seeds "]),
+        ("retrain outputs/b --s", ["--secret ", "--seeds "]),
         ("resume --n", ["--n-trials ", "--n-workers "]),
         ("model=", ["model=lenet", "model=mlp", "model=softmax"]),
         ("--multirun model=mlp optimizer=ada", ["optimizer=adam", "optimizer=adamw"]),

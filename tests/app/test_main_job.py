@@ -26,7 +26,7 @@ def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
         job = small_sweep / "trials" / str(number)
         assert {path.name for path in job.iterdir()} == {".hydra", "hposweep.log", "hposweep"}
         kept = {path.name for path in (job / "hposweep").iterdir()}
-        assert kept == {"output.txt", "learning_curve.csv", "checkpoint.npz", "data.json"}
+        assert kept == {"output.txt", "learning_curve.csv", "checkpoint.npz", "data.json", "job"}
         curve = read_csv(job / "hposweep" / "learning_curve.csv")
         assert [row["epoch"] for row in curve] == ["1", "2", "3"]
         row = rows(small_sweep)[number]
