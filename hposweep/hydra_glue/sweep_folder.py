@@ -47,8 +47,7 @@ def settle(config: DictConfig) -> bool:
         os.fsencode(folder)
         folder.exists()
     except OmegaConfBaseException as error:
-        why = str(error).split("\n", 1)[0]
-        raise ConfigError(f"{KEY}: {text} can't be resolved in the sweep's config ({why})") from None
+        raise ConfigError(f"{KEY}: {text} can't be resolved in the sweep's config ({_first_line(error)})") from None
     except UnicodeEncodeError:
         raise ConfigError(f"{KEY}: {object_text(str(folder))}: no folder can have this name") from None
     except OSError as error:  # its name is too long
@@ -132,14 +131,22 @@ def resolving(config: DictConfig) -> Iterator[None]:
         holder.cfg = before
 
 
-def check_subdir(config: DictConfig, n_trials: int) -> None:
-    """Raises a ConfigError if all trials would write into one folder."""
+def check_subdir(config: DictConfig, composed: DictConfig, n_trials: int) -> None:
+    """Raises a ConfigError if all trials would write into one folder, or nobody knows into which.
+
+    Args:
+        composed: the config of the first trial.
+    """
     text = subdir_text(config)
     if n_trials > 1 and "${" not in text:
         raise ConfigError(
             f"{SUBDIR_KEY}: gives all trials the folder '{text}'; it must depend on the trial, as "
             "${hydra.job.num} does"
         )
+    try:
+        _subdir_in(composed, 0)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{SUBDIR_KEY}: {text} can't be resolved in a job's config ({_first_line(error)})") from None
 
 
 class JobFolders:
@@ -189,14 +196,29 @@ class JobFolders:
 
     def _composed_subdir(self, trial: int, overrides: list[str]) -> str:
         try:
-            composed = self._config_loader.load_sweep_config(self._config, overrides)
-        except HydraException:
+            return _subdir_in(self.composed(overrides), trial)
+        except (HydraException, OmegaConfBaseException):
             return ""  # the launcher will meet the same, and say it
-        with open_dict(composed):
-            composed.hydra.job.id = str(trial)
-            composed.hydra.job.num = trial
-        with resolving(composed):
-            return str(composed.hydra.sweep.subdir)
+
+    def composed(self, overrides: list[str]) -> DictConfig:
+        """The config of a job with these overrides, without its number.
+
+        Raises:
+            HydraException: if they don't fit the config.
+        """
+        return self._config_loader.load_sweep_config(self._config, overrides)
+
+
+def _subdir_in(composed: DictConfig, trial: int) -> str:
+    with open_dict(composed):
+        composed.hydra.job.id = str(trial)
+        composed.hydra.job.num = trial
+    with resolving(composed):
+        return str(composed.hydra.sweep.subdir)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
 
 
 def subdir_text(config: DictConfig) -> str:

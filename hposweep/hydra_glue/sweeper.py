@@ -249,7 +249,7 @@ class HydraSweep:
                 for option in prior.options:
                     other = Trial(0, {**first.configuration, key: option}, first.seed)
                     loader.load_sweep_config(self._config, overrides.of_trial(other, None))
-        sweep_folder.check_subdir(self._config, self._options["n_trials"])
+        sweep_folder.check_subdir(self._config, composed, self._options["n_trials"])
         # An app may know more of what its config must hold: ours does.
         check = getattr(self._task_function, "check_config", None)
         if check is not None:

@@ -193,6 +193,38 @@ def test_a_trial_whose_folder_is_anothers_already_fails_alone(app: App) -> None:
     assert all("is the folder of trial" in failure for failure in failures)
 
 
+TYPED_APP = """
+from dataclasses import dataclass
+import hydra
+from hydra.core.config_store import ConfigStore
+
+@dataclass
+class Config:
+    n: int = 1
+    x: float = 0
+
+ConfigStore.instance().store(name="config", node=Config)
+
+@hydra.main(version_base="1.3", config_name="config")
+def main(cfg):
+    return cfg.x
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("words", [["hydra/launcher=hposweep"], ["hydra.sweeper.max_batch_size=8"]])
+def test_a_trial_whose_config_can_t_be_composed_fails_alone(app: App, words: list[str]) -> None:
+    app.write("main.py", TYPED_APP)
+    ok(app.sweep(f"{N}=8", "x=interval(0,1)", "n=1,many,2", "hydra.sweeper.max_failure_rate=1", *words))
+    table = rows(app.folder / "swept")
+    assert {(row["n"], row["state"]) for row in table} == {("1", "COMPLETE"), ("2", "COMPLETE"), ("many", "FAILED")}
+    assert {row["failure"] for row in table} == {
+        *("", "hydra.errors.ConfigCompositionException: Error merging override n=many"),
+    }
+
+
 @pytest.mark.parametrize("words", [["hydra/launcher=hposweep"], ["hydra.sweeper.max_batch_size=8"]])
 def test_a_trial_whose_folder_no_disk_holds_fails_alone(app: App, words: list[str]) -> None:
     app.write("swept/text=c,x=1", "no folder")

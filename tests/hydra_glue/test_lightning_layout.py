@@ -95,6 +95,7 @@ def test_a_sweep_has_one_folder_also_where_it_is_named_by_a_key_that_is_searched
 @pytest.mark.parametrize(
     ("words", "why"),
     [
+        (["hydra.sweep.subdir=${nosuch}/${hydra.job.num}"], "Interpolation key 'nosuch' not found"),
         (["hydra.sweep.dir=logs/${nosuch}"], "Interpolation key 'nosuch' not found"),
         (["hydra.sweep.dir=logs/${hydra.job.num}"], "Missing mandatory value: hydra.job.num"),
     ],
@@ -102,6 +103,7 @@ def test_a_sweep_has_one_folder_also_where_it_is_named_by_a_key_that_is_searched
 def test_a_folder_that_the_sweep_s_config_does_not_give_is_refused(app: App, words: list[str], why: str) -> None:
     done = app.run(*SEARCH, *words)
     assert done.exit_code == 1
-    assert done.error_lines[-1].startswith(f"hydra.sweep.dir: {words[0].split('=')[1]} can't be resolved")
+    key, text = words[0].split("=")
+    assert done.error_lines[-1].startswith(f"{key}: {text} can't be resolved in ")
     assert why in done.error_lines[-1]
     assert not (app.folder / "logs").exists()

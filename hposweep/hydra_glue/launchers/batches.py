@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from hydra.core.utils import JobReturn
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 
 from hposweep.errors import write_error
@@ -53,7 +54,13 @@ class BatchWorkers:
         if refused is not None:
             return refused
         future: Future[SegmentResult] = Future()
-        self._queue.append((segment.trial, overrides, future))
+        try:
+            if self.n_workers > 1:  # a launcher that can't compose one job's config runs none of its batch
+                self._jobs.folders.composed(overrides)
+        except HydraException as error:
+            future.set_result(_failed(error, 0.0))
+        else:
+            self._queue.append((segment.trial, overrides, future))
         return future
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
@@ -73,14 +80,14 @@ class BatchWorkers:
         started = time.monotonic()
         try:
             returns = self._launcher.launch([overrides for _, overrides, _ in jobs], initial_job_idx=jobs[0][0])
+            if len(returns) != len(jobs):
+                raise RuntimeError(f"the launcher gave {len(returns)} results for {len(jobs)} jobs")
         except Exception as error:  # composing a job's config, or whatever somebody else's launcher raises
-            failure = "".join(traceback.format_exception(error))
-            exception, duration_s = line_of_exception(error), time.monotonic() - started
-            result = SegmentResult(duration_s, failure=failure, exception=exception)
+            result = _failed(error, time.monotonic() - started)
             number, overrides, _ = jobs[0]
             unwritable = write_error(error, self._jobs.folders.path(number, overrides))
             if unwritable is not None:
-                result = SegmentResult(duration_s, failure=f"{unwritable}", end=SegmentEnd.UNWRITABLE)
+                result = SegmentResult(result.duration_s, failure=f"{unwritable}", end=SegmentEnd.UNWRITABLE)
             results = [result] * len(jobs)
         else:
             # A launcher tells no job's own time: of several in one batch each is given that of the batch.
@@ -88,6 +95,11 @@ class BatchWorkers:
             results = [self._result_of(each, duration_s) for each in returns]
         for (_, _, future), result in zip(jobs, results, strict=True):
             future.set_result(result)
+
+
+def _failed(error: Exception, duration_s: float) -> SegmentResult:
+    failure = "".join(traceback.format_exception(error))
+    return SegmentResult(duration_s, failure=failure, exception=line_of_exception(error))
 
 
 def _consecutive(queue: Sequence[Job]) -> list[list[Job]]:
