@@ -18,12 +18,13 @@ AT_THE_END = re.compile(rf"(?:^|_)(?:{'|'.join(NAMES)})$")
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 ENVIRONMENT = "hydra.job.env_set"  # holds what hydra.job.env_copy has copied, too
 CHOICES = "hydra.runtime.choices"
-OVERRIDES = ("hydra.overrides.task", "hydra.overrides.hydra")
+OVERRIDES = ("hydra.overrides.task", "hydra.overrides.hydra", "hydra.sweeper.final_overrides")
 NAMED_BY_OVERRIDES = "hydra.job.override_dirname"
 # Says where the value comes from, and not what it is.
 REFERENCE = re.compile(r"\$\{(?:oc\.env:)?[\w.]+\}")
 NO_VALUE = ("", "???", "null", "true", "false")
-INNER_KEY = re.compile(r"([\w.-]+)\s*:")
+INNER_KEY = re.compile(r"([\w.-]+)['\"]?\s*[:=]")  # of a mapping, in whatever quotes, or of an address's query
+ADDRESS_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
 def masked_value(key: str, value: Any) -> Any:
@@ -61,8 +62,7 @@ def masked_override(line: str, needed: Collection[str] = ()) -> str:
     name = key.lstrip("+~").partition("@")[0]
     if not equals or name in needed:
         return line
-    inner = INNER_KEY.findall(value) if value[:1] in ("{", "[") else []
-    is_secret = _is_secret(name, value) or any(looks_secret(f"{name}.{each}") for each in inner)
+    is_secret = _is_secret(name, value) or any(map(looks_secret, INNER_KEY.findall(value)))
     return f"{key}={MASK}" if is_secret else line
 
 
@@ -74,7 +74,8 @@ def is_masked(override: str) -> bool:
 def masked_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """A trial's configuration with masks in place of texts; numbers that are searched are no secrets."""
     return {
-        key: MASK if isinstance(value, str) and looks_secret(key) else value for key, value in configuration.items()
+        key: MASK if isinstance(value, str) and _is_secret(key, value) else value
+        for key, value in configuration.items()
     }
 
 
@@ -85,10 +86,12 @@ def looks_secret(key: str) -> bool:
 
 
 def _is_secret(key: str, value: Any) -> bool:
-    if value is None or isinstance(value, bool) or not looks_secret(key):
+    if value is None or isinstance(value, bool):
         return False
     text = str(value).strip()
-    if text.lower() in NO_VALUE or REFERENCE.fullmatch(text):
+    if ADDRESS_WITH_PASSWORD.search(text):
+        return True
+    if not looks_secret(key) or text.lower() in NO_VALUE or REFERENCE.fullmatch(text):
         return False
     # token_dim: 64 is none, though pin_token: 64 may be one.
     return not _is_number(text) or _has(AT_THE_END, key) or key.startswith(ENVIRONMENT)

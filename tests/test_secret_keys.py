@@ -54,6 +54,7 @@ def test_what_is_no_value_of_a_secret_is_not_masked(value: object) -> None:
         ("credentials", [{"user": "a"}, ["b", None]], [{"user": MASK}, [MASK, None]]),
         ("hydra.job.env_set", {"OMP_NUM_THREADS": 1}, {"OMP_NUM_THREADS": MASK}),
         ("db", {"user": "a", "password": "b"}, {"user": "a", "password": MASK}),
+        ("db.url", "mysql://:b@c", MASK),
     ],
 )
 def test_values_under_such_keys_are_masked(key: str, value: Any, masked: Any) -> None:
@@ -70,6 +71,12 @@ def test_values_under_such_keys_are_masked(key: str, value: Any, masked: Any) ->
         ("+db={user: a, password: b}", "+db=***"),
         ("+dbs=[{user: a, api_key: b}]", "+dbs=***"),
         ("db.password=1234", "db.password=***"),
+        ("+db='{\"password\": 1}'", "+db=***"),
+        ("hydra.sweeper.final_overrides=[db.password=a]", "hydra.sweeper.final_overrides=***"),
+        ("data.url='https://a.b/c?token=d'", "data.url=***"),
+        ("storage=postgres://a:b@c/d", "storage=***"),
+        ("storage=postgres://a@c:5432/d", "storage=postgres://a@c:5432/d"),
+        ("x=choice(a: b)", "x=choice(a: b)"),
         ("db.password=null", "db.password=null"),
         ("db.password=${oc.env:PW}", "db.password=${oc.env:PW}"),
         ("~db.password", "~db.password"),
@@ -88,6 +95,7 @@ def test_a_config_is_masked_with_what_hydra_copies_from_its_overrides() -> None:
         "overrides": {"task": ["db.password=hunter2", "auth=github"], "hydra": ["hydra.job.env_set.A=b"]},
         "job": {"override_dirname": "db.password=hunter2", "env_copy": ["A"], "env_set": {"A": "b"}},
         "runtime": {"choices": {"auth": "github"}},
+        "sweeper": {"final_overrides": ["stage=test", "db.password=hunter2"]},
     }
     masked = masked_config({"db": {"password": "hunter2"}, "x": 1, "hydra": hydra})
     assert masked["db"] == {"password": MASK} and masked["x"] == 1
@@ -96,6 +104,7 @@ def test_a_config_is_masked_with_what_hydra_copies_from_its_overrides() -> None:
         "hydra": ["hydra.job.env_set.A=***"],
     }
     assert masked["hydra"]["job"] == {"override_dirname": MASK, "env_copy": ["A"], "env_set": {"A": MASK}}
+    assert masked["hydra"]["sweeper"] == {"final_overrides": ["stage=test", "db.password=***"]}
     assert masked["hydra"]["runtime"]["choices"] == {"auth": "github"}
     assert hydra["overrides"]["task"][0] == "db.password=hunter2"  # type: ignore[index]
 
