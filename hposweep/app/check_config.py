@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -44,8 +45,11 @@ def check_extra(cfg: DictConfig) -> None:
         optional_packages.check(f"objective._target_: {OBJECTIVE}", "keras")
 
 
-def check_sweep(cfg: DictConfig) -> None:
+def check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:
     """Checks the config of a sweep's first trial, Hydra's node included.
+
+    Args:
+        of_options: the same with each option of the groups that are searched.
 
     Raises:
         ConfigError: as `check_config`, or if its trials would do something else than train, or can't be judged by the
@@ -54,7 +58,8 @@ def check_sweep(cfg: DictConfig) -> None:
     check_extra(cfg)
     check_config(cfg)
     if first_schema(Path(str(cfg.hydra.sweep.dir))) is None:
-        check_keys(cfg, cfg)
+        for each in (cfg, *of_options):
+            check_keys(each, each)
     check_metric(cfg, cfg.hydra.sweeper)
     if _is_ours(cfg):
         _check_direction(cfg)

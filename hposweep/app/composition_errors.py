@@ -68,6 +68,8 @@ def one_line(error: Exception, keys: Sequence[str]) -> str:
         return _not_in_the_config(match.group(1).lstrip("+~"), keys)
     if match := re.search(r"full_key: (\S+)", text):
         reason = next((line for line in lines if line.startswith(("Value", "Invalid", "Cannot", "Key"))), lines[0])
+        if re.match(r"Key '.*' not in ", reason):
+            return _not_in_the_config(match.group(1), keys)
         return f"{match.group(1)}: {reason}"
     override = getattr(error, "override", None)
     if override is not None:
@@ -80,8 +82,8 @@ def _not_in_the_config(key: str, keys: Sequence[str]) -> str:
     if reason:
         return f"{key}: {reason}"
     nearest_key = unread_keys.nearest_key(key, keys)
-    # Their keys are arguments of functions that the user may choose.
-    takes_more = key.startswith(("model.", "data.", "optimizer.", "objective."))
+    # Their keys are arguments of what the user chooses in Keras.
+    takes_more = key.startswith(("model.loss.", "optimizer."))
     hint = f"{'' if nearest_key.endswith('?') else '.'} A new key is added with +{key}=..." if takes_more else ""
     return f"{key}: not in the config{nearest_key}{hint}"
 

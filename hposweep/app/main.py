@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -47,12 +48,12 @@ def trial(cfg: DictConfig) -> float:
     return value
 
 
-def _check_sweep(cfg: DictConfig) -> None:
+def _check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:
     composition_errors.composition_is_over()
-    check_sweep(cfg)
+    check_sweep(cfg, of_options)
 
 
-# Read by the sweeper when a trial's config is composed, before anything is written.
+# Read by the sweeper when trials' configs are composed, before anything is written.
 trial.check_config = _check_sweep  # type: ignore[attr-defined]
 
 

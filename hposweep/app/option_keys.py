@@ -17,9 +17,9 @@ NO_PART_OF_A_TRIAL = ("search_space", "searcher", "scheduler", "experiment")
 
 
 def whose(key: str) -> str:
-    """The options that have this key, in words: `a key of optimizer=adam, optimizer=adamw, ...`; else empty."""
+    """The options that have this key, in words: `a key of optimizer=adam, optimizer=adamw alone`; else empty."""
     options = options_with(key)
-    return f"a key of {', '.join(options)}, which {'is' if len(options) == 1 else 'are'} not chosen" if options else ""
+    return f"a key of {', '.join(options)} alone" if options else ""
 
 
 def options_with(key: str) -> list[str]:

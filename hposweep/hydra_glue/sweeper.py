@@ -244,16 +244,17 @@ class HydraSweep:
         drawn = search_space.sample(self._options["seed"], 0)
         first = Trial(0, drawn, overrides.seed_of(0, drawn))
         composed = loader.load_sweep_config(self._config, overrides.of_trial(first, None))
+        of_options = []
         for key, prior in search_space.hyperparameters.items():
             if isinstance(prior, Choice) and loader.get_group_options(key.split("@")[0].lstrip("+")):
                 for option in prior.options:
                     other = Trial(0, {**first.configuration, key: option}, first.seed)
-                    loader.load_sweep_config(self._config, overrides.of_trial(other, None))
+                    of_options.append(loader.load_sweep_config(self._config, overrides.of_trial(other, None)))
         sweep_folder.check_subdir(self._config, composed, self._options["n_trials"])
         # An app may know more of what its config must hold: ours does.
         check = getattr(self._task_function, "check_config", None)
         if check is not None:
-            check(composed)
+            check(composed, of_options)
         return composed
 
     def _workers(

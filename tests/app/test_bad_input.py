@@ -104,10 +104,11 @@ UNREAD = [
     ("+hydra.sweep.n_trials=5", "hydra.sweep.n_trials: nothing reads this key; did you mean 'hydra.sweeper.n_trials'?"),
     ("+hydra.launcher.foo=1", "hydra.launcher.foo: nothing reads this key. Keys of hydra.launcher: n_workers, threads"),
     ("+model.foo=1", "model.foo: nothing reads this key. Keys of model: loss"),
-    ("+model.num_hiddens=64", "model.num_hiddens: a key of model=mlp, which is not chosen"),
-    ("model.num_hiddens=64", "model.num_hiddens: a key of model=mlp, which is not chosen"),
-    ("optimizer.beta_1=0.5", "optimizer.beta_1: a key of optimizer=adam, optimizer=adamw, which are not chosen"),
-    ("+optimizer.beta_1=0.5", "optimizer.beta_1: a key of optimizer=adam, optimizer=adamw, which are not chosen"),
+    ("+model.num_hiddens=64", "model.num_hiddens: a key of model=mlp alone"),
+    ("model.num_hiddens=64", "model.num_hiddens: a key of model=mlp alone"),
+    ("optimizer.beta_1=0.5", "optimizer.beta_1: a key of optimizer=adam, optimizer=adamw alone"),
+    ("+optimizer.beta_1=0.5", "optimizer.beta_1: a key of optimizer=adam, optimizer=adamw alone"),
+    ("+trainer={foo:1}", "trainer.foo: not in the config. Keys of trainer: max_epochs, "),
     ("optimizer.lr=0.5", "optimizer.lr: not in the config. Keys of optimizer: name, learning_rate, "),
     ("hydra.sweeper.n_jobs=4", f"hydra.sweeper.n_jobs: {WORKERS}"),
     ("+hydra.sweeper.n_jobs=4", f"hydra.sweeper.n_jobs: {WORKERS}"),
@@ -144,6 +145,14 @@ def test_bad_input_is_one_line_that_names_the_key(hposweep_here: Run, tmp_path: 
     check_refused(hposweep_here("--multirun", word), message, tmp_path)
 
 
+@pytest.mark.parametrize("models", ["softmax,mlp", "mlp,softmax"])
+def test_a_key_that_one_of_the_searched_options_lacks_is_refused_whichever_is_drawn_first(
+    hposweep_here: Run, tmp_path: Path, models: str
+) -> None:
+    done = hposweep_here("--multirun", f"model={models}", "++model.num_hiddens=64")
+    check_refused(done, "model.num_hiddens: a key of model=mlp alone", tmp_path)
+
+
 @pytest.mark.parametrize("words", READ, ids=" ".join)
 def test_a_key_that_something_reads_is_none_that_nothing_reads(hposweep_here: Run, words: list[str]) -> None:
     done = hposweep_here("--multirun", "hydra.sweeper.dry_run=true", *words)
@@ -154,7 +163,7 @@ def test_a_key_of_an_option_in_a_folder_of_ones_own_is_known_too(hposweep_here: 
     (tmp_path / "mine" / "model").mkdir(parents=True)
     (tmp_path / "mine" / "model" / "wide.yaml").write_text("_target_: mine.build\nwidth: 3\n")
     done = hposweep_here("--multirun", "--config-dir", "mine", "model.width=3")
-    check_refused(done, "model.width: a key of model=wide, which is not chosen", tmp_path)
+    check_refused(done, "model.width: a key of model=wide alone", tmp_path)
 
 
 def test_a_dry_run_refuses_what_the_launcher_refuses(hposweep_here: Run, tmp_path: Path) -> None:
