@@ -167,14 +167,17 @@ class JobFolders:
         if not subdir:
             return ""
         shown = cut(subdir, MOST_CHARACTERS_SHOWN)
+        files = TrialFiles(Path(str(self._config.hydra.sweep.dir)), subdir)
         try:
             # One of the files that will stand there.
-            TrialFiles(Path(str(self._config.hydra.sweep.dir)), subdir).learning_curve.lstat()
+            files.learning_curve.lstat()
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:  # its name is too long or no name, or a file is in its place
-            why = error.strerror if isinstance(error, OSError) else error
-            return f"{SUBDIR_KEY}: the folder '{shown}' can't be made ({why})"
+            # Where only hposweep's own folder in it can't be made, the job does without.
+            if not (isinstance(error, NotADirectoryError) and files.job_dir.is_dir()):
+                why = error.strerror if isinstance(error, OSError) else error
+                return f"{SUBDIR_KEY}: the folder '{shown}' can't be made ({why})"
         owner = trial if self._differ_by_number else self._trials.setdefault(subdir, trial)
         if owner == trial:
             return ""

@@ -55,6 +55,26 @@ def test_a_file_that_may_not_grow_stops_the_sweep_in_one_line_and_no_trial_has_f
     assert curves(app.folder / "swept") == curves(app.folder / "whole")
 
 
+@pytest.mark.parametrize("launcher", ["hposweep", "basic"])
+def test_what_stands_in_the_place_of_a_trials_files_costs_no_trial(app: App, launcher: str) -> None:
+    app.write("main.py", APP)
+    (app.folder / "theirs").mkdir()
+    for number in range(4):
+        (app.folder / "swept" / str(number)).mkdir(parents=True)
+    (app.folder / "swept" / "0" / "hposweep").write_text("theirs")
+    (app.folder / "swept" / "1" / "hposweep").symlink_to(app.folder / "theirs")
+    app.write("swept/2/hposweep/learning_curve.csv", "epoch,value\n9,0.0\n")  # another sweep's
+    done = app.run(*WORDS[1:], f"hydra/launcher={launcher}", "hydra.sweep.dir=swept")
+    assert done.exit_code == 0, done.err + done.out
+    assert app.run(*WORDS[1:], f"hydra/launcher={launcher}", "hydra.sweep.dir=whole").exit_code == 0
+    swept, whole = (rows(app.folder / name) for name in ("swept", "whole"))
+    # Nobody knows how far a trial without a curve has trained.
+    assert [row["epochs"] for row in swept] == ["", "", "3", "3"]
+    assert [(row["state"], row["value"]) for row in swept] == [(row["state"], row["value"]) for row in whole]
+    assert (app.folder / "swept" / "0" / "hposweep").read_text() == "theirs"
+    assert not list((app.folder / "theirs").iterdir())
+
+
 def test_a_sweep_whose_record_is_lost_is_taken_up_as_far_as_multirun_yaml_tells(app: App) -> None:
     sweep = app.folder / "swept"
     record, multirun = sweep / "sweep.yaml", sweep / "multirun.yaml"
