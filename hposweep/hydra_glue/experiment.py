@@ -61,7 +61,7 @@ def experiment_of(program: Sequence[str], overrides: Sequence[str], cwd: Path) -
     return str(yaml.dump(overlay, Dumper=_utils.get_omega_conf_dumper(), sort_keys=False, allow_unicode=False))
 
 
-def _given(program: Sequence[str], choices: Mapping[str, Any], nothing_of: Sequence[str], cwd: Path) -> dict[str, Any]:
+def _given(program: Sequence[str], choices: dict[str, Any], nothing_of: Sequence[str], cwd: Path) -> dict[str, Any]:
     """The config that these choices of options give, and none of some groups."""
     given = _composed(program, render(choices), cwd)
     chosen = given["hydra"]["runtime"]["choices"]
