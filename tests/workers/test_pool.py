@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -398,6 +399,22 @@ def test_a_stopped_pool_leaves_no_forkserver(new_pool: MakePool) -> None:
     server = forkserver_of(pid_of(pool)).pid
     pool.stop()
     assert not is_alive(server)
+
+
+def test_a_worker_that_is_ended_while_it_starts_takes_no_other_with_it() -> None:
+    context = forkserver.worker_context([], {})
+    try:
+        healthy, *others = (context.Process(target=time.sleep, args=(1000,)) for _ in range(5))
+        healthy.start()
+        for young in others:
+            young.start()
+            young.terminate()
+            young.join(0.3)  # Python may lose a signal that comes at the very moment of the fork
+            young.kill()
+            young.join()
+        assert healthy.is_alive()
+    finally:
+        context.stop()
 
 
 @pytest.fixture

@@ -35,6 +35,8 @@ def _prepare() -> None:
     itself = os.getpid()
 
     def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != itself:  # a worker that has just been forked
+            os._exit(128 + number)
         # A parent is a thread to the kernel: the signal comes also when only the thread that started us has ended. And
         # whoever sends it to all processes alike leaves it to the controller to end us.
         if os.getppid() != controller:
