@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hposweep.errors import ConfigError, object_text
 from hposweep.hydra_glue.overrides import literal_text, render_value
 from hposweep.results.terminal import summary
+from hposweep.search_space.parsing import check_text
 from hposweep.shown_text import cut
 from hposweep.sweep_folder.files import made_unique_folder
 from hposweep.sweep_folder.trial_files import TrialFiles
@@ -144,7 +145,9 @@ def check_subdir(config: DictConfig, composed: DictConfig, n_trials: int) -> Non
             "${hydra.job.num} does"
         )
     try:
-        _subdir_in(composed, 0)
+        check_text(_subdir_in(composed, 0))
+    except ConfigError as error:
+        raise ConfigError(f"{SUBDIR_KEY}: {error}") from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{SUBDIR_KEY}: {text} can't be resolved in a job's config ({_first_line(error)})") from None
 
@@ -169,6 +172,7 @@ class JobFolders:
         shown = cut(subdir, MOST_CHARACTERS_SHOWN)
         files = TrialFiles(Path(str(self._config.hydra.sweep.dir)), subdir)
         try:
+            subdir.encode()  # the journal holds it
             # One of the files that will stand there.
             files.learning_curve.lstat()
         except FileNotFoundError:
