@@ -104,8 +104,12 @@ def test_data_that_validate_on_the_test_set_are_refused(hposweep_warm: Run, tmp_
         (["--seeds", "0"], "--seeds: must be at least 1, got 0"),
         (["--epochs", "-1"], "--epochs: must be at least 1, got -1"),
         (["--into", "taken"], "--into: taken exists already; name a new folder"),
+        (
+            ["--into", "a${b}"],
+            "--into: a${b}: Hydra takes ${ in a job's folder for an interpolation; name another folder",
+        ),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_arguments(hposweep_here: Run, small_sweep: Path, tmp_path: Path, words: list[str], message: str) -> None:
     (tmp_path / "taken").mkdir()
