@@ -22,11 +22,7 @@ def usable() -> Iterator[None]:
     - A character that the stream's encoding lacks is shown as an escape.
     """
     _open_closed_ones()
-    for stream in (sys.stdout, sys.stderr):
-        # Somebody may have put an object of his own there.
-        with contextlib.suppress(AttributeError, ValueError):
-            if stream.errors == "strict":
-                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    take_any_character()
     of_logging = logging.StreamHandler.handleError
 
     def handle_error(handler: logging.StreamHandler[TextIO], record: logging.LogRecord) -> None:
@@ -42,6 +38,15 @@ def usable() -> Iterator[None]:
     finally:
         _flush()
         logging.StreamHandler.handleError = of_logging  # type: ignore[method-assign]
+
+
+def take_any_character() -> None:
+    """From now on a character that the encoding of the standard streams lacks is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        # Somebody may have put an object of his own there.
+        with contextlib.suppress(AttributeError, ValueError):
+            if stream.errors == "strict":
+                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def go_nowhere(stream: IO[str]) -> None:

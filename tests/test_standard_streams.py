@@ -71,6 +71,7 @@ def test_what_an_encoding_lacks_is_an_escape(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_sweep_runs_wherever_its_lines_go_and_in_a_thread_under_tight_limits(app: App) -> None:
     """At once, as each starts a Python of its own."""
     app.write("in_a_thread.py", IN_A_THREAD)
+    app.write("main.py", APP.replace('"x is"', '"x is", "ü —"'))
     (app.folder / ("x" * 103)).mkdir()
     path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with ThreadPoolExecutor() as threads:

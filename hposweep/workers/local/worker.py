@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from hposweep import standard_streams
 from hposweep.trial import SegmentResult
 from hposweep.workers.local import descendants, forkserver_preload, main_module, parent_death, process_state
 
@@ -66,6 +67,7 @@ def initialize(state: bytes) -> None:
     except Exception as error:  # a module that can't be imported here, most of all: each job tells it
         _why_not = error
         return
+    standard_streams.take_any_character()
     process_state.remember()
     # What is there by now stays: without this the garbage collection after every few jobs walks through all of it, and
     # through its pages, which the workers share as long as nobody touches them.
