@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib import metadata
 
 import yaml
 
@@ -13,6 +12,7 @@ from hposweep.commands import COMMANDS
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError, nearest
 from hposweep.shown_text import visible
+from hposweep.sweep_folder import environment
 
 EXIT_BROKEN_PIPE = 141  # as of a program that the signal SIGPIPE ends
 
@@ -35,7 +35,7 @@ def _main(words: list[str]) -> None:
         print(_what_it_is())
         return
     if words == ["--version"]:
-        print(f"hposweep {metadata.version('hposweep')}")
+        print(f"hposweep {environment.versions().get('hposweep') or environment.commit()}")
         return
     # No override of Hydra's is a bare word, so that commands and overrides can't be confused.
     is_command = bool(words) and words[0].replace("-", "_").isidentifier() and not words[0].startswith("-")
