@@ -83,7 +83,7 @@ def from_multirun(sweep_dir: Path, search_space_of: Callable[[DictConfig], Searc
     config = _multirun(sweep_dir)
     try:
         return _record(config, search_space_of(config), program())
-    except (OmegaConfBaseException, HydraException, LookupError, TypeError):
+    except (OmegaConfBaseException, HydraException, LookupError, TypeError, AttributeError):
         raise _damaged_multirun(sweep_dir) from None
 
 

@@ -101,7 +101,7 @@ def test_a_sweep_whose_record_is_lost_is_taken_up_as_far_as_multirun_yaml_tells(
 
     record.unlink()
     assert run(app, "-m", "hposweep", "report", "swept").exit_code == 0
-    for text in ("", "hydra: {}", "[", "x: 1.0\n"):
+    for text in ("", "hydra: {}", "hydra: text", "[", "x: 1.0\n"):
         multirun.write_text(text)
         refused = app.sweep(*words, "x=interval(0,4)") if text else run(app, "-m", "hposweep", "resume", "swept")
         assert refused.exit_code == 1
