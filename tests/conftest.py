@@ -1,5 +1,6 @@
 """What several rooms' tests share: commands in this process and in real ones, and one small real sweep."""
 
+import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -39,6 +40,13 @@ def _guarded(item: pytest.Item) -> Generator[None, None, None]:
 
 pytest_runtest_setup = pytest.hookimpl(wrapper=True)(_guarded)
 pytest_runtest_call = pytest.hookimpl(wrapper=True)(_guarded)
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_begins() -> None:
+    """The levels that a process begins with: Hydra sets others in the process of a test that runs a job in it."""
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("hposweep").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
