@@ -21,7 +21,10 @@ NOTEBOOK = Path(__file__).parents[1] / "examples" / "what_is_hpo.ipynb"
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     folder = tmp_path_factory.mktemp("notebook")
-    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    # With a quarter of the training; its results were stored when it was run as it is.
+    text = NOTEBOOK.read_text(encoding="utf-8")
+    assert text.count("N_EPOCHS = 4") == 1
+    notebook = nbformat.reads(text.replace("N_EPOCHS = 4", "N_EPOCHS = 1"), as_version=4)  # type: ignore[no-untyped-call]
     # `!python` in a cell is to be this one.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "KERAS_BACKEND": "tensorflow"}
@@ -40,7 +43,7 @@ def test_the_notebook_runs_to_its_end(executed: tuple[Any, Path]) -> None:
     assert n_figures == 4
     sweep = hposweep.load(folder / "outputs" / "what-is-hpo")
     assert [str(trial.state) for trial in sweep.data.trials] == ["COMPLETE"] * 12
-    assert sweep.best is not None and sweep.best.value is not None and sweep.best.value < 0.25
+    assert sweep.best is not None and sweep.best.value is not None and sweep.best.value < 0.3
 
 
 def test_the_notebook_is_stored_as_it_was_run() -> None:

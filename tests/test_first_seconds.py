@@ -41,9 +41,7 @@ def interrupted(tmp_path: Path, words: Sequence[str], moment: str) -> None:
     [
         (SWEEP, "import omegaconf"),
         (SWEEP, "import hposweep.hydra_glue.sweeper"),  # Hydra composes
-        (SWEEP, "os.mkdir swept"),
         (SWEEP, "open swept/journal.jsonl"),
-        (SWEEP, "subprocess.Popen "),  # versions are asked for, or workers start
         (("report", "nosuch"), "import hposweep.commands.one_line_parser"),
     ],
     ids=lambda each: each if isinstance(each, str) else each[0].strip("-"),

@@ -98,7 +98,7 @@ def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_pa
 
     folder = tmp_path / "killed"
     folder.mkdir()
-    for kill in ("controller", "controller", "worker"):
+    for kill in ("controller", "worker"):
         since = time.time()
         process = start(folder, *words, "hydra.launcher.n_workers=2")
         wait_for(functools.partial(is_training, folder / "swept", since))

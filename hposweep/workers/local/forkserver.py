@@ -29,6 +29,7 @@ from hposweep.errors import ConfigError
 from hposweep.workers.local import descendants, forkserver_preload
 
 FIRST_PRELOAD = forkserver_preload.__name__
+WORKER = "hposweep.workers.local.worker"
 EXITED_WITH_0 = 256  # stands for exit code 0; no process has it as its own
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 # A forkserver that somebody has stopped (SIGSTOP) for as long as this is replaced: it would answer never.
@@ -70,7 +71,7 @@ class _Server:
         threads = {} if BLAS_THREADS in os.environ else {BLAS_THREADS: "1"}
         self._environment = {**threads, forkserver_preload.CONTROLLER: str(os.getpid()), **env}
         self._server = forkserver.ForkServer()
-        self._server.set_forkserver_preload([FIRST_PRELOAD, *preload])
+        self._server.set_forkserver_preload([FIRST_PRELOAD, WORKER, *preload])
         self._lock = threading.Lock()  # held from a worker's fork until its number is known
         self._workers: set[int] = set()
         self._looked_at = self._stopped_since = 0.0
