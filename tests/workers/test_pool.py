@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+import pebble.pool.process
 import psutil
 import pytest
 
 from hposweep.errors import ConfigError
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.local import forkserver
+from hposweep.workers.local import pool as pool_module
 from hposweep.workers.local.pool import CUT_OFF_MESSAGE, TIMEOUT_MESSAGE, Slot, WorkerPool, checked_n_workers
 from hposweep.workers.local.worker import JobAnswer, WorkerState
 from support.processes import wait_for
@@ -236,6 +238,12 @@ def test_a_worker_that_dies_before_it_takes_the_job_costs_it_nothing(one: Worker
 def test_a_job_whose_workers_never_come_to_life_is_tried_twice_and_ends(new_pool: MakePool) -> None:
     result = result_of(new_pool(Deadly()), "pid")
     assert (result.failure, result.end) == ("the worker process died", SegmentEnd.DIED)
+
+
+def test_a_job_that_pebble_forgets_is_tried_twice_and_ends(new_pool: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pebble.pool.process.TaskManager, "tasks_abort", lambda *arguments: None)
+    monkeypatch.setattr(pool_module, "SECONDS_TO_BE_TOLD", 0.1)
+    assert result_of(new_pool(Deadly()), "echo", 1).failure == "the worker process died"
 
 
 @pytest.mark.parametrize(("limit_mb", "n_workers_in_all"), [(0, 3), (math.inf, 1)])

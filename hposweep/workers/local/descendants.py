@@ -57,7 +57,9 @@ def kill_children(of: int, spared: Collection[int] = ()) -> bool:
                     with contextlib.suppress(psutil.Error):
                         each.kill()
                 process.kill()
-        _, left = psutil.wait_procs(found, timeout=SECONDS_TO_DIE)
+        left = found
+        with contextlib.suppress(psutil.Error):
+            _, left = psutil.wait_procs(found, timeout=SECONDS_TO_DIE)
         if left:
             break  # in an uninterruptible call of the system
     return found_any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 # The controller's: the pipes of a worker; and what journal, tables, logs, and workers that start or end need besides.
 DESCRIPTORS_OF_A_WORKER = 6
 SPARE_DESCRIPTORS = 20
+SECONDS_TO_BE_TOLD = 1.0  # for pebble to tell a job that its worker is gone
 CUT_OFF_MESSAGE = "cut off when the sweep was to stop"
 TIMEOUT_MESSAGE = "ran longer than trial_timeout allows"
 
@@ -51,6 +53,14 @@ class Slot:
     def run(self, arguments: tuple[Any, ...], timeout_s: float | None) -> Future[bytes]:
         """Runs `worker.run` with these arguments, in a worker that is started if there is none."""
         return self._warm_pool().schedule(worker.run, args=arguments, timeout=timeout_s)
+
+    def has_lost_its_job(self) -> bool:
+        """Whether the job that it runs will never be answered, if it is not by now.
+
+        pebble gives up a pool whose worker dies while it is idle; a job that comes at this very moment is not told.
+        """
+        pool = self._pool  # others may replace it meanwhile
+        return pool is not None and not pool.active
 
     def after(self, answer: JobAnswer | None) -> None:
         """Replaces the worker if it can't be used again; `answer` is None if it gave none."""
@@ -120,7 +130,8 @@ class WorkerPool:
         self._slots: list[Slot] = []
         self._idle: list[Slot] = []
         self._queue: collections.deque[QueuedJob] = collections.deque()
-        self._running: dict[Future[JobAnswer], Future[bytes]] = {}
+        self._running: dict[Future[JobAnswer], tuple[Slot, Future[bytes]]] = {}
+        self._is_stopped = threading.Event()
         self._cut_off: set[Future[JobAnswer]] = set()  # of the jobs that are not done, those that are to end
         self._lock = threading.Lock()
 
@@ -145,12 +156,13 @@ class WorkerPool:
                 # Also for a job that is on its way to a worker, or back into the queue.
                 self._cut_off.add(future)
         if running is not None:
-            running.cancel()
+            running[1].cancel()
         elif waiting is not None:
             future.set_result(_cut_off_after(0.0))
 
     def stop(self) -> None:
         """Ends all workers, busy ones too; the jobs that they run, and those that wait, are cut off."""
+        self._is_stopped.set()
         with self._lock:
             futures = [*(job.future for job in self._queue), *self._running]
             slots, self._slots, self._idle = self._slots, [], []
@@ -168,6 +180,8 @@ class WorkerPool:
         context = self._context = worker_context(self._preload, self._env)
         self._slots = [Slot(context, self._state, self._max_memory_mb) for _ in range(self.n_workers)]
         self._idle = self._slots[::-1]
+        self._is_stopped = threading.Event()
+        threading.Thread(target=self._give_up_lost_jobs, args=(self._is_stopped,), daemon=True).start()
 
     def _dispatch(self) -> None:
         while True:
@@ -177,17 +191,35 @@ class WorkerPool:
                 slot = self._idle.pop()
                 job = self._queue.popleft()
             started = time.monotonic()
-            try:
-                running = slot.run(job.arguments, job.timeout_s)
-            except RuntimeError:  # the worker died in this moment
-                slot.stop()
-                running = slot.run(job.arguments, job.timeout_s)
+            running = self._begun(slot, job)
             with self._lock:
-                self._running[job.future] = running
+                self._running[job.future] = slot, running
                 is_cut_off = job.future in self._cut_off
             if is_cut_off:
                 running.cancel()
             running.add_done_callback(functools.partial(self._finish, slot, job, started))
+
+    def _begun(self, slot: Slot, job: QueuedJob) -> Future[bytes]:
+        for _ in range(2):
+            try:
+                return slot.run(job.arguments, job.timeout_s)
+            except RuntimeError:  # the worker died in this moment
+                slot.stop()
+        never: Future[bytes] = Future()
+        never.set_exception(BrokenProcessPool("no worker could be started"))
+        return never
+
+    def _give_up_lost_jobs(self, is_stopped: threading.Event) -> None:
+        """Ends jobs that nobody would answer, so that they are tried again."""
+        suspected: set[Future[bytes]] = set()
+        while not is_stopped.wait(SECONDS_TO_BE_TOLD):
+            with self._lock:
+                running = list(self._running.values())
+            lost = {future for slot, future in running if slot.has_lost_its_job() and not future.done()}
+            for future in lost & suspected:
+                with contextlib.suppress(InvalidStateError):  # it was told just now
+                    future.set_exception(BrokenProcessPool("the worker died before it took the job"))
+            suspected = lost
 
     def _finish(self, slot: Slot, job: QueuedJob, started: float, running: Future[bytes]) -> None:
         answer, is_worker_fit = _answer(running, time.monotonic() - started)
