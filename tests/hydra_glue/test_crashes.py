@@ -25,45 +25,44 @@ from hydra.core.hydra_config import HydraConfig
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg):
-    if HydraConfig.get().job.num == 3:
-        if cfg.text == "raise": raise ValueError("three")
-        if cfg.text == "diverge": return math.nan
-        if cfg.text == "kill": os.kill(os.getpid(), signal.SIGKILL)
-        if cfg.text == "exit": os._exit(4)
-        if cfg.text == "exit 0": os._exit(0)
-        if cfg.text == "sys.exit": sys.exit(4)
-        if cfg.text == "interrupt": raise KeyboardInterrupt
-        if cfg.text == "hang":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            time.sleep(1000)
+    luck = LUCK.get(HydraConfig.get().job.num)
+    if luck == "raise": raise ValueError("three")
+    if luck == "diverge": return math.nan
+    if luck == "kill": os.kill(os.getpid(), signal.SIGKILL)
+    if luck == "exit": os._exit(4)
+    if luck == "exit 0": os._exit(0)
+    if luck == "sys.exit": sys.exit(4)
+    if luck == "interrupt": raise KeyboardInterrupt
+    if luck == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(1000)
     return cfg.x
 
 # No guard on purpose: workers must not run the script again.
 main()
 """
-LUCK = [
-    pytest.param("raise", "FAILED", "1", "ValueError: three", id="raises"),
-    pytest.param("diverge", "DIVERGED", "1", "", id="returns NaN"),
-    pytest.param("kill", "FAILED", "3", "the worker process was killed by SIGKILL", id="kills itself"),
-    pytest.param("exit", "FAILED", "3", "the worker process exited with code 4", id="exits"),
-    pytest.param("exit 0", "FAILED", "3", "the worker process exited with code 0", id="exits as if all were well"),
-    pytest.param("sys.exit", "FAILED", "1", "SystemExit: 4", id="sys.exit"),
-    pytest.param("interrupt", "FAILED", "1", "KeyboardInterrupt", id="raises KeyboardInterrupt"),
-    pytest.param("hang", "TIMED_OUT", "1", "ran longer than trial_timeout allows", id="hangs"),
-]
+LUCK = {
+    "raise": ("FAILED", "1", "ValueError: three"),
+    "diverge": ("DIVERGED", "1", ""),
+    "kill": ("FAILED", "3", "the worker process was killed by SIGKILL"),
+    "exit": ("FAILED", "3", "the worker process exited with code 4"),
+    "exit 0": ("FAILED", "3", "the worker process exited with code 0"),
+    "sys.exit": ("FAILED", "1", "SystemExit: 4"),
+    "interrupt": ("FAILED", "1", "KeyboardInterrupt"),
+    "hang": ("TIMED_OUT", "1", "ran longer than trial_timeout allows"),
+}
 
 
-@pytest.mark.parametrize(("luck", "state", "attempts", "failure"), LUCK)
-def test_one_bad_trial_of_ten_costs_itself_alone(app: App, luck: str, state: str, attempts: str, failure: str) -> None:
-    app.write("main.py", UNLUCKY_APP)
-    words = [f"{N}=10", "x=interval(0,4)", "hydra.launcher.n_workers=2", "hydra/launcher=hposweep", f"text={luck}"]
-    # What kills processes is tried on fresh ones, too.
-    done = (app.fresh if luck in ("kill", "hang") else app).sweep(*words, "hydra.sweeper.trial_timeout=2")
+def test_each_bad_trial_of_a_sweep_costs_itself_alone(app: App) -> None:
+    of_trials = {3 * place: luck for place, luck in enumerate(LUCK, start=1)}
+    app.write("main.py", f"LUCK = {of_trials}\n{UNLUCKY_APP}")
+    words = [f"{N}=26", "x=interval(0,4)", "hydra.launcher.n_workers=2", "hydra/launcher=hposweep"]
+    done = app.fresh.sweep(*words, "hydra.sweeper.trial_timeout=2")
     assert done.exit_code == 0, done.err + done.out
     table = rows(app.folder / "swept")
-    bad = table.pop(3)
-    assert {row["state"] for row in table} == {"COMPLETE"}
-    assert (bad["state"], bad["attempts"], bad["failure"]) == (state, attempts, failure)
+    bad = {of_trials[int(row["trial"])]: row for row in table if int(row["trial"]) in of_trials}
+    assert {luck: (row["state"], row["attempts"], row["failure"]) for luck, row in bad.items()} == LUCK
+    assert {row["state"] for row in table if row not in bad.values()} == {"COMPLETE"}
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
