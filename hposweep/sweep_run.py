@@ -186,8 +186,8 @@ class SweepRun:
         return Outcome(history, history.end, in_a_process.make(self.sweep_dir))
 
     def _remove_temporaries(self) -> None:
-        for name in (RECORD_FILE, tables.TRIALS_FILE, tables.RESULTS_FILE, in_a_process.FILE_NAME):
-            remove_temporaries(self.sweep_dir / name)
+        names = (RECORD_FILE, tables.TRIALS_FILE, tables.RESULTS_FILE, in_a_process.FILE_NAME)
+        remove_temporaries(self.sweep_dir, names)
 
     def _run_tuner(self, tuner: Tuner) -> SweepEnded:
         keeper = FolderKeeper(

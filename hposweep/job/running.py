@@ -151,6 +151,8 @@ class RunningJob:
             write_atomically(self.files.job_mark, self._mark, durable=False)
             with writing(self.files.job_mark):
                 self._mark_stat = _identity(self.files.job_mark)
+        # From here on no other job of the trial writes.
+        self.files.remove_temporaries()
 
     def _check_is_own(self) -> None:
         if self._mark_stat is None:

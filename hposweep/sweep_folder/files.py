@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from hposweep.errors import TakenError, WriteError
@@ -105,11 +105,12 @@ def read_file(path: Path) -> bytes:
         os.close(descriptor)
 
 
-def remove_temporaries(path: Path) -> None:
-    """Removes what killed writers of this file have left; for who knows that nobody writes it now."""
-    for temporary in path.parent.glob(f".{path.name}.*.tmp"):
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+def remove_temporaries(folder: Path, names: Collection[str]) -> None:
+    """Removes what killed writers of these files have left; for who knows that nobody writes them now."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 (half the time)
+            if name.startswith(".") and name.endswith(".tmp") and name[1:].rsplit(".", 2)[0] in names:
+                (folder / name).unlink()
 
 
 def write_all(descriptor: int, content: bytes) -> None:

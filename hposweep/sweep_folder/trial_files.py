@@ -144,12 +144,17 @@ class TrialFiles:
                 if path.is_file() or path.is_symlink():
                     path.unlink()
 
+    def remove_temporaries(self) -> None:
+        """Removes what killed jobs of the trial have left half-written."""
+        whole_files = (self.job_mark, self.checkpoint, self.data_summary, self.failure)
+        remove_temporaries(self.folder, {path.name for path in whole_files})
+
     def remove_checkpoints(self) -> None:
         """Removes what the trial would go on from; what is linked, or can't be removed, is left alone."""
         if self._is_in_the_sweep(self.checkpoint.parent):
             with contextlib.suppress(OSError):
                 self.checkpoint.unlink()
-            remove_temporaries(self.checkpoint)
+            self.remove_temporaries()
             # Removes nothing through a link, nor the link itself.
             shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
 

@@ -89,7 +89,7 @@ def test_writers_at_once_leave_the_whole_text_of_one_of_them_at_any_time(tmp_pat
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     for name in ("sweep.yaml", ".sweep.yaml.0a1b2c3d.tmp", ".trials.csv.0a1b2c3d.tmp", ".sweep.yaml"):
         (tmp_path / name).touch()
-    remove_temporaries(tmp_path / "sweep.yaml")
+    remove_temporaries(tmp_path, ["sweep.yaml"])
     assert {path.name for path in tmp_path.iterdir()} == {"sweep.yaml", ".trials.csv.0a1b2c3d.tmp", ".sweep.yaml"}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from hposweep.errors import ConfigError
 from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
+from hposweep.job.running import RunningJob
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.keeper import CheckpointKeeper
 from hposweep.sweep_folder.learning_curve import CurveWriter
@@ -152,3 +153,12 @@ def test_what_an_app_keeps_under_the_same_names_is_its_own(tmp_path: Path) -> No
     assert sorted(tmp_path.rglob("*")) == before
     assert tables.warning_of_no_learning(tmp_path, history) == ""
     assert [line.split(",")[3] for line in tables.trials_csv(tmp_path, history).splitlines()[1:]] == ["", ""]
+
+
+def test_a_job_removes_what_a_killed_one_of_its_trial_left_half_written(tmp_path: Path) -> None:
+    files = TrialFiles(tmp_path, "trials/0")
+    files.make_folder()
+    for name in (".job.0a1b2c3d.tmp", ".checkpoint.npz.0a1b2c3d.tmp", ".mine.0a1b2c3d.tmp", ".failure.txt"):
+        (files.folder / name).touch()
+    RunningJob(files, "error")
+    assert {path.name for path in files.folder.iterdir()} == {"job", ".mine.0a1b2c3d.tmp", ".failure.txt"}
