@@ -66,10 +66,15 @@ def nearest(word: str, allowed: list[str]) -> str:
     return f"; did you mean '{close[0]}'? " if close else ". "
 
 
+def type_text(value: object) -> str:
+    """What stands for a value that has no text."""
+    return f"<{type(value).__module__}.{type(value).__qualname__} object>"
+
+
 def object_text(value: object) -> str:
     """The value in one line, the same for values that are alike in two processes, and never an error."""
     try:
         text = repr(value)
     except Exception:
-        text = f"<{type(value).__module__}.{type(value).__qualname__} object>"
+        text = type_text(value)
     return " ".join(re.sub(" at 0x[0-9a-f]+", "", text).split()).encode(errors="backslashreplace").decode()

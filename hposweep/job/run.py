@@ -16,7 +16,7 @@ from typing import Any
 
 import cloudpickle
 
-from hposweep.errors import OF_THE_DISK, WriteError, object_text
+from hposweep.errors import OF_THE_DISK, WriteError, object_text, type_text
 from hposweep.failure import line_of_exception
 from hposweep.job.running import GivenUp, RunningJob, TargetReached, running
 from hposweep.job.seeding import seed_global_states
@@ -269,7 +269,7 @@ def _short(value: Any) -> str:
         text = object_text(value)
     except BaseException as error:
         _raise_if_ctrl_c(error)
-        text = f"<{type(value).__module__}.{type(value).__qualname__} object>"
+        text = type_text(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
