@@ -36,7 +36,6 @@ class HydraJobs:
         if plugins is not None:
             # The scan for plugins was done in the forkserver.
             self.singletons["instances"][Plugins] = plugins
-        self._put_globals_right()
 
     def run(self, number: int, job_id: str, overrides: list[str], wants_job_return: bool) -> Outcome:
         """Runs the job of trial `number`; the payload is Hydra's JobReturn, where it is wanted.
