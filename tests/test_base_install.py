@@ -59,7 +59,7 @@ def test_the_three_file_app_is_tuned(python: str, app: Path) -> None:
 def test_it_is_resumed_after_a_kill(python: str, app: Path) -> None:
     main = app / "main.py"
     main.write_text(
-        main.read_text().replace("    x, y = 3.0, 2.0\n", "    import time; time.sleep(0.3)\n    x, y = 3.0, 2.0\n")
+        main.read_text().replace("    x, y = 3.0, 2.0\n", "    import time; time.sleep(0.1)\n    x, y = 3.0, 2.0\n")
     )
     killed = subprocess.Popen([python, *SWEEP, *SPACE], cwd=app, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journal = app / "swept" / "journal.jsonl"

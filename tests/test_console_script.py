@@ -8,10 +8,9 @@ import pytest
 import yaml
 
 from hposweep.commands import COMMANDS
-from hposweep.number_text import number_text
 from support.processes import RunText
 
-SMALL = "data.train_fraction=0.02 trainer.max_epochs=1"
+SMALL = "data.train_fraction=0.02 data.n_validation=500 trainer.max_epochs=1"
 
 
 def states(sweep: Path) -> list[str]:
@@ -19,7 +18,7 @@ def states(sweep: Path) -> list[str]:
         return [row["state"] for row in csv.DictReader(file)]
 
 
-def test_its_sweep_is_resumed_reproduced_and_its_winner_run_again(shell: RunText, tmp_path: Path) -> None:
+def test_its_sweep_is_resumed_with_what_was_on_its_command_line(shell: RunText, tmp_path: Path) -> None:
     space = tmp_path / "my conf" / "search_space" / "mine.yaml"
     space.parent.mkdir(parents=True)
     space.write_text("# @package hydra.sweeper.search_space\noptimizer:\n  learning_rate: loguniform(1e-3, 1)\n")
@@ -32,12 +31,6 @@ def test_its_sweep_is_resumed_reproduced_and_its_winner_run_again(shell: RunText
     done = shell("hposweep resume outputs/swept --n-trials 3")
     assert done.exit_code == 0, done.err
     assert states(sweep) == ["COMPLETE"] * 3
-    done = shell("hposweep reproduce outputs/swept")
-    assert (done.exit_code, done.out.splitlines()[-1]) == (0, "Reproduced: no difference.")
-    done = shell('eval "$(hposweep best outputs/swept) hydra.run.dir=again"')
-    assert done.exit_code == 0, done.err
-    value = yaml.safe_load((sweep / "optimization_results.yaml").read_text())["best_value"]
-    assert f"validation error {number_text(value)}" in done.out
 
 
 def test_help_tells_of_the_commands_and_of_the_config(shell: RunText) -> None:
@@ -57,11 +50,10 @@ def test_without_arguments_it_says_what_it_is_and_makes_nothing(shell: RunText, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_its_help(shell: RunText, name: str) -> None:
-    done = shell(f"hposweep {name} --help")
+def test_a_command_has_its_help(shell: RunText) -> None:
+    done = shell("hposweep best --help")
     assert done.exit_code == 0, done.err
-    assert done.out.startswith(f"usage: hposweep {name} ")
+    assert done.out.startswith("usage: hposweep best ")
 
 
 @pytest.mark.parametrize(
@@ -82,24 +74,29 @@ def test_errors_are_one_line(shell: RunText, words: str, message: str) -> None:
     assert line.startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("typed", "completions"),
-    [
-        ("re", ["report ", "reproduce ", "resume ", "retrain "]),
-        ("best out", ["outputs/"]),
-        ("best outputs/", ["outputs/a sweep/", "outputs/b/"]),
-        ("retrain outputs/b --s", ["--secret ", "--seeds "]),
-        ("resume --n", ["--n-trials ", "--n-workers "]),
-        ("model=", ["model=lenet", "model=mlp", "model=softmax"]),
-        ("--multirun model=mlp optimizer=ada", ["optimizer=adam", "optimizer=adamw"]),
-        ("--multirun best", []),  # a command is a first word
-    ],
-)
-def test_a_shell_completes_all_of_it(shell: RunText, tmp_path: Path, typed: str, completions: list[str]) -> None:
+COMPLETIONS = {
+    "re": ["report ", "reproduce ", "resume ", "retrain "],
+    "best out": ["outputs/"],
+    "best outputs/": ["outputs/a sweep/", "outputs/b/"],
+    "retrain outputs/b --s": ["--secret ", "--seeds "],
+    "resume --n": ["--n-trials ", "--n-workers "],
+    "model=": ["model=lenet", "model=mlp", "model=softmax"],
+    "--multirun model=mlp optimizer=ada": ["optimizer=adam", "optimizer=adamw"],
+    "--multirun best": [],  # a command is a first word
+}
+
+
+def test_a_shell_completes_all_of_it(shell: RunText, tmp_path: Path) -> None:
     (tmp_path / "outputs" / "a sweep").mkdir(parents=True)
     (tmp_path / "outputs" / "b").mkdir()
-    words = ["hposweep", *typed.split(" ")]
-    typing = f"COMP_LINE='hposweep {typed}' COMP_CWORD={len(words) - 1} COMP_WORDS=({' '.join(map(repr, words))})"
-    done = shell(f'eval "$(hposweep completion bash)"; {typing}; _hposweep; printf "%s\\n" "${{COMPREPLY[@]}}"')
+    lines = ['eval "$(hposweep completion bash)"']
+    for typed in COMPLETIONS:
+        words = ["hposweep", *typed.split(" ")]
+        lines.append(
+            f"COMP_LINE='hposweep {typed}'; COMP_CWORD={len(words) - 1}; COMP_WORDS=({' '.join(map(repr, words))})"
+        )
+        lines.append('_hposweep; printf "%s|" "${COMPREPLY[@]}"; echo')
+    done = shell("\n".join(lines))
     assert done.exit_code == 0, done.err
-    assert sorted(line for line in done.out.split("\n") if line) == completions
+    found = [sorted(word for word in line.split("|") if word) for line in done.out.splitlines()]
+    assert dict(zip(COMPLETIONS, found, strict=True)) == COMPLETIONS

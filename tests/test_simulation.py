@@ -73,7 +73,7 @@ MINIMA = [
 def test_the_functions_have_the_minima_of_the_literature(function, point, minimum: float) -> None:
     assert function.value(point, function.n_epochs) == pytest.approx(minimum, abs=1e-5)
     assert function.value(point, 1) != pytest.approx(minimum, abs=1e-3)  # another fidelity, another value
-    draws = [function.search_space.sample(0, number) for number in range(2000)]
+    draws = [function.search_space.sample(0, number) for number in range(300)]
     assert min(function.value(draw, function.n_epochs) for draw in draws) > minimum - 1e-5
 
 

@@ -31,7 +31,7 @@ def test_the_line_runs_the_winner_again(hposweep: Run, shell: RunText, small_swe
     assert curve(tmp_path / "again") == curve(winner_of(small_sweep))
 
 
-def test_the_yaml_is_an_experiment_that_trains_the_winner(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_the_yaml_is_an_experiment_of_the_winners_config(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
     done = hposweep("best", str(small_sweep), "--yaml")
     assert done.exit_code == 0, done.err
     assert done.out.startswith("# @package _global_\n")
@@ -47,14 +47,15 @@ def test_the_yaml_is_an_experiment_that_trains_the_winner(hposweep: Run, small_s
     path = tmp_path / "my_conf" / "experiment" / "winner.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(done.out)
-    again = hposweep("--config-dir", "my_conf", "experiment=winner", "hydra.run.dir=again")
+    again = hposweep("--config-dir", "my_conf", "experiment=winner", "--cfg", "job", "--resolve")
     assert again.exit_code == 0, again.err
-    assert curve(tmp_path / "again") == curve(winner_of(small_sweep))
+    assert yaml.safe_load(again.out) == config
 
 
 def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep_warm: Run, shell: RunText, tmp_path: Path) -> None:
     # Four trials of ASHA with rungs at 1, 3, 9 and 27 epochs: none gets to the last one.
     words = ["experiment=mlp_asha", "optimizer=sgd,adam", "data.train_fraction=0.02", "hydra.sweeper.n_trials=4"]
+    words.append("data.n_validation=500")
     done = hposweep_warm("--multirun", *words, "hydra.sweep.dir=outputs/swept")
     assert done.exit_code == 0, done.err
     line, overlay = hposweep_warm("best"), hposweep_warm("best", "--yaml")
