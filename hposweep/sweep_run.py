@@ -165,7 +165,7 @@ class SweepRun:
             recorded = self.recovered()
         except ConfigError as error:
             raise ConfigError(f"{why_not}; nothing else tells which sweep stands in the folder: {error}") from None
-        space = SearchSpace(self.record.priors)
+        space = SearchSpace.of(self.record.dimensions)
         for event in events:
             if isinstance(event, SweepStarted) and event.seed != self.record.seed:
                 raise ConfigError(f"{why_not}; the journal is of another sweep, whose seed is {event.seed}")

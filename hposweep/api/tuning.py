@@ -28,7 +28,7 @@ from hposweep.job.running import RunningJob
 from hposweep.results.terminal import progress, summary
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
-from hposweep.search_space import LARGEST_SEED, Hyperparameter, SearchSpace, as_hyperparameter, trial_seed
+from hposweep.search_space import LARGEST_SEED, Node, SearchSpace, as_hyperparameter, parse_search_space, trial_seed
 from hposweep.searchers import Searcher
 from hposweep.sweep_folder import environment, tables
 from hposweep.sweep_folder.files import made_unique_folder
@@ -253,15 +253,18 @@ def _seconds(name: str, seconds: object) -> float | None:
 def _search_space(priors: Mapping[str, object]) -> SearchSpace:
     if not isinstance(priors, Mapping):
         raise ConfigError(f"search_space: must be a dict from names to distributions, got {priors!r}")
-    found: dict[str, Hyperparameter] = {}
+    found: dict[str, Node] = {}
     for key, prior in priors.items():
         if not isinstance(key, str):
             raise ConfigError(f"search_space[{key!r}]: a name must be text")
         try:
-            found[key] = as_hyperparameter(prior)
+            found |= parse_search_space({key: prior}, lambda name, node: as_hyperparameter(node), nested=False)
         except ConfigError as error:
-            raise ConfigError(f"search_space[{key!r}]: {error}") from None
-    return SearchSpace(found)
+            raise ConfigError(f"search_space[{key!r}]: {f'{error}'.removeprefix(f'{key}: ')}") from None
+    try:
+        return SearchSpace(found)
+    except ConfigError as error:
+        raise ConfigError(f"search_space: {error}") from None
 
 
 def _made(folder: Path | str | None) -> Path:

@@ -30,12 +30,16 @@ from hposweep.search_space import (
     Configuration,
     Constant,
     Hyperparameter,
+    Node,
     SearchSpace,
     Value,
     literal,
     parse_hyperparameter,
+    parse_search_space,
+    tree,
 )
-from hposweep.search_space.parsing import check_text, is_spelt_out, plain_value
+from hposweep.search_space.dimensions import bare
+from hposweep.search_space.parsing import check_text, is_of_optuna, plain_value
 from hposweep.search_space.priors import integers, interval
 
 OWN_GROUPS = ("searcher", "scheduler", "search_space", "experiment")
@@ -67,58 +71,57 @@ class OverrideReader:
         Raises:
             ConfigError: with the key in front.
         """
-        hyperparameters: dict[str, Hyperparameter] = {}
-        for source, node in (("hydra.sweeper.search_space", search_space), ("hydra.sweeper.params", params)):
-            found = self._read_node(source, node)
-            for key in found:
-                _discard(hyperparameters, key)
-            hyperparameters |= found
+        nodes: dict[str, Node] = {}
+        for source, node in (("search_space", search_space), ("params", params)):
+            for key, found in self._read_node(source, node).items():
+                nodes = tree.with_node(nodes, key, found)
         fixed: list[str] = []
-        swept: dict[str, Hyperparameter] = {}
+        given: list[str] = []
         for line in arguments:
             check_text(line)
-        for override in self._parser.parse_overrides(list(arguments)):
+        overrides = self._parser.parse_overrides(list(arguments))
+        for override in overrides:
             key = override.get_key_element()
-            if any(_bare(key) == _bare(other) for other in swept):
-                raise ConfigError(f"{_bare(key)}: stands twice on the command line")
-            _discard(hyperparameters, key)
+            swept_before = [other for other, before in zip(given, overrides, strict=False) if is_sweep(before)]
+            if bare(key) in swept_before or (is_sweep(override) and bare(key) in given):
+                raise ConfigError(f"{bare(key)}: stands twice on the command line")
+            given.append(bare(key))
+        for override in overrides:
+            key = override.get_key_element()
             if is_sweep(override):
-                if any(_bare(key) == _bare(self._parser.parse_override(other).get_key_element()) for other in fixed):
-                    raise ConfigError(f"{_bare(key)}: stands twice on the command line")
-                swept[key] = self._from_sweep(override)
+                nodes = tree.with_node(nodes, key, self._from_sweep(override))
+                continue
+            assert override.input_line is not None
+            if override.is_delete():
+                nodes, is_apart = tree.without(nodes, key), True
             else:
-                assert override.input_line is not None
+                nodes, is_apart = tree.fixed(nodes, key, Constant(override.value()))
+            if is_apart:
                 fixed.append(override.input_line)
-        hyperparameters |= swept
-        for key, prior in hyperparameters.items():
+        for key, prior in tree.priors(nodes):
             check_is_searchable(key, has_short_names)
             try:
                 _check_can_be_given(prior)
             except ConfigError as error:
-                raise ConfigError(f"{_bare(key)}: {error}") from None
-        return ParsedOverrides(SearchSpace(hyperparameters), tuple(fixed))
+                raise ConfigError(f"{bare(key)}: {error}") from None
+        return ParsedOverrides(SearchSpace(nodes), tuple(fixed))
 
-    def _read_node(self, source: str, node: Any) -> dict[str, Hyperparameter]:
+    def _read_node(self, source: str, node: Any) -> dict[str, Node]:
         if node is None:
             return {}
         container = _resolved(node) if OmegaConf.is_config(node) else node
         if not isinstance(container, Mapping):
-            raise ConfigError(f"{source}: must be a mapping of config keys to hyperparameters, got {container!r}")
-        found: dict[str, Hyperparameter] = {}
-        for key, value in _flattened("", container):
-            where = f"{source.removeprefix('hydra.sweeper.')}.{key}"
-            if key in found:
-                raise ConfigError(f"{where}: stands twice, once with dots and once nested")
-            try:
-                check_text(key)
-                found[key] = self._from_value(key, plain_value(value))
-            except ConfigError as error:
-                raise ConfigError(f"{where}: {error}") from None
-        return found
+            kinds = "a mapping of config keys to hyperparameters"
+            raise ConfigError(f"hydra.sweeper.{source}: must be {kinds}, got {container!r}")
+        try:
+            return parse_search_space(container, self._from_value, nested=True)
+        except ConfigError as error:
+            raise ConfigError(f"{source}.{error}") from None
 
-    def _from_value(self, key: str, value: Value) -> Hyperparameter:
+    def _from_value(self, key: str, node: Any) -> Hyperparameter:
         """A hyperparameter from YAML: in our own words, else in Hydra's sweep syntax."""
-        if _is_of_optuna(value):
+        value = plain_value(node)
+        if is_of_optuna(value):
             raise ConfigError(f"{literal(value)}: written as for hydra-optuna-sweeper; here it is {_as_here(value)}")
         if not isinstance(value, str):
             return parse_hyperparameter(value)
@@ -144,7 +147,7 @@ class OverrideReader:
         try:
             return self._from_sweep_value(override, text)
         except ConfigError as error:
-            raise ConfigError(f"{_bare(key)}: {error}") from None
+            raise ConfigError(f"{bare(key)}: {error}") from None
 
     def _from_sweep_value(self, override: Override, text: str) -> Hyperparameter:
         value = override._value
@@ -199,12 +202,12 @@ def is_sweep(override: Override) -> bool:
 
 def check_is_searchable(key: str, has_short_names: bool) -> None:
     """Refuses to search over what makes up the sweep itself."""
-    bare = _bare(key).split("@")[0]
-    if bare.startswith(("hydra.", "hydra/")) or bare == "hydra":
-        raise ConfigError(f"{bare}: Hydra's own configuration can't be searched over")
-    if has_short_names and bare.split(".")[0] in OWN_GROUPS:
+    name = bare(key).split("@")[0]
+    if name.startswith(("hydra.", "hydra/")) or name == "hydra":
+        raise ConfigError(f"{name}: Hydra's own configuration can't be searched over")
+    if has_short_names and name.split(".")[0] in OWN_GROUPS:
         raise ConfigError(
-            f"{bare}: can't be searched over, it makes up the sweep itself; start one sweep for each value"
+            f"{name}: can't be searched over, it makes up the sweep itself; start one sweep for each value"
         )
 
 
@@ -270,23 +273,6 @@ def _rendered_key(key: str) -> str:
     )
 
 
-def _flattened(prefix: str, node: Mapping[Any, Any]) -> list[tuple[str, Value]]:
-    """Pairs of a dotted key and what stands there; a mapping that spells out a hyperparameter is no level of keys."""
-    pairs: list[tuple[str, Value]] = []
-    for name, value in node.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and not is_spelt_out(value) and not _is_of_optuna(value):
-            pairs += _flattened(f"{key}.", value)
-        else:
-            pairs.append((key, value))
-    return pairs
-
-
-def _is_of_optuna(value: Value) -> bool:
-    """Whether it is written as for hydra-optuna-sweeper: `{type: float, low: 0, high: 1}`."""
-    return isinstance(value, Mapping) and value.get("type") in ("float", "int", "categorical") and len(value) > 1
-
-
 def _as_here(value: Mapping[Any, Value]) -> str:
     """What says the same here."""
     if value["type"] == "categorical":
@@ -307,13 +293,3 @@ def _options(sweep: ChoiceSweep) -> list[Value]:
         else:
             options.append(Override._convert_value(element))
     return options
-
-
-def _discard(hyperparameters: dict[str, Hyperparameter], key: str) -> None:
-    """Removes the dimension of this key, with or without `+` and `~`."""
-    for other in [other for other in hyperparameters if _bare(other) == _bare(key)]:
-        del hyperparameters[other]
-
-
-def _bare(key: str) -> str:
-    return key.lstrip("+~")

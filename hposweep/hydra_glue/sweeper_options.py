@@ -14,7 +14,7 @@ from hposweep.errors import ConfigError, nearest
 from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import progress
 from hposweep.schedulers import Scheduler
-from hposweep.search_space import LARGEST_SEED, Constant, SearchSpace
+from hposweep.search_space import LARGEST_SEED, SearchSpace
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.trial import Direction
@@ -123,9 +123,7 @@ def build_scheduler(options: Options, search_space: SearchSpace, composed: DictC
         scheduler: Scheduler = build(options, "scheduler")
         return scheduler
     searched = [
-        name
-        for name, prior in search_space.hyperparameters.items()
-        if name.lstrip("+") in (key, options["budget_key"]) and not isinstance(prior, Constant)
+        dimension.key for dimension in search_space.columns if dimension.key.lstrip("+") in (key, options["budget_key"])
     ]
     if searched:
         raise ConfigError(

@@ -122,21 +122,22 @@ class SweepData:
             total += n_epochs
         return total or None
 
-    def prior(self, key: str) -> Hyperparameter | None:
-        """The prior as it is recorded; None where it is not, or can't be read."""
-        return None if self.record is None else self.record.priors.get(key)
+    def priors(self, key: str) -> Sequence[Hyperparameter]:
+        """The priors as they are recorded, where they can be read: several where branches differ in them."""
+        return [] if self.record is None else self.record.priors_of(key)
 
     def is_log(self, key: str) -> bool:
         """Whether the prior of the hyperparameter is spread over its logarithm, and values are all above 0."""
-        prior = self.prior(key)
-        if prior is None or not prior.is_log:
+        priors = self.priors(key)
+        if not priors or not all(prior.is_log for prior in priors):
             return False
         values = [trial.configuration[key] for trial in self.trials if key in trial.configuration]
         return all(is_number(value) and value > 0 for value in values)
 
     def is_choice(self, key: str) -> bool:
         """Whether the hyperparameter is one of several options, which may be numbers."""
-        return isinstance(self.prior(key), Choice)
+        priors = self.priors(key)
+        return bool(priors) and all(isinstance(prior, Choice) for prior in priors)
 
     def interval(self, value: float | None, n_examples: int | None) -> tuple[float, float] | None:
         """The 95% interval of a rate over so many examples; None if it is no rate, or their number is unknown."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hposweep.errors import ConfigError, object_text
+from hposweep.search_space.dimensions import ConditionalChoice, Node
 from hposweep.search_space.priors import (
     WORDS,
     Choice,
@@ -22,6 +24,87 @@ from hposweep.search_space.priors import (
 )
 
 LONGEST_TEXT = 10_000
+
+
+def parse_search_space(
+    node: Mapping[Any, Any], read: Callable[[str, Any], Hyperparameter], *, nested: bool
+) -> dict[str, Node]:
+    """Reads hyperparameters under their config keys, and the branches of choices.
+
+    Args:
+        read: reads what stands at a key, but for choices with branches.
+        nested: whether keys may be nested like the config that they override; with dots they may stand anyway.
+
+    Raises:
+        ConfigError: with the key in front, if something can't be read, stands twice, or holds itself.
+    """
+    return _TreeReader(read, nested).branch(node, ())
+
+
+@dataclass(frozen=True)
+class _TreeReader:
+    read: Callable[[str, Any], Hyperparameter]
+    nested: bool
+
+    def branch(self, node: Mapping[Any, Any], inside: tuple[object, ...]) -> dict[str, Node]:
+        """Reads a branch.
+
+        Args:
+            inside: the mappings that it stands in.
+        """
+        found: dict[str, Node] = {}
+        for key, value, path in self._entries("", node, inside):
+            try:
+                if key in found:
+                    raise ConfigError("stands twice, once with dots and once nested")
+                check_text(key)
+                found[key] = self._conditional(value, path) if _has_branches(value) else self.read(key, value)
+            except ConfigError as error:
+                raise ConfigError(f"{key}: {error}") from None
+        return found
+
+    def _entries(
+        self, prefix: str, node: Mapping[Any, Any], inside: tuple[object, ...]
+    ) -> Iterator[tuple[str, Any, tuple[object, ...]]]:
+        """Each key with what stands there; a mapping that spells out a hyperparameter is no level of keys."""
+        path = _entered(node, inside)
+        for name, value in node.items():
+            if not (self.nested or isinstance(name, str)):
+                raise ConfigError(f"{prefix}{object_text(name)}: a name must be text")
+            if self.nested and isinstance(value, Mapping) and not is_spelt_out(value):
+                yield from self._entries(f"{prefix}{name}.", value, path)
+            else:
+                yield f"{prefix}{name}", value, path
+
+    def _conditional(self, node: Mapping[Any, Any], inside: tuple[object, ...]) -> Node:
+        """Reads a choice whose options are the keys of a mapping, each with its branch or nothing."""
+        _check_alone(node)
+        path, branches = _entered(node, inside), []
+        for option, branch in node["choice"].items():
+            if isinstance(option, str):
+                check_text(option)
+            elif not isinstance(option, bool | int | float | None):
+                kinds = "text, a number, a boolean or null"
+                raise ConfigError(f"{object_text(option)}: an option that may bring a branch is {kinds}")
+            try:
+                if branch is not None and not isinstance(branch, Mapping):
+                    kinds = "a mapping of config keys to hyperparameters"
+                    raise ConfigError(f"its branch is {kinds}, got {object_text(branch)}")
+                branches.append(self.branch({} if branch is None else branch, path))
+            except ConfigError as error:
+                raise ConfigError(f"option {literal(option)}: {error}") from None
+        choice = Choice(tuple(node["choice"]))
+        return ConditionalChoice(choice, tuple(branches)) if any(branches) else choice
+
+
+def _entered(node: Mapping[Any, Any], inside: tuple[object, ...]) -> tuple[object, ...]:
+    if any(each is node for each in inside):
+        raise ConfigError("a mapping that holds itself has no end")
+    return (*inside, node)
+
+
+def _has_branches(node: object) -> bool:
+    return isinstance(node, Mapping) and isinstance(node.get("choice"), Mapping)
 
 
 def parse_hyperparameter(node: object) -> Hyperparameter:
@@ -98,7 +181,12 @@ def check_text(text: str) -> None:
 
 def is_spelt_out(node: object) -> bool:
     """Whether a mapping is one hyperparameter (it has a reserved word), and not a level of nested keys."""
-    return isinstance(node, Mapping) and ("distribution" in node or "choice" in node)
+    return isinstance(node, Mapping) and ("distribution" in node or "choice" in node or is_of_optuna(node))
+
+
+def is_of_optuna(node: object) -> bool:
+    """Whether it is written as for hydra-optuna-sweeper: `{type: float, low: 0, high: 1}`."""
+    return isinstance(node, Mapping) and node.get("type") in ("float", "int", "categorical") and len(node) > 1
 
 
 def _parse_text(text: str) -> Hyperparameter:
@@ -166,12 +254,8 @@ def _literal_argument(node: ast.expr, text: str) -> Value:
 
 def _parse_mapping(node: Mapping[Any, Any]) -> Hyperparameter:
     if "choice" in node:
+        _check_alone(node)
         options = node["choice"]
-        if len(node) > 1:
-            other = next(key for key in node if key != "choice")
-            raise ConfigError(f"'{other}' can't stand beside 'choice'")
-        if isinstance(options, Mapping):
-            raise ConfigError("choice: takes a list of options, as in {choice: [sgd, adam]}")
         if not isinstance(options, Sequence) or isinstance(options, str):
             raise ConfigError(f"choice: takes a list of options, got {literal(options)}")
         return Choice(tuple(options))
@@ -179,6 +263,16 @@ def _parse_mapping(node: Mapping[Any, Any]) -> Hyperparameter:
         arguments = {str(key): value for key, value in node.items() if key != "distribution"}
         return scipy_distribution(str(node["distribution"]), (), arguments)
     raise ConfigError("a hyperparameter that is spelt out has the key 'distribution' or 'choice'")
+
+
+def _check_alone(node: Mapping[Any, Any]) -> None:
+    """Raises a ConfigError if something stands beside the options of a choice."""
+    other = next((key for key in node if key != "choice"), None)
+    if other is not None:
+        raise ConfigError(
+            f"'{other}' can't stand beside 'choice'. What exists under one option stands below it, as in "
+            "{choice: {softmax: , mlp: {model.num_layers: 'randint(1, 4)'}}}; what all options share has a dotted key"
+        )
 
 
 def _short(text: str) -> str:

@@ -126,7 +126,7 @@ class Choice:
         if not self.options:
             raise ConfigError("choice() needs at least one option")
         for number, option in enumerate(self.options):
-            if any(_same(option, other) for other in self.options[:number]):
+            if any(same(option, other) for other in self.options[:number]):
                 raise ConfigError(f"{self}: option {literal(option)} stands twice")
 
     @property
@@ -146,7 +146,7 @@ class Choice:
 
     def cell(self, value: Value) -> tuple[float, float]:
         for number, option in enumerate(self.options):
-            if _same(option, value):
+            if same(option, value):
                 return number / len(self.options), (number + 1) / len(self.options)
         raise ValueError(f"{value!r} is not among the options of {self}")
 
@@ -157,7 +157,7 @@ class Choice:
         return {"text": str(self), "choice": list(self.options)}
 
     def __contains__(self, value: object) -> bool:
-        return any(_same(option, value) for option in self.options)
+        return any(same(option, value) for option in self.options)
 
     def support(self) -> str:
         n_options = len(self.options)
@@ -197,7 +197,7 @@ class Constant:
         return {"text": str(self), "constant": self.value}
 
     def __contains__(self, value: object) -> bool:
-        return _same(self.value, value)
+        return same(self.value, value)
 
     def support(self) -> str:
         return "constant"
@@ -372,6 +372,6 @@ def _middles(n: int) -> np.ndarray:
     return (np.arange(n) + 0.5) / n
 
 
-def _same(one: object, other: object) -> bool:
+def same(one: object, other: object) -> bool:
     """Equality that tells 1 from True and from 1.0, as YAML does."""
     return type(one) is type(other) and one == other

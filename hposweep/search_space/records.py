@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from hposweep.errors import ConfigError
+from hposweep.search_space.dimensions import Condition, Dimension
 from hposweep.search_space.parsing import LONGEST_TEXT, parse_hyperparameter
 from hposweep.search_space.priors import (
     Choice,
@@ -55,6 +56,26 @@ def _prior(record: Value) -> Hyperparameter:
     raise ConfigError(f"{literal(record)}: no record of a hyperparameter")
 
 
+def read_dimension(id: str, record: Value) -> Dimension:
+    """The dimension with this record: the inverse of `Dimension.record`.
+
+    Raises:
+        ConfigError: as `read_prior`, or if it is no such record.
+    """
+    prior = read_prior(record)
+    if not isinstance(record, dict) or "when" not in record:
+        return Dimension(id, id, prior)
+    match record:
+        case {"key": str(key), "when": {"choice": str(choice), "option": option}}:
+            return Dimension(id, key, prior, Condition(choice, option))
+    raise ConfigError(f"{literal(record)}: no record of a hyperparameter")
+
+
+def key_of(id: str, record: Value) -> str:
+    """The config key of the dimension with this record."""
+    return str(record["key"]) if isinstance(record, dict) and "when" in record else id
+
+
 def prior_text(record: Value) -> str:
     """The text of the prior with this record."""
     return str(record["text"] if isinstance(record, dict) else record)
@@ -62,7 +83,9 @@ def prior_text(record: Value) -> str:
 
 def is_record(node: object) -> bool:
     """Whether it has the form of a prior's record, in any schema."""
-    return isinstance(node, str) or (isinstance(node, dict) and isinstance(node.get("text"), str))
+    return isinstance(node, str) or (
+        isinstance(node, dict) and isinstance(node.get("text"), str) and isinstance(node.get("key", ""), str)
+    )
 
 
 # The first schema: what was given in Hydra's sweep syntax stands there as it was written.

@@ -16,7 +16,17 @@ from typing import Any, Self
 import yaml
 
 from hposweep.errors import ConfigError, object_text
-from hposweep.search_space import Choice, Constant, Hyperparameter, Value, is_record, prior_text, read_prior
+from hposweep.search_space import (
+    Choice,
+    Constant,
+    Dimension,
+    Hyperparameter,
+    Value,
+    is_record,
+    key_of,
+    prior_text,
+    read_dimension,
+)
 from hposweep.secret_keys import MASK, is_masked, looks_secret, masked_config, masked_override
 from hposweep.sweep_folder.files import read_file, warn_once, write_atomically
 
@@ -53,7 +63,11 @@ class _Shared:
 
     def shown(self) -> Self:
         """The same as people may see it, without the options that are searched, either."""
-        hidden = [id for id, prior in self.priors.items() if isinstance(prior, Choice | Constant) and looks_secret(id)]
+        hidden = [
+            dimension.id
+            for dimension in self.dimensions
+            if isinstance(dimension.prior, Choice | Constant) and looks_secret(dimension.key)
+        ]
         return replace(self.masked(), search_space={**self.search_space, **dict.fromkeys(hidden, MASK)})
 
     @functools.cached_property
@@ -62,13 +76,17 @@ class _Shared:
         return {id: prior_text(record) for id, record in self.search_space.items()}
 
     @functools.cached_property
-    def priors(self) -> Mapping[str, Hyperparameter]:
-        """The priors, but for those that can't be read, such as a distribution that the installed SciPy lacks."""
-        found = {}
+    def dimensions(self) -> Sequence[Dimension]:
+        """The search space, but for what can't be read, such as a distribution that the installed SciPy lacks."""
+        found = []
         for id, record in self.search_space.items():
             with contextlib.suppress(ConfigError):
-                found[id] = read_prior(record)
+                found.append(read_dimension(id, record))
         return found
+
+    def priors_of(self, key: str) -> list[Hyperparameter]:
+        """The priors of a config key: several where branches differ in them."""
+        return [dimension.prior for dimension in self.dimensions if dimension.key == key]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +101,7 @@ class AppRecord(_Shared):
 
     def masked(self) -> Self:
         """The record with masks in place of what looks like a secret; the search space is needed as it is."""
-        needed = {*self.choices, *(id.lstrip("+") for id in self.search_space)}
+        needed = {*self.choices, *(key_of(id, record).lstrip("+") for id, record in self.search_space.items())}
         return replace(
             self,
             config=masked_config(self.config),

@@ -145,7 +145,7 @@ def test_a_key_of_somebody_elses_that_the_record_lacks_is_a_difference(recorded:
 
 
 def test_the_search_space_of_the_first_schema_is_the_one_of_today(recorded: AppRecord) -> None:
-    space = SearchSpace(recorded.priors)
+    space = SearchSpace.of(recorded.dimensions)
     check_same_sweep(recorded, dataclasses.replace(recorded, search_space=space.records()), Path("swept"))
     other = SearchSpace({"optimizer.learning_rate": parse_hyperparameter("loguniform(1e-4, 2)")})
     message = r"search space: optimizer.learning_rate: 'loguniform\(0.0001, 1\)' -> 'loguniform\(0.0001, 2\)'"

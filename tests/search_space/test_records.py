@@ -97,7 +97,7 @@ def by_way_of_yaml(prior: Hyperparameter) -> Hyperparameter:
         write_record(Path(folder), FunctionRecord(search_space=SearchSpace({"key": prior}).records()))
         record = read_record(Path(folder))
     assert record is not None
-    return record.priors["key"]
+    return record.priors_of("key")[0]
 
 
 @given(prior=priors)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter
-from hposweep.searchers import Exhausted, random
+from hposweep.searchers import Exhausted, tried
 from hposweep.searchers.random import RandomSearcher
 from hposweep.trial import Trial
 
@@ -67,13 +67,13 @@ def test_rare_values_come_when_the_others_are_used_up_and_impossible_ones_never(
     assert set(found[11:]) <= {0, 1}
 
 
-@pytest.mark.parametrize("most_draws", [random.MOST_DRAWS, 1])
+@pytest.mark.parametrize("most_draws", [tried.MOST_DRAWS, 1])
 def test_what_is_left_is_drawn_from_the_prior(monkeypatch: pytest.MonkeyPatch, most_draws: int) -> None:
     """By another draw, or from a list: of 0, 1 and 2 with 81, 18 and 1 %, 1 follows 0 in 18 of 19 cases.
 
     In some 320 cases 0.08 are 6 standard deviations: fails by chance in 2 of 10^9 runs.
     """
-    monkeypatch.setattr(random, "MOST_DRAWS", most_draws)
+    monkeypatch.setattr(tried, "MOST_DRAWS", most_draws)
     pairs = [proposals({"n": "binom(2, 0.1)"}, 2, seed) for seed in range(400)]
     after_0 = [second == {"n": 1} for first, second in pairs if first == {"n": 0}]
     assert abs(np.mean(after_0) - 18 / 19) < 0.08

@@ -72,7 +72,7 @@ def test_the_search_space_is_readable_and_comes_back(tmp_path: Path) -> None:
     recorded = read_record(tmp_path)
     assert recorded is not None
     assert recorded.prior_texts == {key: str(prior) for key, prior in SPACE.hyperparameters.items()}
-    assert SearchSpace(recorded.priors) == SPACE
+    assert SearchSpace.of(recorded.dimensions) == SPACE
     assert "  optimizer.learning_rate:\n    text: loguniform(0.0001, 1)\n" in (tmp_path / "sweep.yaml").read_text()
 
 
@@ -110,7 +110,7 @@ def test_files_of_the_first_schema_are_read(folder: Path) -> None:
     assert (record.seed, record.n_trials, record.commit) == (raw["seed"], raw["n_trials"], raw["commit"])
     assert (record.versions, record.platform) == (raw["versions"], raw["platform"])
     assert record.prior_texts == raw["search_space"]
-    assert {key: str(prior) for key, prior in record.priors.items()} == raw["search_space"]
+    assert {each.id: str(each.prior) for each in record.dimensions} == raw["search_space"]
     if "command" in raw:
         assert isinstance(record, AppRecord)
         assert (record.command, record.config) == (raw["command"], raw["config"])
@@ -129,7 +129,7 @@ def test_a_prior_that_cannot_be_read_is_known_by_its_text(tmp_path: Path) -> Non
     )
     record = read_record(tmp_path)
     assert record is not None
-    assert (record.prior_texts, record.priors) == ({"a": "nosuch(1)", "b": "new(1)"}, {})
+    assert (record.prior_texts, record.dimensions) == ({"a": "nosuch(1)", "b": "new(1)"}, [])
 
 
 def test_a_path_that_an_earlier_version_wrote_as_an_object_is_read_as_text(tmp_path: Path) -> None:

@@ -55,16 +55,18 @@ def domains(sweep: SweepData) -> dict[str, Domain]:
     found: dict[str, Domain] = {}
     for key in sweep.keys:
         values = [trial.configuration[key] for trial in sweep.trials if key in trial.configuration]
-        found[key] = _domain(sweep.prior(key), values, is_log=sweep.is_log(key))
+        found[key] = _domain(sweep.priors(key), values, is_log=sweep.is_log(key))
     return found
 
 
-def _domain(prior: Hyperparameter | None, values: Sequence[Value], *, is_log: bool) -> Domain:
-    if isinstance(prior, Constant | Choice) or not all(_is_exact(value) for value in values):
-        return _options([*(prior.options if isinstance(prior, Choice) else ()), *values])
+def _domain(priors: Sequence[Hyperparameter], values: Sequence[Value], *, is_log: bool) -> Domain:
+    if any(isinstance(prior, Constant | Choice) for prior in priors) or not all(_is_exact(value) for value in values):
+        options = [option for prior in priors if isinstance(prior, Choice) for option in prior.options]
+        return _options([*options, *values])
     ends = [float(value) for value in values]
     integer = all(isinstance(value, int) for value in values)
-    if isinstance(prior, Distribution):
+    for prior in priors:
+        assert isinstance(prior, Distribution)
         ends += [end for end in (prior.lower, prior.upper) if math.isfinite(end)]
         integer = integer and prior.integer
     low, high = min(ends), max(ends)

@@ -12,7 +12,7 @@ from hposweep.number_text import number_text
 from hposweep.results.html.in_a_process import Report
 from hposweep.results.shown_values import rows_shown, value_shown
 from hposweep.results.terminal.console import shown, table_of, terminal, texts
-from hposweep.search_space import Configuration, SearchSpace
+from hposweep.search_space import Configuration, Dimension, SearchSpace, literal
 from hposweep.secret_keys import masked_configuration
 from hposweep.shown_text import plural, shell_line
 from hposweep.sweep_folder import tables
@@ -27,14 +27,24 @@ CALLED_FROM = "HPOSWEEP_CALLED_FROM"
 def print_search_space(search_space: SearchSpace, n_trials: int) -> None:
     """Each hyperparameter with its distribution and its support, and a remark where there are few configurations."""
     table = table_of("hyperparameter", "distribution", "values")
-    for key, prior in search_space.hyperparameters.items():
-        table.add_row(*texts(key, prior, prior.support()))
+    for dimension in search_space.dimensions:
+        table.add_row(*texts(_indented(dimension, search_space), dimension.prior, dimension.prior.support()))
     console = terminal()
     if table.row_count:
         console.print(table)
     remark = size_remark(search_space, n_trials)
     if remark:
         console.print(shown(remark))
+
+
+def _indented(dimension: Dimension, search_space: SearchSpace) -> str:
+    """A hyperparameter's key; one of a branch with its option before it, indented below its choice."""
+    depth, when = 0, dimension.when
+    while when is not None:
+        depth, when = depth + 1, search_space.dimension(when.choice).when
+    if dimension.when is None:
+        return dimension.key
+    return f"{'  ' * depth}{literal(dimension.when.option)}: {dimension.key}"
 
 
 def size_remark(search_space: SearchSpace, n_trials: int) -> str:
@@ -60,10 +70,11 @@ def print_dry_run(
     print_search_space(search_space, n_trials)
     console = terminal()
     if configurations and len(search_space.hyperparameters):
-        table = table_of("trial", *search_space)
+        table = table_of("trial", *search_space.keys)
         for number, configuration in enumerate(configurations):
             masked = masked_configuration(configuration)
-            table.add_row(*texts(number, *(value_shown(masked[key]) for key in search_space)))
+            cells = (value_shown(masked[key]) if key in masked else "" for key in search_space.keys)
+            table.add_row(*texts(number, *cells))
         console.print(table)
     n_trials = n_trials if len(search_space) else 1
     mostly = "at most " if at_most else ""
