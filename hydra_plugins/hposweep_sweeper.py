@@ -43,6 +43,7 @@ class HposweepSweeperConf:
     progress: str = "auto"
     params: Any = field(default_factory=_open_node)  # Hydra's own node for what is searched; goes before search_space
     search_space: Any = field(default_factory=_open_node)  # hyperparameters under the config keys that they override
+    own_spaces: str | None = None  # config directory of files <group>/<option>.yaml: what each option brings along
     searcher: Any = None  # who proposes configurations, chosen by hydra/sweeper/searcher=NAME; random
     scheduler: Any = None  # who decides how long a trial trains, chosen by hydra/sweeper/scheduler=NAME; fifo
     seed_key: str | None = None

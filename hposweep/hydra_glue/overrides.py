@@ -25,6 +25,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from hposweep.errors import ConfigError, object_text
+from hposweep.hydra_glue.own_spaces import OwnSpaces
 from hposweep.search_space import (
     Choice,
     Configuration,
@@ -60,13 +61,21 @@ class OverrideReader:
         self._config_loader = config_loader
         self._parser = OverridesParser.create(config_loader=config_loader)
 
-    def read(self, search_space: Any, params: Any, arguments: Sequence[str], has_short_names: bool) -> ParsedOverrides:
+    def read(
+        self,
+        search_space: Any,
+        params: Any,
+        arguments: Sequence[str],
+        has_short_names: bool,
+        own_spaces: OwnSpaces | None = None,
+    ) -> ParsedOverrides:
         """The search space of a sweep.
 
         Args:
             search_space, params: the nodes `hydra.sweeper.search_space` and `hydra.sweeper.params`.
             arguments: the task's overrides, plain and swept.
             has_short_names: whether `searcher`, `scheduler` and so on are groups that choose parts of the sweep.
+            own_spaces: what the options of config groups bring along; None: nothing.
 
         Raises:
             ConfigError: with the key in front.
@@ -87,9 +96,14 @@ class OverrideReader:
                 raise ConfigError(f"{bare(key)}: stands twice on the command line")
             given.append(bare(key))
         for override in overrides:
+            if is_sweep(override):
+                nodes = tree.with_node(nodes, override.get_key_element(), self._from_sweep(override))
+        if own_spaces is not None:
+            fixed_keys = [key for key, override in zip(given, overrides, strict=True) if not is_sweep(override)]
+            nodes = own_spaces.added_to(nodes, fixed_keys, lambda node: self._read_container(_resolved(node)))
+        for override in overrides:
             key = override.get_key_element()
             if is_sweep(override):
-                nodes = tree.with_node(nodes, key, self._from_sweep(override))
                 continue
             assert override.input_line is not None
             if override.is_delete():
@@ -114,9 +128,12 @@ class OverrideReader:
             kinds = "a mapping of config keys to hyperparameters"
             raise ConfigError(f"hydra.sweeper.{source}: must be {kinds}, got {container!r}")
         try:
-            return parse_search_space(container, self._from_value, nested=True)
+            return self._read_container(container)
         except ConfigError as error:
             raise ConfigError(f"{source}.{error}") from None
+
+    def _read_container(self, container: Mapping[Any, Any]) -> dict[str, Node]:
+        return parse_search_space(container, self._from_value, nested=True)
 
     def _from_value(self, key: str, node: Any) -> Hyperparameter:
         """A hyperparameter from YAML: in our own words, else in Hydra's sweep syntax."""

@@ -215,7 +215,17 @@ def defaults_of_keys() -> dict[str, dict[str, Any]]:
 def starting_overrides(record: AppRecord, folder: Path) -> list[str]:
     """The overrides with which a recorded sweep was started, for a sweep in this folder."""
     of_hydra = [line for line in record.hydra_overrides if not is_dir_override(line)]
-    return [*record.task_overrides, *of_hydra, dir_override(folder.absolute())]
+    return [*record.task_overrides, *_search_space_of_its_time(record), *of_hydra, dir_override(folder.absolute())]
+
+
+def _search_space_of_its_time(record: AppRecord) -> list[str]:
+    """The choice of the search space, where our app had another default than `own` when the sweep was started."""
+    choice = record.choices.get("search_space")
+    is_ours = all(role in record.choices for role in ("searcher", "scheduler"))
+    is_given = any(line.startswith("search_space=") for line in record.task_overrides)
+    if choice is None or not is_ours or is_given or "own_spaces" in (record.config_node("hydra", "sweeper") or {}):
+        return []
+    return [f"search_space={choice}"]
 
 
 def trial_overrides(record: AppRecord, trial: Trial) -> list[str]:

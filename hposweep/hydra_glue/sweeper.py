@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
@@ -26,10 +27,12 @@ from hposweep.hydra_glue.jobs.task_function import JobFunction
 from hposweep.hydra_glue.launchers.batches import BatchWorkers
 from hposweep.hydra_glue.launchers.segments import SegmentJobs, SegmentLauncher
 from hposweep.hydra_glue.overrides import OverrideReader, ParsedOverrides
+from hposweep.hydra_glue.own_spaces import OwnSpaces
 from hposweep.hydra_glue.same_sweep import check_same_sweep
 from hposweep.results.terminal import summary
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Choice, Configuration, SearchSpace
+from hposweep.search_space.dimensions import bare
 from hposweep.searchers import Exhausted, Searcher, Wait
 from hposweep.shown_text import plural
 from hposweep.sweep_folder.files import write_atomically
@@ -228,7 +231,9 @@ class HydraSweep:
         reader = OverrideReader(self._hydra_context.config_loader)
         # Of the config: in the options, which Hydra has resolved, a text that was escaped is an interpolation again.
         short_names = sweeper_options.has_short_names(self._config)
-        return reader.read(sweeper.search_space, sweeper.params, arguments, short_names)
+        folder = sweeper.get("own_spaces")
+        own_spaces = None if folder is None else OwnSpaces(self._hydra_context.config_loader, folder, self._config)
+        return reader.read(sweeper.search_space, sweeper.params, arguments, short_names, own_spaces)
 
     def _check_composition(self, overrides: JobOverrides) -> DictConfig:
         """Composes a trial, and one for each option of a searched config group, before anything is written.
@@ -241,14 +246,17 @@ class HydraSweep:
             ConfigError: what the app itself finds wrong.
         """
         loader, search_space = self._hydra_context.config_loader, overrides.parsed.search_space
-        drawn = search_space.sample(self._options["seed"], 0)
+        point = next(search_space.points(self._options["seed"], 0))
+        drawn = search_space.from_unit_cube(point[np.newaxis])[0]
         first = Trial(0, drawn, overrides.seed_of(0, drawn))
         composed = loader.load_sweep_config(self._config, overrides.of_trial(first, None))
         of_options = []
-        for key, prior in search_space.hyperparameters.items():
-            if isinstance(prior, Choice) and loader.get_group_options(key.split("@")[0].lstrip("+")):
+        for dimension, prior in ((each, each.prior) for each in search_space.columns):
+            is_group = loader.get_group_options(bare(dimension.key).split("@")[0])
+            if isinstance(prior, Choice) and (is_group or search_space.has_branches(dimension)):
                 for option in prior.options:
-                    other = Trial(0, {**first.configuration, key: option}, first.seed)
+                    configuration = search_space.with_option(point, dimension, option)
+                    other = Trial(0, configuration, overrides.seed_of(0, configuration))
                     of_options.append(loader.load_sweep_config(self._config, overrides.of_trial(other, None)))
         sweep_folder.check_subdir(self._config, composed, self._options["n_trials"])
         # An app may know more of what its config must hold: ours does.

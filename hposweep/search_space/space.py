@@ -115,7 +115,7 @@ class SearchSpace:
         return math.prod(self._count_one(dimension) for dimension in dimensions)
 
     def _count_one(self, dimension: Dimension) -> float:
-        if not self._has_branches(dimension):
+        if not self.has_branches(dimension):
             return dimension.prior.n_values
         assert isinstance(dimension.prior, Choice)
         return sum(self._count(self._under(dimension.id, option)) for option in dimension.prior.options)
@@ -138,6 +138,21 @@ class SearchSpace:
         generators = [_generator(seed, number, dimension.key) for dimension in self.columns]
         while True:
             yield np.array([generator.random() for generator in generators], dtype=float)
+
+    def with_option(self, point: np.ndarray, dimension: Dimension, option: Value) -> Configuration:
+        """The configuration of a point, but that this choice is active and has this option.
+
+        Args:
+            point: shape (d,), in [0, 1) also where inactive.
+        """
+        changed = point.copy()
+        column_of = {each.id: column for column, each in enumerate(self.columns)}
+        wanted: Condition | None = Condition(dimension.id, option)
+        while wanted is not None:
+            choice = self.dimension(wanted.choice)
+            changed[column_of[choice.id]] = choice.prior.quantile(wanted.option)
+            wanted = choice.when
+        return self.from_unit_cube(changed[np.newaxis])[0]
 
     def cells(self) -> Iterator[tuple[Configuration, float]]:
         """All configurations with their probabilities, where they can be counted to the end."""
@@ -179,7 +194,7 @@ class SearchSpace:
                 raise ValueError(f"points must lie in [0, 1) where they are active; {dimension.id} does not")
             for row, value in zip(rows, dimension.prior.at(quantiles), strict=True):
                 found[row][dimension.key] = value
-                if self._has_branches(dimension):
+                if self.has_branches(dimension):
                     rows_under.setdefault(_option(dimension.id, value), []).append(row)
         return found
 
@@ -227,7 +242,7 @@ class SearchSpace:
             if when is not None and _option(when.choice, when.option) not in chosen:
                 continue
             found.append(dimension)
-            if self._has_branches(dimension):
+            if self.has_branches(dimension):
                 chosen.add(_option(dimension.id, configuration[dimension.key]))
         return found
 
@@ -257,7 +272,8 @@ class SearchSpace:
         """The ids of the dimensions that have branches."""
         return frozenset(dimension.when.choice for dimension in self.dimensions if dimension.when is not None)
 
-    def _has_branches(self, dimension: Dimension) -> bool:
+    def has_branches(self, dimension: Dimension) -> bool:
+        """Whether it is a choice of which an option brings hyperparameters."""
         return dimension.id in self._choices
 
     def _under(self, choice: str | None, option: Value) -> tuple[Dimension, ...]:

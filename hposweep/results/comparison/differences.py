@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 from hposweep.history import History, replay
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.learning_curve import Row
-from hposweep.sweep_folder.sweep_yaml import AppRecord
+from hposweep.sweep_folder.sweep_yaml import AppRecord, select
 from hposweep.sweep_folder.trial_files import TrialFiles
 
 # Where a sweep was run, and what its help says: no part of what it is.
@@ -51,8 +52,12 @@ def differences(
     commit = [Difference(f"commit: {commits[0]} -> {commits[1]}", matters=False)] if commits[0] != commits[1] else []
     config = [
         Difference(f"config {line}", matters=True)
-        for line in unequal_leaves("", first_record.config, second_record.config)
+        for line in unequal_leaves("", *map(without_search_space, (first_record, second_record)))
         if not line.startswith(NO_PART_OF_THE_SWEEP)
+    ]
+    space = [
+        Difference(f"search space: {line}", matters=True)
+        for line in unequal_leaves("", first_record.prior_texts, second_record.prior_texts)
     ]
     history, again = replay(read_events(first)), replay(read_events(second))
     same_bits = not environment
@@ -61,7 +66,14 @@ def differences(
         for number in sorted({*history.trials, *again.trials})
         for difference in _of_trials(number, history, first, again, second, None if same_bits else tolerance)
     ]
-    return [*environment, *commit, *config, *trials, *_of_winners(history, again, None if same_bits else tolerance)]
+    return [
+        *environment,
+        *commit,
+        *config,
+        *space,
+        *trials,
+        *_of_winners(history, again, None if same_bits else tolerance),
+    ]
 
 
 def _of_trials(
@@ -114,6 +126,18 @@ def _of_values(what: str, value: float | None, again: float | None, tolerance: f
     yield Difference(
         f"{what} {value!r} -> {again!r}, {distance:.2g} apart (tolerance {tolerance:g})", matters=not is_near
     )
+
+
+def without_search_space(record: AppRecord) -> dict[str, Any]:
+    """The config without where its search space comes from, which other versions may have from elsewhere."""
+    config = copy.deepcopy(dict(record.config))
+    sweeper, overrides = select(config, "hydra", "sweeper"), select(config, "hydra", "overrides")
+    if isinstance(sweeper, dict):
+        for name in ("search_space", "params", "own_spaces"):
+            sweeper.pop(name, None)
+    if isinstance(overrides, dict) and isinstance(overrides.get("task"), list):
+        overrides["task"] = [line for line in overrides["task"] if not f"{line}".startswith("search_space=")]
+    return config
 
 
 def unequal_leaves(prefix: str, one: Any, other: Any) -> Iterator[str]:
