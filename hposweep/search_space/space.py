@@ -108,7 +108,7 @@ class SearchSpace:
     @functools.cached_property
     def n_configurations(self) -> float:
         """How many configurations there are; infinity where they can't be counted to the end."""
-        return self._count(self._under(None, None))
+        return self._count(self.under(None, None))
 
     def _count(self, dimensions: Sequence[Dimension]) -> float:
         """How many configurations these dimensions have together, with their branches."""
@@ -118,7 +118,7 @@ class SearchSpace:
         if not self.has_branches(dimension):
             return dimension.prior.n_values
         assert isinstance(dimension.prior, Choice)
-        return sum(self._count(self._under(dimension.id, option)) for option in dimension.prior.options)
+        return sum(self._count(self.under(dimension.id, option)) for option in dimension.prior.options)
 
     def sample(self, seed: int, number: int) -> Configuration:
         """The configuration of trial `number`, drawn from the prior.
@@ -156,7 +156,7 @@ class SearchSpace:
 
     def cells(self) -> Iterator[tuple[Configuration, float]]:
         """All configurations with their probabilities, where they can be counted to the end."""
-        yield from self._cells(self._under(None, None))
+        yield from self._cells(self.under(None, None))
 
     def _cells(self, dimensions: Sequence[Dimension]) -> Iterator[tuple[Configuration, float]]:
         for cells in itertools.product(*(list(self._cells_of_one(dimension)) for dimension in dimensions)):
@@ -166,7 +166,7 @@ class SearchSpace:
     def _cells_of_one(self, dimension: Dimension) -> Iterator[tuple[Configuration, float]]:
         for value in dimension.prior.grid(int(dimension.prior.n_values)):
             width = float(np.diff(dimension.prior.cell(value))[0])
-            for part, probability in self._cells(self._under(dimension.id, value)):
+            for part, probability in self._cells(self.under(dimension.id, value)):
                 yield {dimension.key: value, **part}, width * probability
 
     def from_unit_cube(self, points: np.ndarray) -> list[Configuration]:
@@ -276,7 +276,12 @@ class SearchSpace:
         """Whether it is a choice of which an option brings hyperparameters."""
         return dimension.id in self._choices
 
-    def _under(self, choice: str | None, option: Value) -> tuple[Dimension, ...]:
+    def under(self, choice: str | None, option: Value) -> tuple[Dimension, ...]:
+        """The dimensions that this option of a choice brings, without those of their own branches.
+
+        Args:
+            choice: id of its dimension; None: those that are always active.
+        """
         return self._branches.get(None if choice is None else _option(choice, option), ())
 
 

@@ -1,6 +1,5 @@
 """Random search: every configuration is drawn from the prior of the search space."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,9 +29,7 @@ class RandomSearcher:
     def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Exhausted:
         if not len(self.search_space) and self._tried.is_all:
             return Exhausted()
-        draws = self.search_space.samples(self.seed, number)
-        drawn = next(draws)
-        return self._tried.first_new(number, itertools.chain([drawn], draws)) or drawn
+        return self._tried.new_if_possible(number, self.search_space.samples(self.seed, number))
 
     def start(self, trial: Trial) -> None:
         self._tried.add(trial.configuration)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hposweep.search_space import Configuration, SearchSpace, uniform
@@ -42,6 +42,11 @@ class Tried:
             return None
         again = next((each for each in itertools.islice(draws, MOST_DRAWS) if each not in self), None)
         return again if again is not None else self._one_of_those_left(number)
+
+    def new_if_possible(self, number: int, draws: Iterator[Configuration]) -> Configuration:
+        """The same where there is one, else the first of the draws."""
+        drawn = next(draws)
+        return self.first_new(number, itertools.chain([drawn], draws)) or drawn
 
     def _one_of_those_left(self, number: int) -> Configuration | None:
         """Drawn from the prior, given that it is none of those tried; None where that can't be told."""
