@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from hposweep.search_space import Configuration, Constant, SearchSpace, parse_hyperparameter
 from hposweep.searchers import Exhausted, Searcher, Wait
 from hposweep.searchers.grid import GridSearcher
+from hposweep.searchers.latin_hypercube import LatinHypercubeSearcher
 from hposweep.searchers.random import RandomSearcher
+from hposweep.searchers.sobol import SobolSearcher
 from hposweep.trial import Trial, TrialState
 from support.strategies import search_spaces
 
@@ -21,6 +23,8 @@ CONF = Path(__file__).resolve().parents[2] / "conf" / "searcher"
 SEARCHERS = [
     pytest.param(RandomSearcher, {}, id="random"),
     pytest.param(GridSearcher, {}, id="grid"),
+    pytest.param(SobolSearcher, {}, id="sobol"),
+    pytest.param(LatinHypercubeSearcher, {}, id="latin_hypercube"),
 ]
 SEEDED = [row for row in SEARCHERS if row.id != "grid"]  # a grid is the same for all seeds
 SPACE = SearchSpace({key: parse_hyperparameter("uniform(0, 1)") for key in ("x", "y")})
