@@ -11,6 +11,7 @@ from hposweep.errors import ConfigError, nearest
 from hposweep.search_space import Choice, Configuration, Dimension, SearchSpace, Value
 from hposweep.search_space.dimensions import bare
 from hposweep.searchers import Exhausted
+from hposweep.searchers.options import check_count
 from hposweep.searchers.tried import Tried
 from hposweep.trial import Trial
 
@@ -49,9 +50,9 @@ class GridSearcher:
                 if bare(key) not in keys:
                     unknown = nearest(bare(key), keys)
                     raise ConfigError(f"points: the search space has no {key}{unknown}Keys: {', '.join(keys)}")
-                _check_points(f"points.{key}", n)
+                check_count(f"points.{key}", n, 1)
         else:
-            _check_points("points", self.points)
+            check_count("points", self.points, 1)
         self._tried = Tried(self.search_space, self.seed)
         self._values = {each.id: each.prior.grid(self._n_points(each)) for each in self.search_space.dimensions}
 
@@ -108,8 +109,3 @@ class GridSearcher:
         if isinstance(dimension.prior, Choice) or n_values <= MOST_VALUES:
             return int(n_values)
         return DEFAULT_POINTS if isinstance(self.points, dict) else self.points
-
-
-def _check_points(name: str, n: object) -> None:
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ConfigError(f"{name}: must be a whole number of values, at least 1, got {n!r}")

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hposweep.errors import ConfigError
 from hposweep.search_space import Configuration, SearchSpace
 from hposweep.searchers import Exhausted
+from hposweep.searchers.options import check_count
 from hposweep.searchers.tried import Tried
 from hposweep.trial import Trial
 
@@ -40,8 +40,7 @@ class LatinHypercubeSearcher:
     _tried: Tried = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.block, bool) or not isinstance(self.block, int) or self.block < 2:
-            raise ConfigError(f"block: must be a whole number of trials, at least 2, got {self.block!r}")
+        check_count("block", self.block, 2)
         object.__setattr__(self, "_tried", Tried(self.search_space, self.seed))
 
     def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Exhausted:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from hposweep.search_space import Configuration, Constant, SearchSpace, parse_hyperparameter
 from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.searchers.evolution import EvolutionSearcher
 from hposweep.searchers.grid import GridSearcher
 from hposweep.searchers.latin_hypercube import LatinHypercubeSearcher
+from hposweep.searchers.local import LocalSearcher
 from hposweep.searchers.random import RandomSearcher
 from hposweep.searchers.sobol import SobolSearcher
 from hposweep.trial import Trial, TrialState
@@ -25,6 +27,8 @@ SEARCHERS = [
     pytest.param(GridSearcher, {}, id="grid"),
     pytest.param(SobolSearcher, {}, id="sobol"),
     pytest.param(LatinHypercubeSearcher, {}, id="latin_hypercube"),
+    pytest.param(LocalSearcher, {}, id="local"),
+    pytest.param(EvolutionSearcher, {"population_size": 4, "sample_size": 2}, id="evolution"),
 ]
 SEEDED = [row for row in SEARCHERS if row.id != "grid"]  # a grid is the same for all seeds
 SPACE = SearchSpace({key: parse_hyperparameter("uniform(0, 1)") for key in ("x", "y")})

@@ -102,10 +102,10 @@ def test_a_grid_that_no_memory_holds_has_each_of_its_combinations() -> None:
 @pytest.mark.parametrize(
     ("points", "message"),
     [
-        (0, "points: must be a whole number of values, at least 1, got 0"),
-        (2.0, "points: must be a whole number of values, at least 1, got 2.0"),
-        (True, "points: must be a whole number of values, at least 1, got True"),
-        ({"n": 0}, "points.n: must be a whole number of values, at least 1, got 0"),
+        (0, "points: must be a whole number of at least 1, got 0"),
+        (2.0, "points: must be a whole number of at least 1, got 2.0"),
+        (True, "points: must be a whole number of at least 1, got True"),
+        ({"n": 0}, "points.n: must be a whole number of at least 1, got 0"),
         ({"activatoin": 2}, "points: the search space has no activatoin; did you mean 'activation'? Keys: x, n, act"),
     ],
 )

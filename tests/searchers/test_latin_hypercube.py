@@ -31,4 +31,4 @@ def test_options_come_equally_often_in_a_block() -> None:
 def test_a_block_that_is_none_is_refused(block: int) -> None:
     with pytest.raises(ConfigError) as error:
         LatinHypercubeSearcher(SPACE, seed=0, block=block)
-    assert str(error.value) == f"block: must be a whole number of trials, at least 2, got {block!r}"
+    assert str(error.value) == f"block: must be a whole number of at least 2, got {block!r}"
