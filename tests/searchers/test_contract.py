@@ -19,7 +19,7 @@ from hposweep.searchers.local import LocalSearcher
 from hposweep.searchers.random import RandomSearcher
 from hposweep.searchers.sobol import SobolSearcher
 from hposweep.trial import Trial, TrialState
-from support.strategies import search_spaces
+from support.strategies import search_spaces, search_trees
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "searcher"
 SEARCHERS = [
@@ -61,6 +61,7 @@ class Sweep:
         self.pending: list[Trial] = []
         self.proposals: list[Configuration | Wait | Exhausted] = []
         self.n_trials = 0
+        self.events: list[tuple[Trial, float | None]] = []  # starts, without a loss, and results
 
     def ask(self) -> Configuration | Wait | Exhausted:
         return self.searcher.propose(self.n_trials, tuple(self.pending))
@@ -69,6 +70,7 @@ class Sweep:
         trial = Trial(self.n_trials, configuration, seed=self.n_trials)
         self.n_trials += 1
         self.pending.append(trial)
+        self.events.append((trial, None))
         self.searcher.start(trial)
 
     def take(self, step: Step) -> None:
@@ -85,6 +87,7 @@ class Sweep:
             self.pending.append(trial)
         else:
             trial = replace(trial, state=TrialState.FAILED if math.isinf(step.loss) else TrialState.COMPLETE)
+        self.events.append((trial, step.loss))
         self.searcher.tell(trial, step.loss)
 
 
@@ -95,7 +98,7 @@ def test_every_file_of_conf_has_its_row() -> None:
 
 @pytest.mark.parametrize(("kind", "options"), SEARCHERS)
 @settings(max_examples=50)
-@given(search_space=search_spaces, seed=seeds, history=steps)
+@given(search_space=search_spaces | search_trees(), seed=seeds, history=steps)
 def test_proposals_lie_in_the_search_space(
     kind: Kind, options: Options, search_space: SearchSpace, seed: int, history: list[Step]
 ) -> None:
@@ -117,6 +120,25 @@ def test_the_same_events_give_the_same_proposals(kind: Kind, options: Options, s
         assert other.ask() == other.ask()
         other.take(step)
     assert one.proposals == other.proposals
+
+
+@pytest.mark.parametrize(("kind", "options"), SEARCHERS)
+@settings(max_examples=25)
+@given(search_space=search_spaces | search_trees(), seed=seeds, history=steps)
+def test_wherever_it_is_cut_off_a_replay_proposes_the_same(
+    kind: Kind, options: Options, search_space: SearchSpace, seed: int, history: list[Step]
+) -> None:
+    """Nobody has asked the searcher that is told the events again."""
+    sweep = Sweep(kind(search_space=search_space, seed=seed, **options), search_space)
+    for step in history:
+        sweep.take(step)
+    again = kind(search_space=search_space, seed=seed, **options)
+    for trial, loss in sweep.events:
+        if loss is None:
+            again.start(trial)
+        else:
+            again.tell(trial, loss)
+    assert repr(again.propose(sweep.n_trials, tuple(sweep.pending))) == repr(sweep.ask())
 
 
 @pytest.mark.parametrize(("kind", "options"), SEARCHERS)
