@@ -22,6 +22,10 @@ class Results:
     def __len__(self) -> int:
         return len(self.losses)
 
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> Results:
+        """Those in these rows."""
+        return Results(self.points[rows], self.losses[rows], self.epochs[rows])
+
     def finite(self) -> np.ndarray:
         """The losses with the worst finite one in place of infinity; zeros where none is finite."""
         is_finite = np.isfinite(self.losses)
@@ -33,12 +37,18 @@ class Results:
 class Observations:
     """Keeps the points of trials, and what came of them.
 
-    The way from a configuration to its point takes SciPy a millisecond: it is gone once, when the trial starts.
+    The way from a configuration to its point takes SciPy a millisecond: it is gone once, when the trial starts. Results
+    are kept as arrays, since a searcher asks for all of them at each trial.
     """
 
     search_space: SearchSpace
     _points: dict[int, np.ndarray] = field(default_factory=dict, init=False)  # by the trial's number
-    _results: list[tuple[int, float, int]] = field(default_factory=list, init=False)  # number, loss, epoch
+    _last: dict[int, int] = field(default_factory=dict, init=False)  # which result a trial had last, by its number
+    _n_results: int = field(default=0, init=False)
+    _rows: Results = field(init=False, repr=False)  # has room for more results than there are
+
+    def __post_init__(self) -> None:
+        self._rows = Results(np.empty((16, len(self.search_space))), np.empty(16), np.empty(16, dtype=int))
 
     def start(self, trial: Trial) -> None:
         """Takes note of a trial's configuration."""
@@ -46,32 +56,31 @@ class Observations:
 
     def tell(self, trial: Trial, loss: float) -> None:
         """Takes note of a result, of a trial that was started."""
-        self._results.append((trial.number, loss, trial.target_epoch or 0))
+        row, rows = self._n_results, self._rows
+        if row == len(rows):
+            rows = self._rows = Results(
+                *(np.concatenate([old, old]) for old in (rows.points, rows.losses, rows.epochs))
+            )
+        rows.points[row] = self._points[trial.number]
+        rows.losses[row] = loss
+        rows.epochs[row] = trial.target_epoch or 0
+        self._last[trial.number] = row
+        self._n_results += 1
 
     @property
     def n_results(self) -> int:
         """How often something was told."""
-        return len(self._results)
+        return self._n_results
 
     def all(self) -> Results:
         """All results, several of a trial that came to several rungs."""
-        return self._of(self._results)
+        return self._rows[: self._n_results]
 
     def last_of_each(self) -> Results:
         """The last result of each trial that has one, in the order of these."""
-        last = {number: position for position, (number, _, _) in enumerate(self._results)}
-        return self._of([self._results[position] for position in sorted(last.values())])
+        return self._rows[sorted(self._last.values())]
 
     def pending(self, trials: Sequence[Trial]) -> np.ndarray:
         """The points of these trials, shape (n, d)."""
         points = [self._points[trial.number] for trial in trials]
         return np.array(points, dtype=float).reshape(len(points), len(self.search_space))
-
-    def _of(self, results: Sequence[tuple[int, float, int]]) -> Results:
-        numbers, losses, epochs = zip(*results, strict=True) if results else ((), (), ())
-        points = np.array([self._points[number] for number in numbers], dtype=float)
-        return Results(
-            points.reshape(len(numbers), len(self.search_space)),
-            np.array(losses, dtype=float),
-            np.array(epochs, dtype=int),
-        )
