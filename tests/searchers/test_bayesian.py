@@ -1,0 +1,234 @@
+"""Bayesian optimization: it finds minima in few trials, in any space, under any scheduler, and after any cut."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hposweep.errors import ConfigError
+from hposweep.schedulers.asha import AshaScheduler
+from hposweep.search_space import Choice, ConditionalChoice, Configuration, SearchSpace, parse_hyperparameter
+from hposweep.searchers import Exhausted, Searcher
+from hposweep.searchers.bayesian import BayesianSearcher, fidelities, most_telling, n_fitted, warped
+from hposweep.searchers.random import RandomSearcher
+from hposweep.simulation import AugmentedBranin, simulate
+from hposweep.trial import Trial, TrialState
+
+SEEDS = range(5)
+
+
+def space(**priors: object) -> SearchSpace:
+    return SearchSpace({key: parse_hyperparameter(prior) for key, prior in priors.items()})
+
+
+SQUARE = space(x="uniform(0, 1)", y="uniform(0, 1)")
+
+
+def valley(configuration: Configuration) -> float:
+    """Minimum 0 at (0.3, 0.6), ten times as steep across as along."""
+    x, y = configuration["x"] - 0.3, configuration["y"] - 0.6
+    return float(x**2 + 10 * (y - x) ** 2)
+
+
+def losses(searcher: Searcher, loss: Callable[[Configuration], float], n_trials: int) -> list[float]:
+    """Of trials one after the other; fewer where the searcher is exhausted."""
+    found: list[float] = []
+    for number in range(n_trials):
+        configuration = searcher.propose(number, ())
+        if isinstance(configuration, Exhausted):
+            break
+        assert isinstance(configuration, dict)
+        trial = Trial(number, configuration, seed=0)
+        searcher.start(trial)
+        found.append(loss(configuration))
+        searcher.tell(trial, found[-1])
+    return found
+
+
+def test_it_finds_the_minimum_in_few_trials() -> None:
+    ours = [min(losses(BayesianSearcher(SQUARE, seed), valley, 30)) for seed in SEEDS]
+    random = [min(losses(RandomSearcher(SQUARE, seed), valley, 30)) for seed in SEEDS]
+    assert np.median(ours) < 0.3 * np.median(random)
+
+
+def mixed(configuration: Configuration) -> float:
+    """Minimum 0: log rate of -2, size 64, 3 layers, the second option."""
+    rate, layers = math.log10(configuration["rate"]) + 2, configuration["layers"] - 3
+    size = math.log2(configuration["size"]) - 6
+    return float(rate**2 + 0.3 * layers**2 + 0.1 * size**2 + (0.5, 0.0, 1.0)["abc".index(configuration["name"])])
+
+
+def test_it_finds_the_minimum_among_floats_whole_numbers_and_options() -> None:
+    search_space = space(
+        rate="loguniform(1e-4, 1)", size="choice(16, 32, 64, 128)", layers="randint(1, 9)", name="choice(a, b, c)"
+    )
+    ours = [min(losses(BayesianSearcher(search_space, seed), mixed, 40)) for seed in SEEDS]
+    random = [min(losses(RandomSearcher(search_space, seed), mixed, 40)) for seed in SEEDS]
+    assert max(ours) < 0.05
+    assert np.median(ours) < 0.05 * np.median(random)
+
+
+BRANCHES = SearchSpace(
+    {
+        "kind": ConditionalChoice(
+            Choice(("one", "two", "three")),
+            (
+                {"x": parse_hyperparameter("uniform(0, 1)")},
+                {"x": parse_hyperparameter("uniform(0, 1)"), "z": parse_hyperparameter("uniform(0, 1)")},
+                {},
+            ),
+        ),
+        "y": parse_hyperparameter("uniform(0, 1)"),
+    }
+)
+
+
+def branched(configuration: Configuration) -> float:
+    """Minimum 0 in the second branch, near to which the others don't come."""
+    if configuration["kind"] == "three":
+        return 0.3 + abs(float(configuration["y"]) - 0.5)
+    if configuration["kind"] == "one":
+        return 0.1 + (float(configuration["x"]) - 0.8) ** 2
+    return float((configuration["x"] + configuration["z"] - 0.7) ** 2 + (configuration["y"] - 0.2) ** 2)
+
+
+def test_it_finds_the_branch_and_the_minimum_there() -> None:
+    ours = [min(losses(BayesianSearcher(BRANCHES, seed), branched, 40)) for seed in SEEDS]
+    random = [min(losses(RandomSearcher(BRANCHES, seed), branched, 40)) for seed in SEEDS]
+    assert np.median(ours) < 0.01 * np.median(random)
+
+
+def test_failures_keep_it_away_from_where_they_happen() -> None:
+    def fails_near_the_minimum(configuration: Configuration) -> float:
+        return valley(configuration) if configuration["x"] > 0.5 else math.inf
+
+    found = losses(BayesianSearcher(SQUARE, 0), fails_near_the_minimum, 40)
+    assert sum(map(math.isinf, found[20:])) <= 5
+    assert min(found) < 0.1, "0.04 is the least where nothing fails"
+
+
+def test_a_failure_counts_as_the_worst_loss_that_there_was() -> None:
+    failing, bad = BayesianSearcher(SQUARE, 0), BayesianSearcher(SQUARE, 0)
+    for searcher, worst in ((failing, math.inf), (bad, 1.0)):
+        for number, loss in enumerate([1.0, 0.4, worst, 0.7, worst]):
+            trial = Trial(number, SQUARE.sample(0, number), seed=0)
+            searcher.start(trial)
+            searcher.tell(trial, loss)
+    assert failing.propose(5, ()) == bad.propose(5, ())
+
+
+def test_what_is_under_way_is_not_proposed_again() -> None:
+    searcher = BayesianSearcher(SQUARE, 0)
+    losses(searcher, valley, 12)
+    pending: list[Trial] = []
+    for number in range(12, 20):
+        configuration = searcher.propose(number, pending)
+        assert isinstance(configuration, dict)
+        pending.append(Trial(number, configuration, seed=0))
+        searcher.start(pending[-1])
+    points = np.array([[trial.configuration[key] for key in "xy"] for trial in pending])
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    assert distances[np.triu_indices(8, 1)].min() > 0.005
+
+
+def test_a_trial_that_waits_at_a_rung_is_not_under_way() -> None:
+    searcher = BayesianSearcher(SQUARE, 0)
+    losses(searcher, valley, 12)
+    trial = Trial(12, {"x": 0.3, "y": 0.6}, seed=0, target_epoch=1)
+    searcher.start(trial)
+    paused = Trial(12, trial.configuration, seed=0, target_epoch=1, state=TrialState.PAUSED)
+    assert searcher.propose(13, [paused]) == searcher.propose(13, ()) != searcher.propose(13, [trial])
+
+
+@pytest.mark.parametrize("cut", [3, 11, 24, 37])
+def test_after_a_resume_it_proposes_the_same_bit_for_bit(cut: int) -> None:
+    whole, told = BayesianSearcher(SQUARE, 1), []
+    for number in range(40):
+        configuration = whole.propose(number, ())
+        if number == cut:
+            break
+        assert isinstance(configuration, dict)
+        told.append(Trial(number, configuration, seed=0))
+        whole.start(told[-1])
+        whole.tell(told[-1], valley(configuration))
+    resumed = BayesianSearcher(SQUARE, 1)
+    for trial in told:
+        resumed.start(trial)
+        resumed.tell(trial, valley(trial.configuration))
+    assert resumed.propose(cut, ()) == configuration
+
+
+def test_a_finite_space_is_exhausted() -> None:
+    search_space = space(a="randint(0, 6)", b="choice(x, y, z)")
+    searcher = BayesianSearcher(search_space, 0)
+    found = losses(searcher, lambda at: (at["a"] - 4) ** 2 + (at["b"] != "y"), 100)
+    assert len(found) == 18
+    assert min(found[:12]) == 0
+    assert searcher.propose(18, ()) == Exhausted()
+
+
+def test_it_learns_from_all_rungs_of_a_scheduler() -> None:
+    """Branin's function with a fidelity, of which few trials come to the end."""
+    objective = AugmentedBranin()
+    found: dict[Any, list[float]] = {RandomSearcher: [], BayesianSearcher: []}
+    for kind, values in found.items():
+        for seed in range(3):
+            searcher = kind(objective.search_space, seed)
+            sweep = simulate(
+                objective, AshaScheduler(r_max=81, r_min=9), n_trials=60, n_workers=4, searcher=searcher, seed=seed
+            )
+            assert sweep.history.incumbent is not None
+            assert sweep.history.incumbent.value is not None
+            values.append(sweep.history.incumbent.value - 0.397887)
+    assert max(found[BayesianSearcher]) < 0.1
+    assert np.median(found[BayesianSearcher]) < 0.01 * np.median(found[RandomSearcher])
+
+
+def test_epochs_are_a_fidelity_from_0_to_1() -> None:
+    assert fidelities(np.array([1, 3, 9, 0]), 9).tolist() == pytest.approx([0, 0.5, 1, 1])
+    assert fidelities(np.array([1, 1]), 1).tolist() == [1, 1]
+    assert fidelities(np.array([0, 0]), 0).tolist() == [1, 1]
+
+
+def test_refits_come_at_counts_that_grow_by_a_tenth() -> None:
+    assert [n_fitted(n) for n in (1, 19, 20, 21, 22, 23, 24, 31, 32, 33)] == [1, 19, 20, 20, 22, 22, 24, 30, 30, 33]
+    counts = [n_fitted(n) for n in range(1, 3000)]
+    assert all(n / 1.11 <= fitted <= n for n, fitted in enumerate(counts, 1) if n > 30)
+    assert counts == sorted(counts)
+
+
+def test_a_model_keeps_the_best_and_the_last_and_others_of_all_ranks() -> None:
+    told = np.random.default_rng(0).random(1000)
+    kept = most_telling(told)
+    assert len(set(kept)) == len(kept) == 128
+    assert (np.diff(kept) > 0).all()
+    ranks = np.argsort(np.argsort(told))
+    assert set(range(64)) <= set(ranks[kept])
+    assert set(range(990, 1000)) <= set(kept)
+    assert np.histogram(ranks[kept], [64, 376, 688, 1000])[0].min() >= 15
+    assert most_telling(told[:128]).tolist() == list(range(128))
+
+
+def test_warping_keeps_the_order_and_tames_large_losses() -> None:
+    told = np.array([3.0, 1.0, 2.0, 1e9, 50.0, 50.0, 2.5])
+    found = warped(told)
+    assert (np.diff(found[np.argsort(told)]) >= 0).all()
+    assert found[4] == found[5]
+    assert (found.mean(), found.std()) == pytest.approx((0, 1))
+    assert found.max() < 3
+    assert warped(np.full(4, 7.0)).tolist() == [0, 0, 0, 0]
+    np.testing.assert_allclose(warped(told * 1000 - 5), found)
+
+
+@pytest.mark.parametrize("n_startup", [0, -1, 2.5, True, "3"])
+def test_an_option_that_makes_no_sense_is_named(n_startup: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^n_startup: must be null or a whole number from 1, got"):
+        BayesianSearcher(SQUARE, 0, n_startup=n_startup)
+
+
+def test_startup_trials_are_those_before_the_model() -> None:
+    few, many = (BayesianSearcher(SQUARE, 0, n_startup=n) for n in (3, 12))
+    assert losses(few, valley, 3) == losses(many, valley, 3)
+    assert few.propose(3, ()) != many.propose(3, ())
