@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hposweep.search_space import Configuration
-from hposweep.trial import Direction, Trial, TrialState, best, incumbent
+from hposweep.trial import Direction, Trial, TrialState, best, incumbent, loss_of
 
 SCHEMA = 2  # of the journal
 
@@ -259,6 +259,17 @@ def replay(events: Iterable[Event]) -> History:
     for event in events:
         history.apply(event)
     return history
+
+
+def results_of(events: Iterable[Event]) -> tuple[History, list[tuple[Trial, float]]]:
+    """The history after these events, and what a searcher was told on the way: each trial's losses at rungs and end."""
+    history, told = History(), []
+    for event in events:
+        history.apply(event)
+        if isinstance(event, SegmentEnded) and event.state is not TrialState.INTERRUPTED:
+            trial = history.trials[event.trial]
+            told.append((trial, loss_of(trial, history.direction)))
+    return history, told
 
 
 def best_partial(history: History) -> Trial | None:

@@ -74,6 +74,16 @@ class Trial:
         return visible(self.exception) or line_of_text(self.failure)
 
 
+WITH_A_LOSS = (TrialState.PAUSED, TrialState.COMPLETE, TrialState.STOPPED)
+
+
+def loss_of(trial: Trial, direction: Direction) -> float:
+    """The loss of a trial at the end of a segment; infinity for a failure."""
+    if trial.state not in WITH_A_LOSS or trial.value is None:
+        return math.inf
+    return direction.loss(trial.value)
+
+
 @dataclass(frozen=True)
 class Segment:
     """One Hydra job of a trial: trains it from one epoch to another, then ends with a checkpoint."""

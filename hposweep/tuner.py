@@ -35,7 +35,17 @@ from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
 from hposweep.searchers import Exhausted, Searcher, Wait
 from hposweep.shown_text import plural
-from hposweep.trial import Direction, ResumeTrial, Segment, SegmentEnd, SegmentResult, StartTrial, Trial, TrialState
+from hposweep.trial import (
+    Direction,
+    ResumeTrial,
+    Segment,
+    SegmentEnd,
+    SegmentResult,
+    StartTrial,
+    Trial,
+    TrialState,
+    loss_of,
+)
 from hposweep.workers.protocol import NoStopRequest, StopRequest, Workers
 
 log = logging.getLogger(__name__)
@@ -46,7 +56,6 @@ POLL_S = 0.2  # how late a request to stop may be noticed
 MOST_STARTS_A_TURN = 256  # of the loop, so that a request to stop is noticed while thousands of workers start
 
 STOPPED_BY_THE_USER = (Ending.INTERRUPTED, Ending.TIME_BUDGET)
-WITH_A_LOSS = (TrialState.PAUSED, TrialState.COMPLETE, TrialState.STOPPED)
 
 
 class EventLog(Protocol):
@@ -349,15 +358,9 @@ class Tuner:
             case SegmentEnded() if event.state is not TrialState.INTERRUPTED:
                 self._proposal = None
                 trial = self.history.trials[event.trial]
-                loss = self._loss(trial)
+                loss = loss_of(trial, self.direction)
                 self.searcher.tell(trial, loss)
                 self.scheduler.tell(trial, loss)
-
-    def _loss(self, trial: Trial) -> float:
-        """The loss of a trial at the end of a segment; infinity for a failure."""
-        if trial.state not in WITH_A_LOSS or trial.value is None:
-            return math.inf
-        return self.direction.loss(trial.value)
 
     def _why_stop(self) -> SweepEnded | None:
         """Why no more segments should start; None while they should."""

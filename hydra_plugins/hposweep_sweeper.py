@@ -44,6 +44,8 @@ class HposweepSweeperConf:
     params: Any = field(default_factory=_open_node)  # Hydra's own node for what is searched; goes before search_space
     search_space: Any = field(default_factory=_open_node)  # hyperparameters under the config keys that they override
     own_spaces: str | None = None  # config directory of files <group>/<option>.yaml: what each option brings along
+    initial_configs: Any = None  # a list of configurations that are tried first; they may be partial
+    learn_from: Any = None  # a list of folders of other sweeps, from whose results the searcher learns first
     searcher: Any = None  # who proposes configurations, chosen by hydra/sweeper/searcher=NAME; random
     scheduler: Any = None  # who decides how long a trial trains, chosen by hydra/sweeper/scheduler=NAME; fifo
     seed_key: str | None = None

@@ -10,7 +10,7 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import yaml
 
 from hposweep import standard_streams
 from hposweep.api.sweep import Sweep
+from hposweep.beginnings import with_beginnings
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError, SweepError, nearest
 from hposweep.history import Ending
@@ -64,6 +65,8 @@ def tune(
     metric: str = "value",
     direction: str = "minimize",
     folder: Path | str | None = None,
+    initial_configs: Sequence[Mapping[str, object]] | None = None,
+    learn_from: Sequence[Path | str] | None = None,
     time_budget_s: float | None = None,
     trial_timeout_s: float | None = None,
     max_failure_rate: float = 0.5,
@@ -81,6 +84,10 @@ def tune(
             n_trials=20,
         )
         sweep.best.configuration
+
+    An option of a choice may bring hyperparameters that exist under it alone; a configuration lacks the others:
+
+        {"model": {"choice": {"linear": None, "forest": {"depth": "randint(2, 20)"}}}}
 
     The folder is that of any sweep: it outlives crashes, and the same call with the same folder goes on where the
     sweep stopped. It gets a `report.html`, too, where the extra `report` is installed. Ctrl-C stops it within seconds.
@@ -100,6 +107,9 @@ def tune(
         metric: a name for what the objective returns.
         direction: "minimize" or "maximize".
         folder: None: a new one in `outputs/`, named by the time.
+        initial_configs: tried first; the searcher fills in what they leave open, and no other trial's draw moves.
+        learn_from: folders of other sweeps over this search space, whose results the searcher is told before its first
+            trial.
         time_budget_s: seconds after which the sweep stops and is returned as it is then.
         trial_timeout_s: running seconds after which a trial is killed, TIMED_OUT.
         max_failure_rate: the share of failed trials, of ten or more, above which the sweep stops.
@@ -133,6 +143,15 @@ def tune(
         raise ConfigError(f"max_failure_rate: must be from 0 to 1, got {max_failure_rate!r}")
     max_retries = _whole("max_retries", max_retries, 0)
     built_searcher = _searcher(searcher, space, seed)
+    first_searcher = with_beginnings(
+        built_searcher,
+        space,
+        seed,
+        initial_configs=initial_configs,
+        learn_from=learn_from,
+        metric=metric,
+        direction=Direction(direction),
+    )
     built_scheduler: Scheduler = FifoScheduler() if scheduler is None else copy.deepcopy(scheduler)
     main_module.packed(objective)  # before a folder is made: it raises if the objective can't be sent to workers
     sweep_dir = _made(folder)
@@ -140,7 +159,7 @@ def tune(
     jobs = FunctionJobs(objective, sweep_dir, metric, first_schema(sweep_dir))
     tuner_on = functools.partial(
         Tuner,
-        built_searcher,
+        first_searcher,
         built_scheduler,
         workers=FunctionWorkers(WorkerPool(jobs, n_workers, (), {}, MAX_WORKER_MEMORY_MB)),
         stop_request=stop_signals,

@@ -103,7 +103,7 @@ class HydraSweep:
         is_new = sweep_folder.settle(self._config)
         direction = sweeper_options.check(options, self._config)
         parsed = self._read_overrides(arguments)
-        searcher = sweeper_options.build(options, "searcher", search_space=parsed.search_space, seed=options["seed"])
+        searcher = sweeper_options.build_searcher(options, parsed.search_space, direction)
         overrides = JobOverrides(options, parsed, self._config)
         composed = self._check_composition(overrides)
         scheduler = sweeper_options.build_scheduler(options, parsed.search_space, composed)

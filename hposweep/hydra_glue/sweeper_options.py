@@ -10,11 +10,13 @@ from typing import Any
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
+from hposweep.beginnings import with_beginnings
 from hposweep.errors import ConfigError, nearest
 from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import progress
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import LARGEST_SEED, SearchSpace
+from hposweep.searchers import Searcher
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.trial import Direction
@@ -106,6 +108,26 @@ def build(options: Options, role: str, **arguments: Any) -> Any:
             raise
         hint = f"{nearest(unknown, allowed)}Allowed: {', '.join(allowed) or 'none'}"
         raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}{hint}") from error
+
+
+def build_searcher(options: Options, search_space: SearchSpace, direction: Direction) -> Searcher:
+    """The searcher of the config, which knows already what it is to begin with.
+
+    Raises:
+        ConfigError: as `build`, or if what it is to begin with does not fit the search space.
+    """
+    searcher: Searcher = build(options, "searcher", search_space=search_space, seed=options["seed"])
+    given = {name: _plain(options[name]) for name in ("initial_configs", "learn_from")}
+    try:
+        return with_beginnings(
+            searcher, search_space, options["seed"], metric=options["metric"], direction=direction, **given
+        )
+    except ConfigError as error:
+        raise ConfigError(f"hydra.sweeper.{error}") from None
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True, enum_to_str=True) if OmegaConf.is_config(node) else node
 
 
 def build_scheduler(options: Options, search_space: SearchSpace, composed: DictConfig) -> Scheduler:
