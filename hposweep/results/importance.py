@@ -10,6 +10,7 @@ import numpy as np
 
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.shown_text import plural
+from hposweep.sweep_folder.tables import NOT_SET
 from hposweep.trial import Trial, TrialState
 
 FEWEST_TRIALS = 20
@@ -89,13 +90,13 @@ def _drops(columns: np.ndarray, losses: Sequence[float], seed: int) -> tuple[np.
 
 
 def _identity(trial: Trial, key: str) -> str:
-    return repr(trial.configuration.get(key))
+    return repr(trial.configuration.get(key, NOT_SET))
 
 
 def _column(trials: Sequence[Trial], key: str) -> np.ndarray:
-    """The values as numbers: themselves, or the numbers of their options; NaN, which trees take, if missing."""
-    values = [trial.configuration.get(key) for trial in trials]
-    if all(value is None or is_number(value) for value in values):
-        return np.array([math.nan if value is None else float(value) for value in values])
-    options = {text: i for i, text in enumerate(sorted({repr(value) for value in values}))}
-    return np.array([float(options[repr(value)]) for value in values])
+    """The values as numbers: themselves, or the numbers of their options; NaN, which trees take, if not set."""
+    values = [trial.configuration.get(key, NOT_SET) for trial in trials]
+    if all(value is NOT_SET or is_number(value) for value in values):
+        return np.array([math.nan if value is NOT_SET else float(value) for value in values])
+    options = {text: i for i, text in enumerate(sorted({repr(value) for value in values if value is not NOT_SET}))}
+    return np.array([math.nan if value is NOT_SET else float(options[repr(value)]) for value in values])
