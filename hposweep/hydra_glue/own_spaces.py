@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+import yaml
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
@@ -113,13 +114,17 @@ class _Files:
 
     def _load(self, path: str) -> DictConfig:
         sources = self.spaces.loader.get_sources()
-        found = next(source for source in sources if source.available() and source.is_config(path)).load_config(path)
-        if found.defaults_list:
-            raise ConfigError("has a defaults list, which nothing composes here; write the hyperparameters out")
-        if not isinstance(found.config, DictConfig):
+        source = next(source for source in sources if source.available() and source.is_config(path))
+        try:
+            node = source.load_config(path).config
+        except yaml.YAMLError:
+            raise ConfigError("can't be read as YAML") from None
+        if not isinstance(node, DictConfig):
             raise ConfigError("must be a mapping of config keys to hyperparameters")
-        found.config._set_parent(self.spaces.config)
-        return found.config
+        if "defaults" in node:
+            raise ConfigError("has a defaults list, which nothing composes here; write the hyperparameters out")
+        node._set_parent(self.spaces.config)
+        return node
 
     def _options(self, group: str) -> list[str]:
         """The options that have a file; each must be an option of the group."""

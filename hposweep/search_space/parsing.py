@@ -198,7 +198,7 @@ def _parse_text(text: str) -> Hyperparameter:
     try:
         call = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ConfigError(f"{_short(text)}: can't be read; write name(argument, name=argument)") from None
+        raise ConfigError(f"{_short(text)}: can't be read; {_advice(text)}") from None
     return _parse_call(call, text)
 
 
@@ -263,6 +263,12 @@ def _parse_mapping(node: Mapping[Any, Any]) -> Hyperparameter:
         arguments = {str(key): value for key, value in node.items() if key != "distribution"}
         return scipy_distribution(str(node["distribution"]), (), arguments)
     raise ConfigError("a hyperparameter that is spelt out has the key 'distribution' or 'choice'")
+
+
+def _advice(text: str) -> str:
+    if text.count("(") > text.count(")"):
+        return "in braces YAML ends a text at a comma: write it in quotes, or on a line of its own"
+    return "write name(argument, name=argument)"
 
 
 def _check_alone(node: Mapping[Any, Any]) -> None:
