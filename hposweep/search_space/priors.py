@@ -39,6 +39,9 @@ class Hyperparameter(Protocol):
     def cell(self, value: Value) -> tuple[float, float]:
         """The ends of the interval of quantiles that have this value, both in [0, 1]; equal for a continuous prior."""
 
+    def cells(self, quantiles: np.ndarray) -> np.ndarray:
+        """The cells of the values at these quantiles, shape (n, 2); a continuous prior has the quantiles themselves."""
+
     def grid(self, n: int) -> list[Value]:
         """The values at the middles of n equal cells of probability, each once; all values where these are not more."""
 
@@ -85,12 +88,21 @@ class Distribution:
         return _middle(self.cell(value))
 
     def cell(self, value: Value) -> tuple[float, float]:
-        end = float(self.frozen.cdf(value))
+        lower, upper = self._cells_of(np.array([value], dtype=float))[0]
+        return float(lower), float(upper)
+
+    def cells(self, quantiles: np.ndarray) -> np.ndarray:
         if not self.integer:
-            return end, end
+            return np.column_stack([quantiles, quantiles])
+        return self._cells_of(np.array(self.at(quantiles), dtype=float))
+
+    def _cells_of(self, values: np.ndarray) -> np.ndarray:
+        ends = self.frozen.cdf(values)
+        if not self.integer:
+            return np.column_stack([ends, ends])
         if _is_discrete(self.frozen):
-            return float(self.frozen.cdf(value - 1)), end
-        return end, float(self.frozen.cdf(value + 1))
+            return np.column_stack([self.frozen.cdf(values - 1), ends])
+        return np.column_stack([ends, self.frozen.cdf(values + 1)])
 
     def grid(self, n: int) -> list[Value]:
         if self.integer and self.upper - self.lower < n:
@@ -150,6 +162,11 @@ class Choice:
                 return number / len(self.options), (number + 1) / len(self.options)
         raise ValueError(f"{value!r} is not among the options of {self}")
 
+    def cells(self, quantiles: np.ndarray) -> np.ndarray:
+        n_options = len(self.options)
+        numbers = np.minimum(np.floor(quantiles * n_options), n_options - 1)
+        return np.column_stack([numbers, numbers + 1]) / n_options
+
     def grid(self, n: int) -> list[Value]:
         return list(self.options) if len(self.options) <= n else self.at(_middles(n))
 
@@ -189,6 +206,9 @@ class Constant:
 
     def cell(self, value: Value) -> tuple[float, float]:
         return 0.0, 1.0
+
+    def cells(self, quantiles: np.ndarray) -> np.ndarray:
+        return np.tile([0.0, 1.0], (len(quantiles), 1))
 
     def grid(self, n: int) -> list[Value]:
         return [self.value]

@@ -16,6 +16,7 @@ from hposweep.search_space import (
     Choice,
     Constant,
     Dimension,
+    Distribution,
     Hyperparameter,
     SearchSpace,
     as_hyperparameter,
@@ -197,6 +198,17 @@ def test_the_quantiles_inside_of_a_cell_have_its_value(prior: Hyperparameter, po
     if high - low > 1e-9:
         assert [repr(each) for each in prior.at(inside)] == [repr(value)] * 3
         assert prior.quantile(value) == pytest.approx((low + high) / 2)
+
+
+@given(prior=priors)
+def test_many_cells_at_once_are_those_of_the_values(prior: Hyperparameter) -> None:
+    cells, values = prior.cells(POINTS), prior.at(POINTS)
+    assert cells.shape == (len(POINTS), 2)
+    for cell, value, point in zip(cells, values, POINTS, strict=True):
+        if isinstance(prior, Distribution) and not prior.integer:
+            assert cell == pytest.approx([point, point])
+        elif "nan" not in repr(value):
+            assert tuple(cell) == pytest.approx(prior.cell(value))
 
 
 def test_the_cell_of_a_continuous_prior_is_a_point() -> None:
