@@ -72,6 +72,10 @@ class Observations:
         """How often something was told."""
         return self._n_results
 
+    def has_result(self, trial: Trial) -> bool:
+        """Whether something was told of the trial."""
+        return trial.number in self._last
+
     def all(self) -> Results:
         """All results, several of a trial that came to several rungs."""
         return self._rows[: self._n_results]

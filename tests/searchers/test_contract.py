@@ -19,6 +19,7 @@ from hposweep.searchers.latin_hypercube import LatinHypercubeSearcher
 from hposweep.searchers.local import LocalSearcher
 from hposweep.searchers.random import RandomSearcher
 from hposweep.searchers.sobol import SobolSearcher
+from hposweep.searchers.tpe import TpeSearcher
 from hposweep.trial import Trial, TrialState
 from support.strategies import search_spaces, search_trees
 
@@ -31,6 +32,7 @@ SEARCHERS = [
     pytest.param(LocalSearcher, {}, id="local"),
     pytest.param(EvolutionSearcher, {"population_size": 4, "sample_size": 2}, id="evolution"),
     pytest.param(BayesianSearcher, {}, id="bayesian"),
+    pytest.param(TpeSearcher, {"n_startup_trials": 3}, id="tpe"),
 ]
 SEEDED = [row for row in SEARCHERS if row.id != "grid"]  # a grid is the same for all seeds
 SPACE = SearchSpace({key: parse_hyperparameter("uniform(0, 1)") for key in ("x", "y")})
