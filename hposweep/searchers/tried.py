@@ -22,10 +22,10 @@ class Tried:
 
     def add(self, configuration: Configuration) -> None:
         """Takes note of a trial's configuration."""
-        self._identities.add(_identity(configuration))
+        self._identities.add(identity(configuration))
 
     def __contains__(self, configuration: Configuration) -> bool:
-        return _identity(configuration) in self._identities
+        return identity(configuration) in self._identities
 
     @property
     def is_all(self) -> bool:
@@ -61,5 +61,6 @@ class Tried:
         return next(configuration for (configuration, _), end in zip(left, ends, strict=True) if at < end)
 
 
-def _identity(configuration: Configuration) -> str:
+def identity(configuration: Configuration) -> str:
+    """A text that configurations share if they have the same values; 1, 1.0 and true are three values."""
     return repr(sorted(configuration.items()))

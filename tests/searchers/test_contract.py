@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hposweep.search_space import Configuration, Constant, SearchSpace, parse_hyperparameter
 from hposweep.searchers import Exhausted, Searcher, Wait
 from hposweep.searchers.bayesian import BayesianSearcher
+from hposweep.searchers.cmaes import CmaesSearcher
 from hposweep.searchers.evolution import EvolutionSearcher
 from hposweep.searchers.grid import GridSearcher
 from hposweep.searchers.latin_hypercube import LatinHypercubeSearcher
@@ -33,6 +34,7 @@ SEARCHERS = [
     pytest.param(EvolutionSearcher, {"population_size": 4, "sample_size": 2}, id="evolution"),
     pytest.param(BayesianSearcher, {}, id="bayesian"),
     pytest.param(TpeSearcher, {"n_startup_trials": 3}, id="tpe"),
+    pytest.param(CmaesSearcher, {"population_size": 4}, id="cmaes"),
 ]
 SEEDED = [row for row in SEARCHERS if row.id != "grid"]  # a grid is the same for all seeds
 SPACE = SearchSpace({key: parse_hyperparameter("uniform(0, 1)") for key in ("x", "y")})

@@ -18,6 +18,7 @@ from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.schedulers.successive_halving import SuccessiveHalvingScheduler
 from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.searchers.cmaes import CmaesSearcher
 from hposweep.searchers.evolution import EvolutionSearcher
 from hposweep.searchers.grid import GridSearcher
 from hposweep.searchers.latin_hypercube import LatinHypercubeSearcher
@@ -89,6 +90,7 @@ SEARCHERS = [
     pytest.param(lambda: LocalSearcher(SPACE, 0), id="local"),
     pytest.param(lambda: EvolutionSearcher(SPACE, 0, population_size=4, sample_size=2), id="evolution"),
     pytest.param(lambda: TpeSearcher(SPACE, 0, n_startup_trials=3), id="tpe"),
+    pytest.param(lambda: CmaesSearcher(SPACE, 0), id="cmaes"),
 ]
 SCHEDULERS = [
     pytest.param(FifoScheduler, id="fifo"),
