@@ -7,6 +7,8 @@ from support.processes import RunText
 PURE = ["hposweep.search_space", "hposweep.trial", "hposweep.history", "hposweep.tuner", "hposweep.simulation"]
 PURE += [
     "hposweep.searchers.random",
+    "hposweep.searchers.tpe",
+    "hposweep.searchers.cmaes",
     "hposweep.schedulers.fifo",
     "hposweep.sweep_folder.journal",
     "hposweep.workers.virtual",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,11 @@ import numpy as np
 from hposweep.optional_packages import needed_by
 from hposweep.search_space import Choice, Configuration, Distribution, Hyperparameter, SearchSpace
 from hposweep.searchers import Exhausted
+from hposweep.searchers.moves import reflected
 from hposweep.searchers.options import check_count
 from hposweep.searchers.tried import MOST_DRAWS, Tried, identity
 from hposweep.trial import Trial
 
-LARGEST_POINT = 1.0 - 2.0**-53
 MOST_LEVELS = 100  # whole numbers that are told apart; more are numbers of a continuous range that are rounded
 FIRST_DEVIATION = 1 / 6  # standard deviation of the first generation, as a share of probability
 
@@ -28,8 +29,8 @@ class CmaesSearcher:
     CatCMA with margin (Hamano et al., "CatCMA with Margin: Stochastic Optimization for Continuous, Integer, and
     Categorical Variables", GECCO 2025) of the package `cmaes`, over the unit cube: CMA-ES (Hansen, arXiv:1604.00772)
     for numbers, with a margin that keeps whole numbers from being fixed too early, and probabilities of the options.
-    Of two whole numbers each is an option; more than 100 are rounded. There are no restarts: once the distribution has
-    shrunk to a point, it stays.
+    Of two whole numbers each is an option; more than 100 are rounded. A sample outside of the cube is reflected at its
+    ends. There are no restarts: once the distribution has shrunk to a point, it stays.
 
     Nobody waits: as many trials as are asked for are sampled from one distribution, and the first `population_size`
     of them that have a result are the generation. Later results of that distribution are not used, and neither are
@@ -108,7 +109,7 @@ class CmaesSearcher:
         """The sample as a point of the unit cube, shape (d,)."""
         point = np.full(len(self.search_space), 0.5)
         if self._numbers:
-            point[self._numbers] = np.minimum(sample.x, LARGEST_POINT)
+            point[self._numbers] = reflected(sample.x)
         if self._wholes:
             point[list(self._wholes)] = sample.z
         for row, (column, levels) in enumerate(self._options.items()):
@@ -122,7 +123,8 @@ class CmaesSearcher:
 
         n_normal = len(self._numbers) + len(self._wholes)
         return CatCMAwM(
-            x_space=[[0.0, 1.0]] * len(self._numbers) or None,
+            # Not [0, 1]: the package would move what is outside to the ends, where a prior has its extreme values.
+            x_space=[[-math.inf, math.inf]] * len(self._numbers) or None,
             z_space=list(self._wholes.values()) or None,
             # A space without anything to vary has one trial, and its samples are not looked at.
             c_space=[len(levels) for levels in self._options.values()] or (None if n_normal else [2]),

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hposweep.search_space import Configuration, SearchSpace
+from hposweep.search_space.priors import LARGEST_QUANTILE
 from hposweep.searchers import Exhausted
 from hposweep.searchers.options import check_count
 from hposweep.searchers.tried import Tried
 from hposweep.trial import Trial
-
-LARGEST_POINT = 1.0 - 2.0**-53
 
 
 @dataclass(frozen=True)
@@ -63,5 +62,5 @@ class LatinHypercubeSearcher:
         rng = np.random.default_rng([self.seed, block])
         points = qmc.LatinHypercube(len(self.search_space), seed=rng).random(self.block)
         # SciPy's largest value is 1, by rounding.
-        point: np.ndarray = np.minimum(points[row], LARGEST_POINT)
+        point: np.ndarray = np.minimum(points[row], LARGEST_QUANTILE)
         return point

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from hposweep.search_space import Choice, Hyperparameter, SearchSpace
+from hposweep.search_space.priors import LARGEST_QUANTILE
 
-LARGEST_POINT = 1.0 - 2.0**-53
 MOST_STEPS = 10  # each twice as wide as the one before: the last crosses the range of any prior
 
 
@@ -48,8 +48,13 @@ def _stepped(prior: Hyperparameter, quantile: float, step: float, rng: np.random
     (value,) = prior.at(np.array([quantile]))
     there = quantile
     for doubled in range(MOST_STEPS):
-        there = quantile + rng.normal(0.0, step * 2**doubled)
-        there = min(1.0 - abs(1.0 - abs(there) % 2.0), LARGEST_POINT)
+        there = float(reflected(np.array(quantile + rng.normal(0.0, step * 2**doubled))))
         if prior.at(np.array([there])) != [value]:
             break
     return there
+
+
+def reflected(quantiles: np.ndarray) -> np.ndarray:
+    """Numbers of any size, reflected at 0 and 1 until they lie in [0, 1)."""
+    found: np.ndarray = np.minimum(1.0 - np.abs(1.0 - np.abs(quantiles) % 2.0), LARGEST_QUANTILE)
+    return found

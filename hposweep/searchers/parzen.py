@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from hposweep.search_space import Choice, Dimension, SearchSpace
+from hposweep.search_space.priors import LARGEST_QUANTILE
 
-LARGEST_POINT = 1.0 - 2.0**-53
 N_OF_FULL_WEIGHT = 25  # points, the newest
 SMALLEST_DENSITY = 1e-300  # of one kernel, so that it has a logarithm; the prior's share of a mixture is far larger
 NARROWEST_CELL = 1e-12  # of a whole number whose probability is no rounding error
@@ -100,7 +100,7 @@ class NormalKernels:
         centres, widths, uniform = self.centres[numbers], self.widths[numbers], rng.random(len(numbers))
         below, above = ndtr(-centres / widths), ndtr((1 - centres) / widths)
         normal = centres + widths * ndtri(below + uniform * (above - below))
-        return np.where(np.isnan(centres), uniform, np.clip(normal, 0.0, LARGEST_POINT))
+        return np.where(np.isnan(centres), uniform, np.clip(normal, 0.0, LARGEST_QUANTILE))
 
     def log_density(self, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
         from scipy.special import ndtr

@@ -1,7 +1,7 @@
 """What holds for every searcher: one table, a row each."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hposweep.search_space import Configuration, Constant, SearchSpace, parse_hyperparameter
+from hposweep.search_space import (
+    Choice,
+    ConditionalChoice,
+    Configuration,
+    Constant,
+    Node,
+    SearchSpace,
+    parse_hyperparameter,
+)
 from hposweep.searchers import Exhausted, Searcher, Wait
 from hposweep.searchers.bayesian import BayesianSearcher
 from hposweep.searchers.cmaes import CmaesSearcher
@@ -169,27 +177,42 @@ def test_another_seed_is_another_search(kind: Kind, options: Options) -> None:
     assert len({repr(proposal) for proposal in first}) == 10
 
 
-COUNTED = [
-    {"a": "choice(1, 2)", "b": "choice(x, y)"},
-    {"a": "randint(0, 30)", "b": 7},
-    {"a": "int(loguniform(1, 9))", "b": "choice(1, 1.0, true, null)"},
-    {"a": {"choice": [[1, 2], {"b": 1}, "text"]}},
-]
+def space_of(priors: Mapping[str, object]) -> SearchSpace:
+    return SearchSpace({key: parse_hyperparameter(node) for key, node in priors.items()})
 
 
-@pytest.mark.parametrize("priors", COUNTED, ids=str)
+BRANCHES: tuple[Mapping[str, Node], ...] = (
+    {"m": parse_hyperparameter("randint(0, 3)"), "b": parse_hyperparameter("choice(x, y)")},
+    {},
+    {"m": parse_hyperparameter("choice(a, b)")},
+)
+COUNTED = {
+    "options": space_of({"a": "choice(1, 2)", "b": "choice(x, y)"}),
+    "numbers": space_of({"a": "randint(0, 30)", "b": 7}),
+    "alike": space_of({"a": "int(loguniform(1, 9))", "b": "choice(1, 1.0, true, null)"}),
+    "mappings": space_of({"a": {"choice": [[1, 2], {"b": 1}, "text"]}}),
+    "tree": SearchSpace(
+        {"a": ConditionalChoice(Choice((1, 1.0, True)), BRANCHES), "n": parse_hyperparameter("randint(0, 2)")}
+    ),
+}
+
+
+@pytest.mark.parametrize("space", COUNTED.values(), ids=COUNTED.keys())
 @pytest.mark.parametrize(("kind", "options"), SEARCHERS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_no_configuration_is_repeated_while_another_is_left(
-    kind: Kind, options: Options, priors: Options, seed: int
+    kind: Kind, options: Options, space: SearchSpace, seed: int
 ) -> None:
-    space = SearchSpace({key: parse_hyperparameter(node) for key, node in priors.items()})
+    """Some trials are under way; searchers that are not random say when nothing is left."""
     sweep = Sweep(kind(search_space=space, seed=seed, **options), space)
     n = int(space.n_configurations)
-    for _ in range(n):
+    for i in range(n):
         sweep.take(Step(is_start=True, which=0, loss=0.0, at_a_rung=False))
+        if i % 3:
+            sweep.take(Step(is_start=False, which=i, loss=i % 5, at_a_rung=i % 2 == 0))
     assert len({repr(proposal) for proposal in sweep.proposals}) == n
     assert all(proposal in space for proposal in sweep.proposals)
+    assert kind is RandomSearcher or sweep.ask() == Exhausted()
 
 
 @pytest.mark.parametrize("priors", [{}, {"a": 1, "b": "text"}], ids=str)

@@ -194,7 +194,7 @@ def test_maximizing_is_the_mirror_image_of_minimizing(searcher: Any, scheduler: 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("searcher", SEARCHERS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10**6),
     n_workers=st.integers(1, 5),
@@ -215,7 +215,7 @@ def test_a_replay_rebuilds_the_searcher_whatever_happened(
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("searcher", SEARCHERS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6), kills=st.lists(st.integers(1, 25), max_size=3))
 def test_with_one_worker_a_killed_sweep_proposes_as_one_that_was_not(
     searcher: Any, scheduler: Any, seed: int, kills: list[int]
