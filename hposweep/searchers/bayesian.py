@@ -16,6 +16,7 @@ from hposweep.searchers.encoding import Encoding
 from hposweep.searchers.expected_improvement import ExpectedImprovement, promising_points
 from hposweep.searchers.gaussian_process import GaussianProcess, KernelParameters, fit
 from hposweep.searchers.observations import Observations, Results
+from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.tried import LARGEST_LISTED, Tried
 from hposweep.trial import Trial, TrialState
 
@@ -69,6 +70,7 @@ class BayesianSearcher:
         self._observations = Observations(self.search_space)
         self._tried = Tried(self.search_space, self.seed)
 
+    @one_blas_thread()
     def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Exhausted:
         if self._tried.is_all:
             return Exhausted()

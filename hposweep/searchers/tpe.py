@@ -11,6 +11,7 @@ import numpy as np
 from hposweep.search_space import Configuration, SearchSpace
 from hposweep.searchers import Exhausted
 from hposweep.searchers.observations import Observations
+from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.options import check_count, check_share
 from hposweep.searchers.parzen import ParzenEstimator
 from hposweep.searchers.tried import Tried
@@ -55,6 +56,7 @@ class TpeSearcher:
         self._tried = Tried(self.search_space, self.seed)
         self._observations = Observations(self.search_space)
 
+    @one_blas_thread()
     def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Exhausted:
         if self._tried.is_all:
             return Exhausted()
