@@ -3,20 +3,72 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hposweep.errors import ConfigError
 from hposweep.history import results_of
 from hposweep.search_space import SearchSpace
 from hposweep.searchers import Searcher
+from hposweep.searchers.grid import GridSearcher
 from hposweep.searchers.initial import InitialSearcher, read_initial
 from hposweep.searchers.learned import Told, numbers_below_0, teach
+from hposweep.searchers.random import RandomSearcher
 from hposweep.shown_text import plural
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import Direction
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many configurations a searcher can propose."""
+
+    n: float  # infinity where they can't be counted to the end
+    is_grid: bool = False
+    ends: bool = False  # whether it proposes none a second time
+    is_searched: bool = True  # whether anything varies
+
+    @classmethod
+    def of(cls, searcher: Searcher, search_space: SearchSpace) -> Extent:
+        """The extent of a searcher in its space."""
+        if isinstance(searcher, GridSearcher):
+            return cls(searcher.n_combinations, is_grid=True, ends=True, is_searched=bool(len(search_space)))
+        ends = not isinstance(searcher, RandomSearcher)
+        return cls(search_space.n_configurations, ends=ends, is_searched=bool(len(search_space)))
+
+    def checked_n_trials(self, n_trials: int | None) -> int:
+        """The number of trials; None stands for all configurations.
+
+        Raises:
+            ConfigError: if it is below 1, or there is no end of configurations.
+        """
+        if n_trials is None and math.isinf(self.n):
+            raise ConfigError("n_trials: must be given, since there is no end of configurations; null is for a grid")
+        n = int(self.n) if n_trials is None else n_trials
+        if n < 1:
+            raise ConfigError(f"n_trials: must be at least 1, got {n}")
+        return n
+
+    def n_at_most(self, n_trials: int) -> int:
+        """How many of so many trials there will be at most."""
+        return int(min(n_trials, self.n)) if self.ends or not self.is_searched else n_trials
+
+    def remark(self, n_trials: int) -> str:
+        """What to know where there are more or fewer configurations than trials; else empty."""
+        if not self.is_searched:
+            return "Nothing is searched: one trial is enough."
+        if self.is_grid and n_trials < self.n:
+            return f"The grid has {int(self.n)} combinations: the first {n_trials} are tried; n_trials: null tries all."
+        if n_trials <= self.n:
+            return ""
+        counted = plural(int(self.n), "configuration")
+        if self.ends:
+            return f"There {'is' if self.n == 1 else 'are'} {counted}: the sweep ends when all were tried."
+        return f"The search space has {counted}: {n_trials - int(self.n)} of {n_trials} trials will repeat one."
 
 
 def with_beginnings(

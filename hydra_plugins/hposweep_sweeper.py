@@ -30,7 +30,7 @@ class HposweepSweeperConf:
     # `_self_` comes first: as the last one its null would wipe out the searcher that was chosen.
     defaults: list[Any] = field(default_factory=lambda: ["_self_", {"searcher": "random"}, {"scheduler": "fifo"}])
 
-    n_trials: int = 20
+    n_trials: int | None = 20  # null: all configurations, where there are not endlessly many
     seed: int = 0
     dry_run: bool = False
     metric: str = "value"

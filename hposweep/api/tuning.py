@@ -20,7 +20,7 @@ import yaml
 
 from hposweep import standard_streams
 from hposweep.api.sweep import Sweep
-from hposweep.beginnings import with_beginnings
+from hposweep.beginnings import Extent, with_beginnings
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError, SweepError, nearest
 from hposweep.history import Ending
@@ -57,7 +57,7 @@ def tune(
     objective: Objective,
     search_space: Mapping[str, object],
     *,
-    n_trials: int,
+    n_trials: int | None,
     searcher: str | SearcherFactory = "random",
     scheduler: Scheduler | None = None,
     n_workers: int | None = None,
@@ -99,6 +99,7 @@ def tune(
             `hposweep/output.txt` in the trial's folder.
         search_space: by name a frozen distribution of `scipy.stats`, text as in a search space's YAML file such as
             `"int(loguniform(32, 1024))"` or `"choice(sgd, adam)"`, a dict that spells it out, or a constant.
+        n_trials: None: all configurations, where there are not endlessly many, as of a grid.
         searcher: the name of one in conf/searcher/, such as "random", or a function that makes one of a search space
             and a seed, such as the class itself.
         scheduler: such as `AshaScheduler(r_max=27)`; None: each trial gets its full budget. It is not changed.
@@ -125,7 +126,7 @@ def tune(
     space = _search_space(search_space)
     if direction not in list(Direction):
         raise ConfigError(f"direction: must be minimize or maximize, got {direction!r}")
-    n_trials = _whole("n_trials", n_trials, 1)
+    n_trials = None if n_trials is None else _whole("n_trials", n_trials, 1)
     n_workers = None if n_workers is None else _whole("n_workers", n_workers, 1)
     n_workers = checked_n_workers("n_workers", n_workers, n_cores())
     seed = _whole("seed", seed, 0, LARGEST_SEED)
@@ -143,6 +144,8 @@ def tune(
         raise ConfigError(f"max_failure_rate: must be from 0 to 1, got {max_failure_rate!r}")
     max_retries = _whole("max_retries", max_retries, 0)
     built_searcher = _searcher(searcher, space, seed)
+    extent = Extent.of(built_searcher, space)
+    n_trials = extent.checked_n_trials(n_trials)
     first_searcher = with_beginnings(
         built_searcher,
         space,
@@ -183,7 +186,7 @@ def tune(
         scheduler=type(built_scheduler).__name__,
         **environment.record(),
     )
-    remark = summary.size_remark(space, n_trials)
+    remark = extent.remark(n_trials)
 
     def before_first_trial() -> None:
         if remark:

@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep import standard_streams
+from hposweep.beginnings import Extent
 from hposweep.errors import ConfigError
 from hposweep.first_seconds import EXIT_INTERRUPTED
 from hposweep.history import Ending
@@ -103,7 +104,8 @@ class HydraSweep:
         is_new = sweep_folder.settle(self._config)
         direction = sweeper_options.check(options, self._config)
         parsed = self._read_overrides(arguments)
-        searcher = sweeper_options.build_searcher(options, parsed.search_space, direction)
+        searcher, extent = sweeper_options.build_searcher(options, parsed.search_space, direction)
+        options = self._options = {**options, "n_trials": sweeper_options.n_trials(options, extent)}
         overrides = JobOverrides(options, parsed, self._config)
         composed = self._check_composition(overrides)
         scheduler = sweeper_options.build_scheduler(options, parsed.search_space, composed)
@@ -122,7 +124,7 @@ class HydraSweep:
                 f"hydra.sweeper.trial_timeout: {type(launcher).__name__} can't kill a job; take hydra/launcher=hposweep"
             )
         if options["dry_run"]:
-            self._print_dry_run(parsed, searcher, scheduler, composed)
+            self._print_dry_run(parsed, searcher, extent, scheduler, composed)
             return 0
         sweep_dir = sweep_folder.claim(self._config, is_new=is_new)
         tuner_on = functools.partial(
@@ -145,7 +147,7 @@ class HydraSweep:
 
         def before_first_trial() -> None:
             write_atomically(sweep_dir / run_again.MULTIRUN_FILE, OmegaConf.to_yaml(self._config))
-            summary.print_search_space(parsed.search_space, options["n_trials"])
+            summary.print_search_space(parsed.search_space, extent.remark(options["n_trials"]))
             self._warn(launcher, scheduler)
 
         final = options["final_overrides"]
@@ -206,7 +208,12 @@ class HydraSweep:
             )
 
     def _print_dry_run(
-        self, parsed: ParsedOverrides, searcher: Searcher, scheduler: Scheduler, composed: DictConfig
+        self,
+        parsed: ParsedOverrides,
+        searcher: Searcher,
+        extent: Extent,
+        scheduler: Scheduler,
+        composed: DictConfig,
     ) -> None:
         n_trials = int(self._options["n_trials"])
         configurations: list[Configuration] = []
@@ -218,7 +225,9 @@ class HydraSweep:
             configurations.append(proposal)
         epochs = sweeper_options.n_epochs(self._options, composed)
         at_most = scheduler.next_segment(can_start_new=True) != StartTrial(None)
-        summary.print_dry_run(parsed.search_space, configurations, n_trials, epochs, at_most=at_most)
+        remark = extent.remark(n_trials)
+        n_trials = extent.n_at_most(n_trials)
+        summary.print_dry_run(parsed.search_space, configurations, remark, n_trials, epochs, at_most=at_most)
 
     def _read_overrides(self, arguments: list[str]) -> ParsedOverrides:
         return self._read(self._config.hydra.sweeper, arguments)

@@ -10,7 +10,7 @@ from typing import Any
 import hydra.utils
 from omegaconf import DictConfig, OmegaConf
 
-from hposweep.beginnings import with_beginnings
+from hposweep.beginnings import Extent, with_beginnings
 from hposweep.errors import ConfigError, nearest
 from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import progress
@@ -33,8 +33,6 @@ def check(options: Options, config: DictConfig) -> Direction:
     if first_schema(Path(str(config.hydra.sweep.dir))) is None:  # else its keys were good enough when it began
         ours = {f"hydra.{name}.": config.hydra[name] for name in ("sweeper", "launcher")}
         unread_keys.check(ours, [config], has_short_names=has_short_names(config))
-    if options["n_trials"] < 1:
-        raise ConfigError(f"hydra.sweeper.n_trials: must be at least 1, got {options['n_trials']}")
     if not 0 <= options["seed"] <= LARGEST_SEED:
         raise ConfigError(f"hydra.sweeper.seed: must be from 0 to {LARGEST_SEED}, got {options['seed']}")
     rate = options["max_failure_rate"]
@@ -110,8 +108,8 @@ def build(options: Options, role: str, **arguments: Any) -> Any:
         raise ConfigError(f"{key}.{unknown}: no such option of {target.__name__}{hint}") from error
 
 
-def build_searcher(options: Options, search_space: SearchSpace, direction: Direction) -> Searcher:
-    """The searcher of the config, which knows already what it is to begin with.
+def build_searcher(options: Options, search_space: SearchSpace, direction: Direction) -> tuple[Searcher, Extent]:
+    """The searcher of the config, which knows already what it is to begin with, and how much it can propose.
 
     Raises:
         ConfigError: as `build`, or if what it is to begin with does not fit the search space.
@@ -119,9 +117,22 @@ def build_searcher(options: Options, search_space: SearchSpace, direction: Direc
     searcher: Searcher = build(options, "searcher", search_space=search_space, seed=options["seed"])
     given = {name: _plain(options[name]) for name in ("initial_configs", "learn_from")}
     try:
-        return with_beginnings(
+        first = with_beginnings(
             searcher, search_space, options["seed"], metric=options["metric"], direction=direction, **given
         )
+        return first, Extent.of(searcher, search_space)
+    except ConfigError as error:
+        raise ConfigError(f"hydra.sweeper.{error}") from None
+
+
+def n_trials(options: Options, extent: Extent) -> int:
+    """The number of trials; null stands for all configurations.
+
+    Raises:
+        ConfigError: as `Extent.checked_n_trials`.
+    """
+    try:
+        return extent.checked_n_trials(options["n_trials"])
     except ConfigError as error:
         raise ConfigError(f"hydra.sweeper.{error}") from None
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hposweep.beginnings import with_beginnings
+from hposweep.beginnings import Extent, with_beginnings
 from hposweep.errors import ConfigError
 from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter, parse_search_space
 from hposweep.searchers import Exhausted, Searcher, Wait
@@ -177,3 +177,51 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path: Path) -> None:
         beginning(RandomSearcher(SPACE, 0), learn_from=[tmp_path])
     with pytest.raises(ConfigError, match=r"^learn_from: must be a list of sweeps' folders, got 'x'$"):
         beginning(RandomSearcher(SPACE, 0), learn_from="x")
+
+
+ENDS = "There are 2 configurations: the sweep ends when all were tried."
+REPEATS = "The search space has 4 configurations: 16 of 20 trials will repeat one."
+
+
+@pytest.mark.parametrize(
+    ("searcher", "priors", "n_trials", "remark", "n_at_most"),
+    [
+        (RandomSearcher, {"x": "uniform(0, 1)"}, 20, "", 20),
+        (RandomSearcher, {"x": "choice(1, 2)", "y": "randint(0, 2)"}, 4, "", 4),
+        (RandomSearcher, {"x": "choice(1, 2)", "y": "randint(0, 2)", "z": 3}, 20, REPEATS, 20),
+        (
+            BayesianSearcher,
+            {"x": "choice(1, 2)"},
+            20,
+            "There are 2 configurations: the sweep ends when all were tried.",
+            2,
+        ),
+        (RandomSearcher, {"x": 1}, 20, "Nothing is searched: one trial is enough.", 1),
+        (RandomSearcher, {}, 20, "Nothing is searched: one trial is enough.", 1),
+        (
+            GridSearcher,
+            {"x": "uniform(0, 1)", "y": "choice(1, 2)"},
+            4,
+            "The grid has 10 combinations: the first 4 are tried; n_trials: null tries all.",
+            4,
+        ),
+    ],
+    ids=str,
+)
+def test_how_far_a_searcher_gets_is_remarked_on(
+    searcher: type[Any], priors: dict[str, Any], n_trials: int, remark: str, n_at_most: int
+) -> None:
+    space = SearchSpace({key: parse_hyperparameter(node) for key, node in priors.items()})
+    extent = Extent.of(searcher(space, 0), space)
+    assert extent.checked_n_trials(n_trials) == n_trials
+    assert extent.remark(n_trials) == remark
+    assert extent.n_at_most(n_trials) == n_at_most
+
+
+def test_null_stands_for_all_configurations_where_they_have_an_end() -> None:
+    space = SearchSpace({"x": parse_hyperparameter("uniform(0, 1)"), "y": parse_hyperparameter("choice(1, 2)")})
+    assert Extent.of(GridSearcher(space, 0, points=7), space).checked_n_trials(None) == 14
+    with pytest.raises(ConfigError, match=r"^n_trials: must be given, since there is no end of configurations"):
+        Extent.of(RandomSearcher(space, 0), space).checked_n_trials(None)
+    with pytest.raises(ConfigError, match=r"^n_trials: must be at least 1, got 0$"):
+        Extent.of(RandomSearcher(space, 0), space).checked_n_trials(0)

@@ -24,15 +24,14 @@ N_BEST = 5
 CALLED_FROM = "HPOSWEEP_CALLED_FROM"
 
 
-def print_search_space(search_space: SearchSpace, n_trials: int) -> None:
-    """Each hyperparameter with its distribution and its support, and a remark where there are few configurations."""
+def print_search_space(search_space: SearchSpace, remark: str) -> None:
+    """Each hyperparameter with its distribution and its support, and a remark, which may be empty."""
     table = table_of("hyperparameter", "distribution", "values")
     for dimension in search_space.dimensions:
         table.add_row(*texts(_indented(dimension, search_space), dimension.prior, dimension.prior.support()))
     console = terminal()
     if table.row_count:
         console.print(table)
-    remark = size_remark(search_space, n_trials)
     if remark:
         console.print(shown(remark))
 
@@ -47,27 +46,17 @@ def _indented(dimension: Dimension, search_space: SearchSpace) -> str:
     return f"{'  ' * depth}{literal(dimension.when.option)}: {dimension.key}"
 
 
-def size_remark(search_space: SearchSpace, n_trials: int) -> str:
-    """What to know of a search space that has fewer configurations than the sweep has trials; else empty."""
-    if not len(search_space):
-        return "Nothing is searched: one trial is enough."
-    n_configurations = search_space.n_configurations
-    if n_trials <= n_configurations:
-        return ""
-    counted = plural(int(n_configurations), "configuration")
-    return f"The search space has {counted}: {n_trials - int(n_configurations)} of {n_trials} trials will repeat one."
-
-
 def print_dry_run(
     search_space: SearchSpace,
     configurations: Sequence[Configuration],
+    remark: str,
     n_trials: int,
     epochs: int | None,
     *,
     at_most: bool,
 ) -> None:
     """What the sweep would do; `at_most` where not every trial gets all of its epochs."""
-    print_search_space(search_space, n_trials)
+    print_search_space(search_space, remark)
     console = terminal()
     if configurations and len(search_space.hyperparameters):
         table = table_of("trial", *search_space.keys)
@@ -76,7 +65,6 @@ def print_dry_run(
             cells = (value_shown(masked[key]) if key in masked else "" for key in search_space.keys)
             table.add_row(*texts(number, *cells))
         console.print(table)
-    n_trials = n_trials if len(search_space) else 1
     mostly = "at most " if at_most else ""
     budget = ""
     if epochs is not None:

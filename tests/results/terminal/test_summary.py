@@ -7,7 +7,7 @@ import pytest
 
 from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed, values_of
 from hposweep.results.terminal import summary
-from hposweep.search_space import SearchSpace, parse_hyperparameter
+from hposweep.search_space import Choice, ConditionalChoice, SearchSpace, parse_hyperparameter
 from hposweep.trial import TrialState
 
 
@@ -43,29 +43,16 @@ def test_the_best_trials_stand_in_a_table_of_the_hyperparameters_that_they_have(
     assert " ".join(lines[5]) == "Winner: trial 1, error 1e-06, test_error 3.107e+06"
 
 
-@pytest.mark.parametrize(
-    ("priors", "n_trials", "remark"),
-    [
-        ({"x": "uniform(0, 1)"}, 20, ""),
-        ({"x": "choice(1, 2)", "y": "randint(0, 2)"}, 4, ""),
-        (
-            {"x": "choice(1, 2)", "y": "randint(0, 2)", "z": 3},
-            20,
-            "The search space has 4 configurations: 16 of 20 trials will repeat one.",
-        ),
-        ({"x": 1}, 20, "Nothing is searched: one trial is enough."),
-        ({}, 20, "Nothing is searched: one trial is enough."),
-    ],
-    ids=str,
-)
-def test_fewer_configurations_than_trials_are_remarked_on(
-    capsys: pytest.CaptureFixture[str], priors: dict[str, Any], n_trials: int, remark: str
-) -> None:
-    space = SearchSpace({key: parse_hyperparameter(node) for key, node in priors.items()})
-    assert summary.size_remark(space, n_trials) == remark
-    summary.print_search_space(space, n_trials)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
-    assert lines[-1:] == [remark] if remark else len(lines) == 2 + len(priors)
+def test_a_branch_is_shown_below_its_option_and_a_remark_below_all(capsys: pytest.CaptureFixture[str]) -> None:
+    layers = {"layers": parse_hyperparameter("randint(1, 4)")}
+    space = SearchSpace({"model": ConditionalChoice(Choice(("softmax", "mlp")), ({}, layers))})
+    summary.print_search_space(space, "Few.")
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[2:] == [
+        "model choice(softmax, mlp) 2 options",
+        "mlp: layers randint(1, 4) integers 1 to 3",
+        "Few.",
+    ]
 
 
 def test_without_a_complete_trial_the_best_so_far_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
