@@ -54,6 +54,10 @@ class Observations:
         """Takes note of a trial's configuration."""
         self._points[trial.number] = self.search_space.to_unit_cube([trial.configuration])[0]
 
+    def has_result(self, trial: Trial) -> bool:
+        """Whether something was told of the trial."""
+        return trial.number in self._last
+
     def tell(self, trial: Trial, loss: float) -> None:
         """Takes note of a result, of a trial that was started."""
         row, rows = self._n_results, self._rows
@@ -71,10 +75,6 @@ class Observations:
     def n_results(self) -> int:
         """How often something was told."""
         return self._n_results
-
-    def has_result(self, trial: Trial) -> bool:
-        """Whether something was told of the trial."""
-        return trial.number in self._last
 
     def all(self) -> Results:
         """All results, several of a trial that came to several rungs."""

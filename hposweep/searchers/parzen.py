@@ -1,14 +1,15 @@
-"""Parzen estimators: densities over the unit cube of a search space, made of kernels around the points of trials."""
+"""Parzen estimators: densities over the unit cube of some hyperparameters, made of kernels around points."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from hposweep.search_space import Choice, Dimension, SearchSpace
+from hposweep.search_space import Choice, Hyperparameter
 from hposweep.search_space.priors import LARGEST_QUANTILE
 
 N_OF_FULL_WEIGHT = 25  # points, the newest
@@ -20,19 +21,14 @@ NARROWEST_CELL = 1e-12  # of a whole number whose probability is no rounding err
 class Candidates:
     """Points of the unit cube with the cells that they lie in."""
 
-    points: np.ndarray  # shape (m, d), NaN where inactive
-    cells: np.ndarray  # shape (m, d, 2), the ends; NaN where inactive
+    points: np.ndarray  # shape (m, d)
+    cells: np.ndarray  # shape (m, d, 2), the ends
 
     @classmethod
-    def of(cls, search_space: SearchSpace, points: np.ndarray) -> Candidates:
-        """The candidates at these points, shape (m, d), with any numbers where a dimension is inactive."""
-        active = search_space.is_active(points)
-        cells = np.full((*points.shape, 2), math.nan)
-        for column, dimension in enumerate(search_space.columns):
-            rows = active[:, column]
-            if rows.any():
-                cells[rows, column] = dimension.prior.cells(points[rows, column])
-        return cls(np.where(active, points, math.nan), cells)
+    def of(cls, priors: Sequence[Hyperparameter], points: np.ndarray) -> Candidates:
+        """The candidates at these points, shape (m, d)."""
+        cells = [prior.cells(column) for prior, column in zip(priors, points.T, strict=True)]
+        return cls(points, np.stack(cells, axis=1))
 
 
 class ParzenEstimator:
@@ -40,8 +36,7 @@ class ParzenEstimator:
 
     Its density is that over the unit cube, where the prior has the density 1 everywhere. A number has a normal kernel,
     truncated to [0, 1], and over the cell of a whole number its mean. The kernel of an option gives most to itself, and
-    the same little to every option. A point that lacks a hyperparameter, since it lies in another branch, has the
-    prior there; what a candidate lacks does not count.
+    the same little to every option.
 
     Bergstra, Bardenet, Bengio and Kégl, "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011, section 4; with
     products of kernels instead of products of mixtures, as in Falkner, Klein and Hutter, "BOHB", ICML 2018, and with
@@ -49,42 +44,40 @@ class ParzenEstimator:
     neighbours along its axis, and at least 1 / min(100, n + 2) for n points.
 
     Args:
-        points: shape (n, d), NaN where inactive, the oldest first.
+        priors: of the d hyperparameters, all of them active.
+        points: shape (n, d), the oldest first.
     """
 
-    def __init__(self, search_space: SearchSpace, points: np.ndarray) -> None:
-        self.search_space = search_space
+    def __init__(self, priors: Sequence[Hyperparameter], points: np.ndarray) -> None:
+        self.priors = priors
         weights = np.append(recency_weights(len(points)), 1.0)
         self.weights = weights / weights.sum()  # of the points, and of the prior
-        # A point that lacks all hyperparameters is the prior.
-        centres = np.vstack([points, np.full((1, len(search_space)), math.nan)])
-        self._kernels = [_kernels(each, column) for each, column in zip(search_space.columns, centres.T, strict=True)]
+        self._kernels = [_kernels(prior, centres) for prior, centres in zip(priors, points.T, strict=True)]
 
     def sample(self, n: int, rng: np.random.Generator) -> Candidates:
         """Draws n points, each from one part of the mixture."""
         parts = rng.choice(len(self.weights), size=n, p=self.weights)
         drawn = [kernels.sample(parts, rng) for kernels in self._kernels]
-        return Candidates.of(self.search_space, np.column_stack(drawn))
+        return Candidates.of(self.priors, np.column_stack(drawn))
 
     def log_density(self, candidates: Candidates) -> np.ndarray:
         """The logarithm of the density at m candidates, shape (m,)."""
         logs = np.tile(np.log(self.weights), (len(candidates.points), 1))
         for column, kernels in enumerate(self._kernels):
-            rows = ~np.isnan(candidates.points[:, column])
-            logs[rows] += kernels.log_density(candidates.points[rows, column], candidates.cells[rows, column])
+            logs[:, :-1] += kernels.log_density(candidates.points[:, column], candidates.cells[:, column])
         largest = logs.max(axis=1)
         total: np.ndarray = largest + np.log(np.exp(logs - largest[:, np.newaxis]).sum(axis=1))
         return total
 
 
 class Kernels(Protocol):
-    """The kernels of one hyperparameter, around n centres; that of a centre that is NaN is the prior."""
+    """The kernels of one hyperparameter around n centres; number n is the prior."""
 
     def sample(self, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A quantile from each of the kernels with these numbers, in [0, 1)."""
 
     def log_density(self, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
-        """The logarithms of all kernels at m quantiles with cells of shape (m, 2): shape (m, n)."""
+        """The logarithms of the kernels around the centres at m quantiles with cells of shape (m, 2): shape (m, n)."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +90,25 @@ class NormalKernels:
     def sample(self, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         from scipy.special import ndtr, ndtri
 
-        centres, widths, uniform = self.centres[numbers], self.widths[numbers], rng.random(len(numbers))
+        drawn = rng.random(len(numbers))
+        is_normal = numbers < len(self.centres)
+        centres, widths = self.centres[numbers[is_normal]], self.widths[numbers[is_normal]]
         below, above = ndtr(-centres / widths), ndtr((1 - centres) / widths)
-        normal = centres + widths * ndtri(below + uniform * (above - below))
-        return np.where(np.isnan(centres), uniform, np.clip(normal, 0.0, LARGEST_QUANTILE))
+        drawn[is_normal] = centres + widths * ndtri(below + drawn[is_normal] * (above - below))
+        return np.clip(drawn, 0.0, LARGEST_QUANTILE)
 
     def log_density(self, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
         from scipy.special import ndtr
 
-        lower, upper = cells.T[:, :, np.newaxis]
         inside = ndtr((1 - self.centres) / self.widths) - ndtr(-self.centres / self.widths)
+        lower, upper = cells.T[:, :, np.newaxis]
+        found: np.ndarray
         if (upper - lower > NARROWEST_CELL).all():
             within = ndtr((upper - self.centres) / self.widths) - ndtr((lower - self.centres) / self.widths)
-            logs = np.log(np.maximum(within / (upper - lower) / inside, SMALLEST_DENSITY))
+            found = np.log(np.maximum(within / (upper - lower) / inside, SMALLEST_DENSITY))
         else:
             distances = (points[:, np.newaxis] - self.centres) / self.widths
-            logs = -(distances**2) / 2 - np.log(math.sqrt(2 * math.pi) * self.widths * inside)
-        found: np.ndarray = np.where(np.isnan(self.centres), 0.0, logs)
+            found = -(distances**2) / 2 - np.log(math.sqrt(2 * math.pi) * self.widths * inside)
         return found
 
 
@@ -126,40 +121,40 @@ class OptionKernels:
     smoothing: float
 
     def sample(self, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        centres = self.centres[numbers]
-        is_other = rng.random(len(numbers)) < self.smoothing / (1 + self.smoothing)
-        return np.where(np.isnan(centres) | is_other, rng.random(len(numbers)), centres)
+        drawn, chance = rng.random(len(numbers)), rng.random(len(numbers))
+        is_own = (numbers < len(self.centres)) & (chance >= self.smoothing / (1 + self.smoothing))
+        drawn[is_own] = self.centres[numbers[is_own]]
+        return drawn
 
     def log_density(self, points: np.ndarray, cells: np.ndarray) -> np.ndarray:
         option = np.floor(points * self.n_options)[:, np.newaxis]
         is_same = option == np.floor(self.centres * self.n_options)
-        density = (is_same * self.n_options + self.smoothing) / (1 + self.smoothing)
-        found: np.ndarray = np.where(np.isnan(self.centres), 0.0, np.log(density))
+        found: np.ndarray = np.log((is_same * self.n_options + self.smoothing) / (1 + self.smoothing))
         return found
 
 
-def _kernels(dimension: Dimension, centres: np.ndarray) -> Kernels:
-    """The kernels of a dimension around its values in n - 1 points, and the prior."""
-    if isinstance(dimension.prior, Choice):
-        n_options = len(dimension.prior.options)
-        return OptionKernels(centres, n_options, smoothing=n_options / len(centres))
+def _kernels(prior: Hyperparameter, centres: np.ndarray) -> Kernels:
+    if isinstance(prior, Choice):
+        n_options = len(prior.options)
+        return OptionKernels(centres, n_options, smoothing=n_options / (len(centres) + 1))
     return NormalKernels(centres, kernel_widths(centres))
 
 
 def kernel_widths(centres: np.ndarray) -> np.ndarray:
-    """The larger of the distances to both neighbours, from 1 / min(100, n + 2) to 1; 1 where the centre is NaN.
+    """The larger of the distances to both neighbours, from 1 / min(100, n + 2) to 1.
 
-    The ends of the range are neighbours of a centre that is alone.
+    The ends of the range are the neighbours of a centre that is alone.
     """
-    is_centre = ~np.isnan(centres)
-    n = int(is_centre.sum())
-    order = np.flatnonzero(is_centre)[np.argsort(centres[is_centre], kind="stable")]
-    gaps = np.diff(centres[order]) if n > 1 else np.array([])
-    before, after = (gaps[:1], gaps[-1:]) if n > 1 else (centres[order], 1 - centres[order])
-    distances = np.concatenate([before, gaps, after])
-    widths = np.ones(len(centres))
-    widths[order] = np.clip(np.maximum(distances[:-1], distances[1:]), 1 / min(100, n + 2), 1.0) if n else []
-    return widths
+    n = len(centres)
+    if n < 2:
+        alone: np.ndarray = np.maximum(centres, 1 - centres)
+        return alone
+    order = np.argsort(centres, kind="stable")
+    gaps = np.diff(centres[order])
+    widths = np.empty(n)
+    widths[order] = np.maximum(np.append(gaps[0], gaps), np.append(gaps, gaps[-1]))
+    found: np.ndarray = np.clip(widths, 1 / min(100, n + 2), 1.0)
+    return found
 
 
 def recency_weights(n: int) -> np.ndarray:

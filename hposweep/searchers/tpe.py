@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ import numpy as np
 
 from hposweep.search_space import Configuration, SearchSpace
 from hposweep.searchers import Exhausted
-from hposweep.searchers.observations import Observations
+from hposweep.searchers.observations import Observations, Results
 from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.options import check_count, check_share
 from hposweep.searchers.parzen import ParzenEstimator
@@ -20,6 +21,8 @@ from hposweep.trial import Trial
 MOST_GOOD = 25
 MOST_BAD = 1000  # the newest: a proposal takes milliseconds after any number of trials
 
+Estimators = tuple[ParzenEstimator, ParzenEstimator]  # l and g
+
 
 @dataclass
 class TpeSearcher:
@@ -28,6 +31,10 @@ class TpeSearcher:
     Bergstra, Bardenet, Bengio and Kégl, "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011, section 4. l is
     estimated from the best share `gamma` of the trials, 25 at most, and g, the density of bad ones, from the others;
     each over all hyperparameters together (see `ParzenEstimator`), so that it knows which values belong together.
+
+    Where options bring branches, the hyperparameters that are always active come first, the choices among them, and
+    then those of the branches that were chosen, each branch with l and g of the trials that have it. So a branch is
+    searched around its own best trials, be they worse than those of others (as Optuna's TPE does with `group`).
 
     Trials that are under way without a result count as bad, so that parallel workers keep apart. A trial under a
     scheduler has its last loss, whatever its epochs. A failure is worse than any loss, and never good.
@@ -70,21 +77,46 @@ class TpeSearcher:
         self._observations.tell(trial, loss)
 
     def _draws(self, number: int, pending: Sequence[Trial]) -> Iterator[Configuration]:
-        """What trial `number` may be, the best first, and then draws from the prior without end."""
+        """What trial `number` may be, first as l and g have it, and then draws from the prior without end."""
         results = self._observations.last_of_each()
         if len(results) >= self.n_startup_trials:
-            good, bad = self._split(results.losses)
             lies = self._observations.pending([each for each in pending if not self._observations.has_result(each)])
-            density_of_good = ParzenEstimator(self.search_space, results.points[good])
-            density_of_bad = ParzenEstimator(self.search_space, np.vstack([results.points[bad], lies])[-MOST_BAD:])
-            candidates = density_of_good.sample(self.n_candidates, np.random.default_rng([self.seed, number]))
-            ratios = density_of_good.log_density(candidates) - density_of_bad.log_density(candidates)
-            for row in np.argsort(-ratios, kind="stable"):
-                yield from self.search_space.from_unit_cube(candidates.points[[row]])
+            estimators = [self._estimators(branch, results, lies) for branch in self._branches]
+            rng = np.random.default_rng([self.seed, number])
+            for _ in range(self.n_candidates):
+                yield from self.search_space.from_unit_cube(self._point(estimators, rng)[np.newaxis])
         yield from self.search_space.samples(self.seed, number)
 
-    def _split(self, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The positions of the good and of the bad losses, each in their order; of equal losses the older is better."""
+    def _point(self, estimators: Sequence[Estimators], rng: np.random.Generator) -> np.ndarray:
+        """A point of the unit cube, shape (d,), NaN where inactive."""
+        point = np.full(len(self.search_space), math.nan)
+        for branch, (good, bad) in zip(self._branches, estimators, strict=True):
+            if self.search_space.is_active(point[np.newaxis])[0, branch[0]]:
+                candidates = good.sample(self.n_candidates, rng)
+                ratios = good.log_density(candidates) - bad.log_density(candidates)
+                point[branch] = candidates.points[ratios.argmax()]
+        return point
+
+    def _estimators(self, branch: list[int], results: Results, lies: np.ndarray) -> Estimators:
+        """l and g of the hyperparameters of a branch, from the trials that have it."""
+        rows = ~np.isnan(results.points[:, branch[0]])
+        points = results.points[rows][:, branch]
+        is_good = self._is_good(results.losses[rows])
+        bad = np.vstack([points[~is_good], lies[~np.isnan(lies[:, branch[0]])][:, branch]])
+        priors = [self.search_space.columns[column].prior for column in branch]
+        return ParzenEstimator(priors, points[is_good]), ParzenEstimator(priors, bad[-MOST_BAD:])
+
+    def _is_good(self, losses: np.ndarray) -> np.ndarray:
+        """Which losses are among the best; of equal ones the older is better."""
         n_good = min(math.ceil(self.gamma * len(losses)), MOST_GOOD, int(np.isfinite(losses).sum()))
-        order = np.argsort(losses, kind="stable")
-        return np.sort(order[:n_good]), np.sort(order[n_good:])
+        found = np.zeros(len(losses), dtype=bool)
+        found[np.argsort(losses, kind="stable")[:n_good]] = True
+        return found
+
+    @functools.cached_property
+    def _branches(self) -> list[list[int]]:
+        """The columns that are active together: those that always are, then those of each branch, below its choice."""
+        found: dict[str, list[int]] = {}
+        for column, dimension in enumerate(self.search_space.columns):
+            found.setdefault(str(dimension.when), []).append(column)
+        return list(found.values())
