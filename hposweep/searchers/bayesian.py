@@ -18,12 +18,25 @@ from hposweep.searchers.gaussian_process import GaussianProcess, KernelParameter
 from hposweep.searchers.observations import Observations, Results
 from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.tried import LARGEST_LISTED, Tried
+from hposweep.searchers.warping import POWERS, half_rank, standardized_power
 from hposweep.trial import Trial, TrialState
 
 MOST_KEPT = 128  # results in the model, whose time grows with their cube
 ALWAYS_FITTED = 20  # up to this many results each new one moves the kernel's parameters
+# Every third trial is proposed by the model without a power: one that spreads the losses near a local minimum may find
+# improvements too small to matter there, and search nowhere else.
+EVERY_PLAIN = 3
 N_GOOD = 8  # points near which the next one is searched, besides everywhere
 LARGEST_QUANTILE = 1.0 - 2.0**-53
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is fitted: how losses are transformed, and the kernel."""
+
+    power: float  # of `standardized_power`
+    parameters: KernelParameters
+    log_density: float  # of the parameters and the losses together, up to a constant
 
 
 @dataclass
@@ -35,7 +48,8 @@ class BayesianSearcher:
     2023). What differs:
 
     - An improvement is one over the smallest posterior mean, not over the smallest loss, which noise may have made.
-    - Losses are warped first (see `warped`).
+    - Losses are transformed first: those above the median by their ranks (`half_rank`), then all by the power that
+      makes the model the most probable (`standardized_power`), but for every third trial.
     - A trial under way has its posterior mean for a loss, or the smallest of all means where that is larger, until its
       result is there (after the kriging believer of Ginsbourger, Le Riche and Carraro, "Kriging Is Well-Suited to
       Parallelize Optimization", 2010). One that waits at a rung has a result and needs none.
@@ -60,9 +74,7 @@ class BayesianSearcher:
     _tried: Tried = field(init=False, repr=False)
     _encoding: Encoding | None = field(default=None, init=False, repr=False)  # once there is a result
     _taken: set[bytes] = field(default_factory=set, init=False, repr=False)
-    _fitted: tuple[tuple[int, int], KernelParameters] | None = field(
-        default=None, init=False, repr=False, compare=False
-    )
+    _fitted: tuple[tuple[int, int], list[Model]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.n_startup is not None and (type(self.n_startup) is not int or self.n_startup < 1):
@@ -118,36 +130,50 @@ class BayesianSearcher:
         assert self._encoding is not None
         results = self._observations.all()
         largest_epoch = int(results.epochs.max())
-        process = self._given(results, self._parameters(results, largest_epoch), largest_epoch)
+        model = self._model(results, largest_epoch, number)
+        points, inputs, losses = self._training_set(results, largest_epoch)
+        targets, _ = standardized_power(losses, model.power)
+        process = GaussianProcess(model.parameters, inputs, self._encoding.groups, targets)
 
-        kept = results.points[most_telling(results.finite())]
-        means = process.mean(self._encoding.inputs(kept))
+        means = process.mean(self._encoding.inputs(points))
         best = float(means.min())
         under_way = self._observations.pending([trial for trial in pending if trial.state is not TrialState.PAUSED])
         if len(under_way):
             inputs = self._encoding.inputs(under_way)
-            process = process.with_observations(inputs, np.maximum(process.mean(inputs), best))
-        good = kept[np.argsort(means, kind="stable")[:N_GOOD]]
+            process = process.with_values(inputs, np.maximum(process.mean(inputs), best))
+        good = points[np.argsort(means, kind="stable")[:N_GOOD]]
         improvement = ExpectedImprovement(process, self._encoding, best)
         return promising_points(improvement, good, self._taken, np.random.default_rng([self.seed, number]))
 
-    def _parameters(self, results: Results, largest_epoch: int) -> KernelParameters:
-        """Those fitted to the first results, as many as `n_fitted` says."""
-        first = n_fitted(len(results)), largest_epoch
-        if self._fitted is None or self._fitted[0] != first:
-            self._fitted = first, fit(*self._training_set(results[: first[0]], largest_epoch))
-        return self._fitted[1]
+    def _model(self, results: Results, largest_epoch: int, number: int) -> Model:
+        """The model of the first results, as many as `n_fitted` says, by which trial `number` is proposed."""
+        key = n_fitted(len(results)), largest_epoch
+        if self._fitted is None or self._fitted[0] != key:
+            self._fitted = key, self._fit(results[: key[0]], largest_epoch)
+        models = self._fitted[1]
+        if number % EVERY_PLAIN == 0:
+            return models[POWERS.index(1.0)]
+        return max(models, key=lambda model: model.log_density)
 
-    def _given(self, results: Results, parameters: KernelParameters, largest_epoch: int) -> GaussianProcess:
-        return GaussianProcess(parameters, *self._training_set(results, largest_epoch))
+    def _fit(self, results: Results, largest_epoch: int) -> list[Model]:
+        """The most probable models of these results, one for each power."""
+        assert self._encoding is not None
+        _, inputs, losses = self._training_set(results, largest_epoch)
+        models = []
+        for power in POWERS:
+            targets, log_slopes = standardized_power(losses, power)
+            parameters, log_density = fit(inputs, self._encoding.groups, targets)
+            models.append(Model(power, parameters, log_density + log_slopes))
+        return models
 
     def _training_set(self, results: Results, largest_epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Inputs, their groups, and targets of the results that the model keeps."""
+        """Points, inputs and losses of the results that the model keeps."""
         assert self._encoding is not None
         losses = results.finite()
         rows = most_telling(losses)
+        points = results.points[rows]
         fidelity = fidelities(results.epochs[rows], largest_epoch)
-        return self._encoding.inputs(results.points[rows], fidelity), self._encoding.groups, warped(losses[rows])
+        return points, self._encoding.inputs(points, fidelity), half_rank(losses[rows])
 
 
 def fidelities(epochs: np.ndarray, largest: int) -> np.ndarray:
@@ -178,23 +204,3 @@ def most_telling(losses: np.ndarray) -> np.ndarray:
     last, others = others[is_last], others[~is_last]
     evenly = np.linspace(0, len(others) - 1, MOST_KEPT - len(best) - len(last)).astype(int)
     return np.sort(np.concatenate([best, last, others[evenly]]))
-
-
-def warped(losses: np.ndarray) -> np.ndarray:
-    """Losses as a Gaussian process can model them: of mean 0 and variance 1.
-
-    Those above the median are replaced by what a normal distribution around the median has at their ranks, if its
-    lower half is as wide as that of the losses: a bad loss can be any number of times as large as a good one, which
-    would leave no difference between good ones. Equal losses stay equal. (Song et al., "The Vizier Gaussian Process
-    Bandit Algorithm", arXiv:2408.11527, 2024, section 4.1.1, "half-rank warping".)
-    """
-    from scipy import special
-
-    median = np.median(losses)
-    is_bad = losses > median
-    width = math.sqrt(np.mean((losses[~is_bad] - median) ** 2)) or 1.0
-    _, which, counts = np.unique(losses, return_inverse=True, return_counts=True)
-    mean_ranks = (np.cumsum(counts) - counts / 2)[which] / len(losses)
-    found = np.where(is_bad, median + width * special.ndtri(mean_ranks), losses)
-    centred: np.ndarray = found - found.mean()
-    return centred / (found.std() or 1.0)

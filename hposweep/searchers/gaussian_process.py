@@ -17,7 +17,8 @@ SIGNAL_PRIOR = (0.0, 1.0)
 NOISE_PRIOR = (math.log(1e-3), 2.0)
 LENGTH_SCALE_BOUNDS = (math.log(1e-2), math.log(1e3))
 SIGNAL_BOUNDS = (-4.0, 4.0)
-NOISE_BOUNDS = (math.log(1e-6), 0.0)  # the lower one keeps the covariance matrix of equal inputs positive definite
+SMALLEST_NOISE = 1e-6  # a variance that keeps the covariance matrix of equal inputs positive definite
+NOISE_BOUNDS = (math.log(SMALLEST_NOISE), 0.0)
 N_ITERATIONS = 50
 SMALLEST_VARIANCE = 1e-12
 FAR = -1e3  # where log_h goes over to its asymptotic series
@@ -39,11 +40,14 @@ class KernelParameters:
         return cls(np.exp(logarithms[:-2]), float(signal), float(noise))
 
 
-def fit(inputs: np.ndarray, groups: np.ndarray, targets: np.ndarray) -> KernelParameters:
+def fit(inputs: np.ndarray, groups: np.ndarray, targets: np.ndarray) -> tuple[KernelParameters, float]:
     """The most probable parameters, from one start: a function of its arguments alone.
 
     Args:
         targets: shape (n,), of mean 0 and variance 1.
+
+    Returns:
+        The parameters, and the logarithm of their density together with the targets', up to a constant.
     """
     from scipy import optimize
 
@@ -56,7 +60,7 @@ def fit(inputs: np.ndarray, groups: np.ndarray, targets: np.ndarray) -> KernelPa
     found = optimize.minimize(
         posterior.negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": N_ITERATIONS}
     )
-    return KernelParameters.from_logarithms(found.x)
+    return KernelParameters.from_logarithms(found.x), -float(found.fun)
 
 
 class LogPosterior:
@@ -118,8 +122,14 @@ class GaussianProcess:
     """
 
     def __init__(
-        self, parameters: KernelParameters, inputs: np.ndarray, groups: np.ndarray, targets: np.ndarray
+        self,
+        parameters: KernelParameters,
+        inputs: np.ndarray,
+        groups: np.ndarray,
+        targets: np.ndarray,
+        n_exact: int = 0,
     ) -> None:
+        """Given targets of which the last `n_exact` have no noise."""
         from scipy.linalg import lapack
 
         self.parameters, self.inputs, self.groups, self.targets = parameters, inputs, groups, targets
@@ -127,17 +137,18 @@ class GaussianProcess:
         self._scaled = inputs * self._scales
         self._norms = np.einsum("ij,ij->i", self._scaled, self._scaled)
         covariance = parameters.signal_variance * matern_52(self._squared_distances(self._scaled))[0]
-        covariance[np.diag_indices(len(inputs))] = parameters.signal_variance + parameters.noise_variance
+        noise = np.full(len(inputs), parameters.noise_variance)
+        noise[len(inputs) - n_exact :] = SMALLEST_NOISE
+        covariance[np.diag_indices(len(inputs))] = parameters.signal_variance + noise
         factor = np.linalg.cholesky(covariance)
         # Its inverse, since a product with it takes a third of a triangular solve's time.
         self._whitening, _ = lapack.dtrtri(factor, lower=1)
         self._solution = self._whitening.T @ (self._whitening @ targets)
 
-    def with_observations(self, inputs: np.ndarray, targets: np.ndarray) -> GaussianProcess:
-        """Given these, too."""
-        return GaussianProcess(
-            self.parameters, np.vstack([self.inputs, inputs]), self.groups, np.concatenate([self.targets, targets])
-        )
+    def with_values(self, inputs: np.ndarray, values: np.ndarray) -> GaussianProcess:
+        """Given that the function has these values at these inputs, too."""
+        inputs, targets = np.vstack([self.inputs, inputs]), np.concatenate([self.targets, values])
+        return GaussianProcess(self.parameters, inputs, self.groups, targets, n_exact=len(values))
 
     def posterior(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, without noise, at each input: shapes (n,) and (n,)."""

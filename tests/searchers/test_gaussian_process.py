@@ -69,7 +69,7 @@ def test_the_fit_finds_what_matters_and_the_noise() -> None:
     rng = np.random.default_rng(0)
     inputs = rng.random((80, 2))
     targets = np.sin(8 * inputs[:, 0]) + 0.1 * rng.normal(size=80)
-    found = fit(inputs, np.array([0, 1]), (targets - targets.mean()) / targets.std())
+    found, _ = fit(inputs, np.array([0, 1]), (targets - targets.mean()) / targets.std())
     assert found.length_scales[1] > 3 * found.length_scales[0]
     assert 0.1 < math.sqrt(found.noise_variance) * targets.std() / 0.1 < 2
 
@@ -109,18 +109,23 @@ def test_with_little_noise_it_goes_through_what_it_knows() -> None:
     assert (mean[0], deviation[0]) == pytest.approx((0, math.sqrt(2)))
 
 
-def test_more_observations_are_as_if_they_had_been_there() -> None:
+def test_values_that_are_known_are_taken_without_noise() -> None:
     inputs, targets = problem(4)
-    some = GaussianProcess(parameters(4), inputs[:8], GROUPS, targets[:8])
-    together = GaussianProcess(parameters(4), inputs, GROUPS, targets)
+    noisy = KernelParameters(np.full(3, 0.5), 1.0, 0.5)
+    process = GaussianProcess(noisy, inputs, GROUPS, targets).with_values(inputs[:2], np.array([3.0, -3.0]))
+    mean, deviation = process.posterior(inputs[:3])
+    np.testing.assert_allclose(mean[:2], [3, -3], atol=1e-3)
+    assert (deviation[:2] < 2e-3).all()
+    assert deviation[2] > 0.1
+    without = GaussianProcess(noisy, inputs, GROUPS, targets).with_values(inputs[:0], targets[:0])
     new = np.full((1, 4), 0.3)
-    assert some.with_observations(inputs[8:], targets[8:]).posterior(new) == together.posterior(new)
+    assert without.posterior(new) == GaussianProcess(noisy, inputs, GROUPS, targets).posterior(new)
 
 
 def test_equal_inputs_with_different_targets_do_no_harm() -> None:
     inputs = np.repeat(problem(5, n=2)[0], 60, axis=0)
     targets = np.tile([-1.0, 1.0], 60)
-    kernel = fit(inputs, GROUPS, targets)
+    kernel, _ = fit(inputs, GROUPS, targets)
     mean, deviation = GaussianProcess(kernel, inputs, GROUPS, targets).posterior(inputs)
     np.testing.assert_allclose(mean, 0, atol=1e-3)
     assert np.isfinite(deviation).all()
