@@ -35,7 +35,7 @@ BAD_INPUT = [
     ("scheduler=fifo,asha", "scheduler: can't be searched over"),
     ("search_space=mlp,lenet", "search_space: can't be searched over"),
     ("experiment=a,b", "experiment: can't be searched over"),
-    ("searcher=rndom", "searcher: no 'rndom'; did you mean 'random'? Available: random"),
+    ("searcher=rndom", "searcher: no 'rndom'; did you mean 'random'? Available: bayesian, "),
     ("hydra/sweeper/searcher=random", "hydra/sweeper/searcher: here it is searcher=random"),
     ("model=sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
     ("model=mlp,sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
