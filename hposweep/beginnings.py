@@ -16,6 +16,7 @@ from hposweep.searchers.grid import GridSearcher
 from hposweep.searchers.initial import InitialSearcher, read_initial
 from hposweep.searchers.learned import Told, numbers_below_0, teach
 from hposweep.searchers.random import RandomSearcher
+from hposweep.searchers.repeated import RepeatedSearcher
 from hposweep.shown_text import plural
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import Direction
@@ -40,25 +41,27 @@ class Extent:
         ends = not isinstance(searcher, RandomSearcher)
         return cls(search_space.n_configurations, ends=ends, is_searched=bool(len(search_space)))
 
-    def checked_n_trials(self, n_trials: int | None) -> int:
-        """The number of trials; None stands for all configurations.
+    def checked_n_trials(self, n_trials: int | None, n_seeds: int) -> int:
+        """The number of trials; None stands for all configurations, each `n_seeds` times.
 
         Raises:
-            ConfigError: if it is below 1, or there is no end of configurations.
+            ConfigError: if it is below 1, or not a multiple of the seeds, or there is no end of configurations.
         """
         if n_trials is None and math.isinf(self.n):
             raise ConfigError("n_trials: must be given, since there is no end of configurations; null is for a grid")
-        n = int(self.n) if n_trials is None else n_trials
+        n = int(self.n) * n_seeds if n_trials is None else n_trials
         if n < 1:
             raise ConfigError(f"n_trials: must be at least 1, got {n}")
+        if n % n_seeds:
+            raise ConfigError(f"n_trials: must be a multiple of n_seeds ({n_seeds}), got {n}")
         return n
 
-    def n_at_most(self, n_trials: int) -> int:
+    def n_at_most(self, n_trials: int, n_seeds: int) -> int:
         """How many of so many trials there will be at most."""
-        return int(min(n_trials, self.n)) if self.ends or not self.is_searched else n_trials
+        return int(min(n_trials, self.n * n_seeds)) if self.ends or not self.is_searched else n_trials
 
     def remark(self, n_trials: int) -> str:
-        """What to know where there are more or fewer configurations than trials; else empty."""
+        """What to know where there are more or fewer configurations than are asked for; else empty."""
         if not self.is_searched:
             return "Nothing is searched: one trial is enough."
         if self.is_grid and n_trials < self.n:
@@ -78,6 +81,7 @@ def with_beginnings(
     *,
     initial_configs: object,
     learn_from: object,
+    n_seeds: int,
     metric: str,
     direction: Direction,
 ) -> Searcher:
@@ -87,6 +91,7 @@ def with_beginnings(
         searcher: one that was told of nothing yet.
         initial_configs: a list of configurations, which may be partial; None: none.
         learn_from: a list of folders of sweeps; None: none.
+        n_seeds: how often each configuration is tried.
 
     Raises:
         ConfigError: with the name of the argument in front.
@@ -103,7 +108,8 @@ def with_beginnings(
         except ConfigError as error:
             raise ConfigError(f"learn_from: {folder}: {error}") from None
         log.info("learnt from %s: %s", folder, plural(len(told), "result"))
-    return InitialSearcher(searcher, search_space, seed, initial) if initial else searcher
+    first = InitialSearcher(searcher, search_space, seed, initial) if initial else searcher
+    return RepeatedSearcher(first, n_seeds) if n_seeds > 1 else first
 
 
 def _folders(learn_from: object) -> Sequence[Path]:

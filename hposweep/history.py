@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hposweep.repetitions import Repetitions
 from hposweep.search_space import Configuration
-from hposweep.trial import Direction, Trial, TrialState, best, incumbent, loss_of
+from hposweep.trial import Direction, Trial, TrialState, best, loss_of
 
 SCHEMA = 2  # of the journal
 
@@ -71,6 +72,8 @@ class TrialProposed(Event):
     configuration: Configuration
     seed: int
     target_epoch: int | None = None
+    repeats: int | None = None  # the first trial with this configuration, which is tried under another seed
+    confirms: bool = False  # whether it is since that one was among the best
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,9 @@ class History:
     ended_trials: list[int] = field(default_factory=list)  # numbers, in the order of the ends
     judged: dict[int, None] = field(default_factory=dict)  # those that came to a rung or ended, in the order of that
     end: SweepEnded | None = None  # of the last run; None while one is under way, or where it was killed
+    repetitions: dict[int, Repetitions] = field(default_factory=dict)  # by the configuration's first trial
+    n_repeating: int = 0  # trials that repeat a configuration
+    n_confirming: int = 0  # those of them that do after all others
 
     @property
     def n_ended(self) -> int:
@@ -201,8 +207,19 @@ class History:
                 self.metric, self.direction = event.metric, event.direction
                 self.end = None
             case TrialProposed():
-                trial = Trial(event.trial, event.configuration, event.seed, target_epoch=event.target_epoch)
-                self._put(dataclasses.replace(trial, started_at=event.time))
+                self.n_repeating += event.repeats is not None
+                self.n_confirming += event.confirms
+                self._put(
+                    Trial(
+                        event.trial,
+                        event.configuration,
+                        event.seed,
+                        target_epoch=event.target_epoch,
+                        started_at=event.time,
+                        repeats=event.repeats,
+                        confirms=event.confirms,
+                    )
+                )
             case SegmentStarted():
                 changes = {"attempts": event.attempt, "n_jobs": event.job, "target_epoch": event.target_epoch}
                 self._replace(event.trial, state=TrialState.RUNNING, **changes)
@@ -249,8 +266,27 @@ class History:
             return
         self.ended_trials.append(trial.number)
         self.n_failed += trial.state is TrialState.FAILED
-        candidates = [trial] if self.incumbent is None else [self.incumbent, trial]
-        self.incumbent = incumbent(candidates, self.direction)
+        if trial.state is TrialState.COMPLETE and trial.value is not None:
+            self._complete(trial, trial.value)
+
+    def _complete(self, trial: Trial, value: float) -> None:
+        first = trial.number if trial.repeats is None else trial.repeats
+        found = self.repetitions.setdefault(first, Repetitions())
+        (found.confirmations if trial.confirms else found.values)[trial.number] = value
+        sign = self.direction.loss(1.0)
+        # With another value a configuration never falls behind where it was: only this one can be the new best.
+        best = None if self.incumbent is None else self.repetitions_of(self.incumbent)
+        if best is None or found is best or found.rank(sign) > best.rank(sign):
+            self.incumbent = self.trials[found.first]
+
+    def value_of(self, trial: Trial) -> float | None:
+        """What the metric is for a trial's configuration: the mean over its seeds, or what the one trial has."""
+        found = self.repetitions_of(trial)
+        return found.mean if found.counting and self.n_repeating else trial.value
+
+    def repetitions_of(self, trial: Trial) -> Repetitions:
+        """The values of a trial's configuration, over its seeds."""
+        return self.repetitions.get(trial.number if trial.repeats is None else trial.repeats, Repetitions())
 
 
 def replay(events: Iterable[Event]) -> History:
@@ -270,6 +306,14 @@ def results_of(events: Iterable[Event]) -> tuple[History, list[tuple[Trial, floa
             trial = history.trials[event.trial]
             told.append((trial, loss_of(trial, history.direction)))
     return history, told
+
+
+def finalists(history: History, n: int) -> list[Trial]:
+    """The best complete trials, one a configuration, by what they were before any of them was confirmed."""
+    sign = history.direction.loss(1.0)
+    found = [each for each in history.repetitions.values() if each.values]
+    best = sorted(found, key=lambda each: each.rank_without_confirmations(sign), reverse=True)[:n]
+    return [history.trials[min(each.values)] for each in best]
 
 
 def best_partial(history: History) -> Trial | None:
@@ -293,6 +337,7 @@ def states_text(history: History) -> str:
 
 
 def ranked(history: History) -> list[Trial]:
-    """The complete trials, the best first, the smaller number where two are equal."""
-    complete = [trial for trial in history.trials.values() if trial.state is TrialState.COMPLETE]
-    return sorted(complete, key=lambda trial: (history.direction.loss(trial.value or 0.0), trial.number))
+    """A complete trial of each configuration that has one, the best first, the smaller number where two are equal."""
+    sign = history.direction.loss(1.0)
+    found = sorted(history.repetitions.values(), key=lambda each: each.rank(sign), reverse=True)
+    return [history.trials[each.first] for each in found]

@@ -136,7 +136,12 @@ class SweepRun:
         recorded = self._recorded(events)
         self.check_same(recorded)
         tuner.replay(events)
-        n_there = len(tuner.history.trials)
+        n_there = len(tuner.history.trials) - tuner.history.n_confirming
+        if tuner.history.n_confirming and tuner.n_trials > tuner.history.n_trials:
+            raise ConfigError(
+                f"{self.key('n_trials')}: the best trials of the sweep in {self.sweep_dir} are confirmed already, so "
+                f"none can follow, got {tuner.n_trials}; name another folder"
+            )
         if tuner.n_trials < n_there:
             raise ConfigError(
                 f"{self.key('n_trials')}: the sweep in {self.sweep_dir} has {n_there} trials already, "
@@ -210,7 +215,7 @@ class SweepRun:
         is_main_thread = threading.current_thread() is threading.main_thread()
         with self.stop_signals if is_main_thread else contextlib.nullcontext():
             try:
-                with progress.shown(self.progress, tuner.history, tuner.n_trials, files_of):
+                with progress.shown(self.progress, tuner.history, tuner.n_trials_in_all, files_of):
                     ended = tuner.run()
                 if ended.ending is Ending.COMPLETE:
                     self._run_last_job(tuner)

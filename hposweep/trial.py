@@ -62,6 +62,8 @@ class Trial:
     failure: str = ""  # the traceback or reason
     exception: str = ""  # its type and the first line of its message; empty where `failure` has to tell
     folder: str = ""  # of its Hydra jobs, relative to the sweep's
+    repeats: int | None = None  # the first trial with its configuration, which it has under another seed
+    confirms: bool = False  # whether it repeats one that was among the best when all others had ended
 
     @property
     def job_id(self) -> str:

@@ -27,6 +27,7 @@ from hposweep.history import (
     SweepEnded,
     SweepStarted,
     TrialProposed,
+    finalists,
     now,
     values_of,
 )
@@ -34,6 +35,7 @@ from hposweep.number_text import number_text
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
 from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.searchers.repeated import first_of
 from hposweep.shown_text import plural
 from hposweep.trial import (
     Direction,
@@ -52,6 +54,7 @@ log = logging.getLogger(__name__)
 
 FAILURE_RATE_COUNTS_FROM = 10  # trials that ended or came to a rung
 ALIKE_FAILURES_THAT_STOP = 3  # where the sweep begins with them
+N_CONFIRMATIONS = 4  # new seeds for each of the best
 POLL_S = 0.2  # how late a request to stop may be noticed
 MOST_STARTS_A_TURN = 256  # of the loop, so that a request to stop is noticed while thousands of workers start
 
@@ -79,6 +82,9 @@ class Tuner:
         max_retries: how often a trial whose worker died is started again.
         trial_timeout_s: running seconds that a trial may use over all of its segments; None: any.
         time_budget_s: seconds after which this run of the tuner stops; None: never.
+        n_seeds: trials in a row that have one configuration; the searcher knows of it.
+        confirm_top: how many of the best are run again at the end, each under new seeds: the best of them by their
+            mean wins.
         grace_s: how long running segments may still take when the tuner is to stop.
         clock: seconds, for durations and limits.
         date: the time of day, ISO 8601, for the events.
@@ -101,6 +107,8 @@ class Tuner:
     trial_timeout_s: float | None = None
     time_budget_s: float | None = None
     grace_s: float = 5.0
+    n_seeds: int = 1
+    confirm_top: int = 0
     stop_request: StopRequest = field(default_factory=NoStopRequest)
     clock: Callable[[], float] = time.monotonic
     date: Callable[[], str] = now
@@ -121,6 +129,11 @@ class Tuner:
         """Takes in what former runs have written."""
         for event in events:
             self._take_in(event)
+
+    @property
+    def n_trials_in_all(self) -> int:
+        """The trials of the sweep with those that confirm the best."""
+        return self.n_trials + N_CONFIRMATIONS * self.confirm_top
 
     def is_complete(self) -> bool:
         """Whether nothing is left to run."""
@@ -240,7 +253,8 @@ class Tuner:
     def _next(self) -> ResumeTrial | TrialProposed | Wait | None:
         """What scheduler and searcher want now, a new trial as its proposal; None: nothing."""
         number = len(self.history.trials)
-        wanted = self.scheduler.next_segment(can_start_new=number < self.n_trials)
+        can_start_new = number < self.n_trials and not self.history.n_confirming
+        wanted = self.scheduler.next_segment(can_start_new=can_start_new)
         if isinstance(wanted, StartTrial):
             proposal = self._proposal_of(number)
             match proposal:
@@ -250,9 +264,23 @@ class Tuner:
                     wanted = self.scheduler.next_segment(can_start_new=False)
                 case _:
                     seed = self.trial_seed(number, proposal)
-                    return TrialProposed(number, proposal, seed, wanted.target_epoch)
+                    repeats = first_of(number, self.n_seeds)
+                    return TrialProposed(number, proposal, seed, wanted.target_epoch, repeats)
         assert not isinstance(wanted, StartTrial)
-        return wanted
+        return wanted or self._confirmation(number)
+
+    def _confirmation(self, number: int) -> TrialProposed | None:
+        """The next trial that runs one of the best again, once all others have ended."""
+        under_way = self.history.under_way.values()
+        if not self.confirm_top or not all(trial.confirms for trial in under_way):
+            return None
+        best = finalists(self.history, self.confirm_top)
+        if self.history.n_confirming >= N_CONFIRMATIONS * len(best):
+            return None
+        trial = best[self.history.n_confirming % len(best)]
+        first = trial.number if trial.repeats is None else trial.repeats
+        seed = self.trial_seed(number, trial.configuration)
+        return TrialProposed(number, trial.configuration, seed, trial.target_epoch, first, confirms=True)
 
     def _proposal_of(self, number: int) -> Configuration | Wait | Exhausted:
         """The searcher's answer, asked for once: it may take a model seconds."""
@@ -310,6 +338,8 @@ class Tuner:
         if not math.isfinite(result.value):
             return TrialState.DIVERGED, segment.target_epoch
         trial = self.history.trials[segment.trial]
+        if trial.confirms:
+            return TrialState.COMPLETE, segment.target_epoch
         return self.scheduler.state_after(trial, self.direction.loss(result.value)), segment.target_epoch
 
     def _check_epochs(self, segment: Segment, result: SegmentResult) -> None:
@@ -349,6 +379,9 @@ class Tuner:
 
     def _take_in(self, event: Event) -> None:
         self.history.apply(event)
+        number = getattr(event, "trial", None)
+        if number is not None and self.history.trials[number].confirms:
+            return  # nothing that searcher or scheduler decide about
         match event:
             case TrialProposed():
                 self.searcher.start(self.history.trials[event.trial])

@@ -46,6 +46,8 @@ class HposweepSweeperConf:
     own_spaces: str | None = None  # config directory of files <group>/<option>.yaml: what each option brings along
     initial_configs: Any = None  # a list of configurations that are tried first; they may be partial
     learn_from: Any = None  # a list of folders of other sweeps, from whose results the searcher learns first
+    n_seeds: int = 1  # trials of each configuration, each with a seed of its own; the searcher learns their mean
+    confirm_top: int = 0  # how many of the best run again at the end, under 4 new seeds each; the best mean wins
     searcher: Any = None  # who proposes configurations, chosen by hydra/sweeper/searcher=NAME; random
     scheduler: Any = None  # who decides how long a trial trains, chosen by hydra/sweeper/scheduler=NAME; fifo
     seed_key: str | None = None

@@ -21,7 +21,7 @@ from hposweep.results import sweep_data
 from hposweep.results.shown_values import rows_shown
 from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import plural, visible
-from hposweep.sweep_folder.tables import NOT_SET, Column, trial_table
+from hposweep.sweep_folder.tables import NOT_SET, Column, names_of_means, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
 
@@ -176,7 +176,8 @@ class Sweep:
 
     def _repr_html_(self) -> str:
         best = ranked(self.data.history)[:N_BEST]
-        of_best = trial_table(best, self.metric, self.data.n_epochs).of("trial", "state", self.metric)
+        columns = ("trial", "state", self.metric, *names_of_means(self.metric))
+        of_best = trial_table(best, self.data.history, self.data.n_epochs).of(*columns)
         head = "".join(f"<th>{html.escape(column.name)}</th>" for column in of_best.columns)
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in rows_shown(of_best)

@@ -67,6 +67,8 @@ def tune(
     folder: Path | str | None = None,
     initial_configs: Sequence[Mapping[str, object]] | None = None,
     learn_from: Sequence[Path | str] | None = None,
+    n_seeds: int = 1,
+    confirm_top: int = 0,
     time_budget_s: float | None = None,
     trial_timeout_s: float | None = None,
     max_failure_rate: float = 0.5,
@@ -111,6 +113,10 @@ def tune(
         initial_configs: tried first; the searcher fills in what they leave open, and no other trial's draw moves.
         learn_from: folders of other sweeps over this search space, whose results the searcher is told before its first
             trial.
+        n_seeds: trials of each configuration, each with a seed of its own; the searcher learns their mean, and the best
+            mean wins. `n_trials` counts all of them.
+        confirm_top: how many of the best configurations are run again at the end, each under four new seeds: the best
+            mean of these wins, and is no luck of the seed for which it was chosen.
         time_budget_s: seconds after which the sweep stops and is returned as it is then.
         trial_timeout_s: running seconds after which a trial is killed, TIMED_OUT.
         max_failure_rate: the share of failed trials, of ten or more, above which the sweep stops.
@@ -145,13 +151,15 @@ def tune(
     max_retries = _whole("max_retries", max_retries, 0)
     built_searcher = _searcher(searcher, space, seed)
     extent = Extent.of(built_searcher, space)
-    n_trials = extent.checked_n_trials(n_trials)
+    n_seeds, confirm_top = _whole("n_seeds", n_seeds, 1), _whole("confirm_top", confirm_top, 0)
+    n_trials = extent.checked_n_trials(n_trials, n_seeds)
     first_searcher = with_beginnings(
         built_searcher,
         space,
         seed,
         initial_configs=initial_configs,
         learn_from=learn_from,
+        n_seeds=n_seeds,
         metric=metric,
         direction=Direction(direction),
     )
@@ -175,6 +183,8 @@ def tune(
         max_retries=max_retries,
         time_budget_s=time_budget_s,
         trial_timeout_s=trial_timeout_s,
+        n_seeds=n_seeds,
+        confirm_top=confirm_top,
     )
     record = FunctionRecord(
         seed=seed,
@@ -184,9 +194,11 @@ def tune(
         n_trials=n_trials,
         searcher=type(built_searcher).__name__,
         scheduler=type(built_scheduler).__name__,
+        n_seeds=n_seeds,
+        confirm_top=confirm_top,
         **environment.record(),
     )
-    remark = extent.remark(n_trials)
+    remark = extent.remark(n_trials // n_seeds)
 
     def before_first_trial() -> None:
         if remark:

@@ -40,7 +40,7 @@ from hposweep.sweep_folder.files import write_atomically
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_run import LastJob, Outcome, SweepRun
 from hposweep.trial import Segment, StartTrial, Trial
-from hposweep.tuner import STOPPED_BY_THE_USER, Tuner
+from hposweep.tuner import N_CONFIRMATIONS, STOPPED_BY_THE_USER, Tuner
 from hposweep.workers.protocol import Workers
 from hposweep.workers.stop_signals import StopSignals
 
@@ -107,6 +107,7 @@ class HydraSweep:
         searcher, extent = sweeper_options.build_searcher(options, parsed.search_space, direction)
         options = self._options = {**options, "n_trials": sweeper_options.n_trials(options, extent)}
         overrides = JobOverrides(options, parsed, self._config)
+        overrides.check_seeds()
         composed = self._check_composition(overrides)
         scheduler = sweeper_options.build_scheduler(options, parsed.search_space, composed)
         # Before the folder is made: a launcher that can't be built leaves none behind.
@@ -142,12 +143,14 @@ class HydraSweep:
             max_retries=options["max_retries"],
             trial_timeout_s=options["trial_timeout"],
             time_budget_s=options["time_budget"],
+            n_seeds=options["n_seeds"],
+            confirm_top=options["confirm_top"],
         )
         record = run_again.record_of(self._config, parsed.search_space)
 
         def before_first_trial() -> None:
             write_atomically(sweep_dir / run_again.MULTIRUN_FILE, OmegaConf.to_yaml(self._config))
-            summary.print_search_space(parsed.search_space, extent.remark(options["n_trials"]))
+            summary.print_search_space(parsed.search_space, extent.remark(options["n_trials"] // options["n_seeds"]))
             self._warn(launcher, scheduler)
 
         final = options["final_overrides"]
@@ -225,8 +228,9 @@ class HydraSweep:
             configurations.append(proposal)
         epochs = sweeper_options.n_epochs(self._options, composed)
         at_most = scheduler.next_segment(can_start_new=True) != StartTrial(None)
-        remark = extent.remark(n_trials)
-        n_trials = extent.n_at_most(n_trials)
+        n_seeds = int(self._options["n_seeds"])
+        remark = extent.remark(n_trials // n_seeds)
+        n_trials = extent.n_at_most(n_trials, n_seeds) + N_CONFIRMATIONS * int(self._options["confirm_top"])
         summary.print_dry_run(parsed.search_space, configurations, remark, n_trials, epochs, at_most=at_most)
 
     def _read_overrides(self, arguments: list[str]) -> ParsedOverrides:

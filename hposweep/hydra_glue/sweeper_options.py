@@ -33,6 +33,9 @@ def check(options: Options, config: DictConfig) -> Direction:
     if first_schema(Path(str(config.hydra.sweep.dir))) is None:  # else its keys were good enough when it began
         ours = {f"hydra.{name}.": config.hydra[name] for name in ("sweeper", "launcher")}
         unread_keys.check(ours, [config], has_short_names=has_short_names(config))
+    for name, least in (("n_seeds", 1), ("confirm_top", 0)):
+        if options[name] < least:
+            raise ConfigError(f"hydra.sweeper.{name}: must be at least {least}, got {options[name]}")
     if not 0 <= options["seed"] <= LARGEST_SEED:
         raise ConfigError(f"hydra.sweeper.seed: must be from 0 to {LARGEST_SEED}, got {options['seed']}")
     rate = options["max_failure_rate"]
@@ -115,10 +118,16 @@ def build_searcher(options: Options, search_space: SearchSpace, direction: Direc
         ConfigError: as `build`, or if what it is to begin with does not fit the search space.
     """
     searcher: Searcher = build(options, "searcher", search_space=search_space, seed=options["seed"])
-    given = {name: _plain(options[name]) for name in ("initial_configs", "learn_from")}
     try:
         first = with_beginnings(
-            searcher, search_space, options["seed"], metric=options["metric"], direction=direction, **given
+            searcher,
+            search_space,
+            options["seed"],
+            initial_configs=_plain(options["initial_configs"]),
+            learn_from=_plain(options["learn_from"]),
+            n_seeds=options["n_seeds"],
+            metric=options["metric"],
+            direction=direction,
         )
         return first, Extent.of(searcher, search_space)
     except ConfigError as error:
@@ -132,7 +141,7 @@ def n_trials(options: Options, extent: Extent) -> int:
         ConfigError: as `Extent.checked_n_trials`.
     """
     try:
-        return extent.checked_n_trials(options["n_trials"])
+        return extent.checked_n_trials(options["n_trials"], options["n_seeds"])
     except ConfigError as error:
         raise ConfigError(f"hydra.sweeper.{error}") from None
 

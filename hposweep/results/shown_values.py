@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hposweep.history import History
 from hposweep.number_text import number_text
 from hposweep.search_space import Value
-from hposweep.shown_text import cut
+from hposweep.shown_text import cut, plural
 from hposweep.sweep_folder.tables import Column, TrialTable, cell_text
+from hposweep.trial import Trial
 
 MOST_CHARACTERS = 15_000  # of a cell that people see
+
+
+def value_and_seeds(history: History, trial: Trial) -> str:
+    """The value of a trial's configuration; over several seeds the mean, how many there are, and its interval."""
+    value, found = history.value_of(trial), history.repetitions_of(trial)
+    text = "unknown" if value is None else number_text(value)
+    if not history.n_repeating or not found.counting:
+        return text
+    interval = ""
+    if found.interval is not None:
+        low, high = map(number_text, found.interval)
+        interval = f", 95 % interval {low} to {high}"
+    return f"{text} (mean of {plural(len(found.counting), 'seed')}{interval})"
 
 
 def value_shown(value: Value) -> str:

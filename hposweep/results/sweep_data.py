@@ -105,7 +105,7 @@ class SweepData:
     @functools.cached_property
     def table(self) -> TrialTable:
         """The table of all trials."""
-        return trial_table(self.trials, self.history.metric, self.n_epochs)
+        return trial_table(self.trials, self.history, self.n_epochs)
 
     def n_epochs(self, trial: Trial) -> int:
         """Epochs that the trial has trained, as far as it is known."""

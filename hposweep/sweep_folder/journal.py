@@ -47,12 +47,14 @@ LARGEST_COUNT = 2**53  # what comes after is no trial, epoch or job
 TYPES: dict[str, Callable[[Any], bool]] = {  # by the annotation of a field; what has none here is made of its text
     "str": lambda value: isinstance(value, str),
     "int": lambda value: _is_count(value),
+    "bool": lambda value: isinstance(value, bool),
     "int | None": lambda value: value is None or _is_count(value),
     "float": lambda value: _is_number(value),
     "Configuration": lambda value: isinstance(value, dict),
     "Mapping[str, float]": lambda value: isinstance(value, dict),
 }
 EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in KINDS}
+OF_FEW = {"repeats": None, "confirms": False}  # what is left out of the lines of trials that repeat none
 NAMES = {kind: name for name, kind in EVENTS.items()}
 
 
@@ -87,7 +89,8 @@ def from_line(line: str, number: int) -> Event:
 
 def _fields(event: Event) -> dict[str, Any]:
     # Not `asdict`: it would copy every configuration in depth.
-    return {each.name: getattr(event, each.name) for each in dataclasses.fields(event)}
+    found = {each.name: getattr(event, each.name) for each in dataclasses.fields(event)}
+    return {name: value for name, value in found.items() if value != OF_FEW.get(name, ...)}
 
 
 def _event(fields: Mapping[str, Any]) -> Event:

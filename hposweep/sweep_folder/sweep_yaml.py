@@ -34,7 +34,7 @@ RECORD_FILE = "sweep.yaml"
 # Around the file's content, so that one that was cut off is known as such. Earlier versions wrote neither.
 BEGIN, END = "---\n", "...\n"
 MAY_CHANGE = ("n_trials", "task_overrides", "hydra_overrides", "config")  # when a sweep is taken up again
-WHOLE_NUMBERS = ("seed", "n_trials")
+WHOLE_NUMBERS = ("seed", "n_trials", "n_seeds", "confirm_top")
 PLAIN = (str, bytes, int, float, type(None))
 FIRST_SEARCHER = "RandomSearcher"  # the only one of the first version, which wrote none
 # Nodes of the config that choose a class by their `_target_`, from the outermost on.
@@ -175,6 +175,8 @@ class FunctionRecord(_Shared):
     direction: str | None = None
     searcher: str = FIRST_SEARCHER  # name of the class
     scheduler: str | None = None  # the same
+    n_seeds: int = 1
+    confirm_top: int = 0
 
     @property
     def final_metric(self) -> None:
@@ -182,7 +184,8 @@ class FunctionRecord(_Shared):
 
     def differences(self, other: FunctionRecord) -> Iterator[tuple[str, object, object]]:
         """What makes the other one another sweep: the field with both values."""
-        for name in ("seed", "metric", "direction", "prior_texts", "searcher", "scheduler"):
+        of_the_sweep = ("seed", "metric", "direction", "prior_texts", "searcher", "scheduler", "n_seeds", "confirm_top")
+        for name in of_the_sweep:
             one, two = getattr(self, name), getattr(other, name)
             if one != two:
                 yield ("search_space" if name == "prior_texts" else name), one, two
@@ -292,6 +295,8 @@ def _as_mapping(record: SweepRecord) -> dict[str, Any]:
         "search_space": record.search_space,
         "searcher": record.searcher,
         "scheduler": record.scheduler,
+        "n_seeds": record.n_seeds,
+        "confirm_top": record.confirm_top,
         "n_trials": record.n_trials,
         **environment,
     }
@@ -314,6 +319,7 @@ def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
     }
     if "command" not in found:
         own: dict[str, Any] = {name: found.get(name) for name in ("metric", "direction", "scheduler")}
+        own |= {name: found[name] for name in ("n_seeds", "confirm_top") if found.get(name) is not None}
         return FunctionRecord(**shared, **own, searcher=found.get("searcher", FIRST_SEARCHER))
     match found:
         case {

@@ -28,7 +28,7 @@ TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
 RESULTS_KEYS = (
     *("name", "best_trial", "best_params", "best_value", "metric", "direction", "n_trials", "states"),
-    *("best_partial_trial", "best_partial_params", "best_partial_value", "warning"),
+    *("best_seeds", "best_interval", "best_partial_trial", "best_partial_params", "best_partial_value", "warning"),
 )
 BEFORE_THE_CONFIGURATION = ("trial", "state", "epochs", "seed")
 AFTER_THE_CONFIGURATION = ("attempts", "started_at", "duration_s", "failure")
@@ -87,8 +87,15 @@ class TrialTable:
         return TrialTable([column for column in self.columns if column.key is not None or column.name in names])
 
 
-def trial_table(trials: Sequence[Trial], metric: str, epochs_of: Callable[[Trial], int | None]) -> TrialTable:
+def names_of_means(metric: str) -> tuple[str, str]:
+    """The columns of the mean over the seeds of a configuration, and of how many there are."""
+    return f"{metric}_mean", "seeds"
+
+
+def trial_table(trials: Sequence[Trial], history: History, epochs_of: Callable[[Trial], int | None]) -> TrialTable:
     """Trial, state, the metric, epochs, seed, the hyperparameters, attempts, times and failure of these trials.
+
+    Where trials of the sweep repeat a configuration, the mean over its seeds stands after the metric.
 
     A hyperparameter that has the name of another column stands under `configuration.<its key>`. A trial without a value
     of the metric or without an epoch has a cell that is not set there.
@@ -96,10 +103,12 @@ def trial_table(trials: Sequence[Trial], metric: str, epochs_of: Callable[[Trial
     Args:
         epochs_of: epochs that a trial has trained; None where nobody knows.
     """
+    metric = history.metric
     before: dict[str, list[Any]] = {
         "trial": [trial.number for trial in trials],
         "state": [str(trial.state) for trial in trials],
         metric: [NOT_SET if trial.value is None else trial.value for trial in trials],
+        **_means(trials, history),
         "epochs": [epochs_of(trial) or NOT_SET for trial in trials],
         "seed": [trial.seed for trial in trials],
     }
@@ -115,6 +124,17 @@ def trial_table(trials: Sequence[Trial], metric: str, epochs_of: Callable[[Trial
     hyperparameters = [Column(names[key], [each.get(key, NOT_SET) for each in shown], key) for key in keys]
     of_trials = [[Column(name, cells) for name, cells in each.items()] for each in (before, after)]
     return TrialTable([*of_trials[0], *hyperparameters, *of_trials[1]])
+
+
+def _means(trials: Sequence[Trial], history: History) -> dict[str, list[Any]]:
+    if not history.n_repeating:
+        return {}
+    found = [history.repetitions_of(trial) for trial in trials]
+    mean, seeds = names_of_means(history.metric)
+    return {
+        mean: [each.mean if each.counting else NOT_SET for each in found],
+        seeds: [len(each.counting) or NOT_SET for each in found],
+    }
 
 
 def _column_names(keys: Sequence[str], taken: set[str]) -> dict[str, str]:
@@ -174,7 +194,7 @@ def trials_csv(sweep_dir: Path, history: History) -> str:
     def epochs_of(trial: Trial) -> int | None:
         return n_epochs(trial, TrialFiles(sweep_dir, trial.folder, history.schema).read_curve())
 
-    table = trial_table(trials, history.metric, epochs_of)
+    table = trial_table(trials, history, epochs_of)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(column.name for column in table.columns)
@@ -222,12 +242,16 @@ def optimization_results(sweep_dir: Path, history: History, final_metric: str | 
         "name": "hposweep",
         "best_trial": None if winner is None else winner.number,
         "best_params": None if winner is None else masked_configuration(winner.configuration),
-        "best_value": None if winner is None else winner.value,
+        "best_value": None if winner is None else history.value_of(winner),
         "metric": history.metric,
         "direction": str(history.direction),
         "n_trials": len(history.trials),
         "states": count_states(history),
     }
+    if winner is not None and history.n_repeating:
+        found = history.repetitions_of(winner)
+        results["best_seeds"] = len(found.counting)
+        results["best_interval"] = None if found.interval is None else list(found.interval)
     if winner is None:
         partial = best_partial(history)
         if partial is not None:

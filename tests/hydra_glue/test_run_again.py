@@ -117,7 +117,8 @@ def changed(there: AppRecord, key: str, *values: object) -> AppRecord:
 
 @pytest.fixture(scope="module")
 def recorded() -> AppRecord:
-    return run_again.read(SCHEMA_1 / "asha")
+    """As a sweep of today would record it: with all keys."""
+    return run_again.read(SCHEMA_1 / "asha").completed(run_again.defaults_of_keys())
 
 
 @pytest.mark.parametrize(("key", "other"), LATER_KEYS)

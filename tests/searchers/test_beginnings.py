@@ -37,7 +37,7 @@ SPACE = SearchSpace(
 
 
 def beginning(searcher: Searcher, space: SearchSpace = SPACE, **options: Any) -> Searcher:
-    given: dict[str, Any] = {"initial_configs": None, "learn_from": None, "metric": "value"}
+    given: dict[str, Any] = {"initial_configs": None, "learn_from": None, "n_seeds": 1, "metric": "value"}
     return with_beginnings(searcher, space, 0, direction=Direction.minimize, **{**given, **options})
 
 
@@ -213,15 +213,15 @@ def test_how_far_a_searcher_gets_is_remarked_on(
 ) -> None:
     space = SearchSpace({key: parse_hyperparameter(node) for key, node in priors.items()})
     extent = Extent.of(searcher(space, 0), space)
-    assert extent.checked_n_trials(n_trials) == n_trials
+    assert extent.checked_n_trials(n_trials, 1) == n_trials
     assert extent.remark(n_trials) == remark
-    assert extent.n_at_most(n_trials) == n_at_most
+    assert extent.n_at_most(n_trials, 1) == n_at_most
 
 
 def test_null_stands_for_all_configurations_where_they_have_an_end() -> None:
     space = SearchSpace({"x": parse_hyperparameter("uniform(0, 1)"), "y": parse_hyperparameter("choice(1, 2)")})
-    assert Extent.of(GridSearcher(space, 0, points=7), space).checked_n_trials(None) == 14
+    assert Extent.of(GridSearcher(space, 0, points=7), space).checked_n_trials(None, 1) == 14
     with pytest.raises(ConfigError, match=r"^n_trials: must be given, since there is no end of configurations"):
-        Extent.of(RandomSearcher(space, 0), space).checked_n_trials(None)
+        Extent.of(RandomSearcher(space, 0), space).checked_n_trials(None, 1)
     with pytest.raises(ConfigError, match=r"^n_trials: must be at least 1, got 0$"):
-        Extent.of(RandomSearcher(space, 0), space).checked_n_trials(0)
+        Extent.of(RandomSearcher(space, 0), space).checked_n_trials(0, 1)

@@ -86,7 +86,7 @@ def trial(number: int, failure: str = "", **configuration: Any) -> Trial:
 
 
 def table_of(*trials: Trial) -> tables.TrialTable:
-    return tables.trial_table(trials, "error", lambda trial: trial.epoch)
+    return tables.trial_table(trials, History(metric="error"), lambda trial: trial.epoch)
 
 
 def test_null_is_a_value_and_not_set_is_none() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hposweep.errors import ConfigError
 from hposweep.hydra_glue.jobs.composition import TARGET_EPOCH_KEY
 from hposweep.hydra_glue.overrides import ParsedOverrides, render
 from hposweep.search_space import Configuration, trial_seed
@@ -28,6 +29,17 @@ class JobOverrides:
         if key is not None and key in _keys(self.parsed.fixed):
             return int(OmegaConf.select(self.config, key))
         return int(configuration[key]) if key in configuration else trial_seed(self.options["seed"], number)
+
+    def check_seeds(self) -> None:
+        """Raises a ConfigError if trials are to have different seeds, and all get the same one."""
+        key = self.options["seed_key"]
+        searched = key is not None and key in self.parsed.search_space.keys
+        if key is None or not (searched or key in _keys(self.parsed.fixed)):
+            return
+        for name, is_on in (("n_seeds", self.options["n_seeds"] > 1), ("confirm_top", self.options["confirm_top"] > 0)):
+            if is_on:
+                how = "searched" if searched else "the same for all trials"
+                raise ConfigError(f"hydra.sweeper.{name}: needs trials of different seeds, and {key} is {how}")
 
     def of_trial(self, trial: Trial, target_epoch: int | None) -> list[str]:
         """All overrides of a job that trains the trial to this epoch; None: to its full budget."""

@@ -24,7 +24,7 @@ from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section
 from hposweep.results.importance import NotShown, importances
 from hposweep.results.intervals import overlap
-from hposweep.results.shown_values import MOST_CHARACTERS, cell_shown
+from hposweep.results.shown_values import MOST_CHARACTERS, cell_shown, value_and_seeds
 from hposweep.results.sweep_data import SweepData, read
 from hposweep.shown_text import cut, plural, shell_line
 from hposweep.sweep_folder import tables
@@ -109,12 +109,14 @@ def summary(sweep_dir: Path, sweep: SweepData) -> list[str]:
         named = "" if partial is None else f" The best so far is trial {partial.number}, {_value(partial.value)}."
         sentences.append(f"No trial is complete.{named}")
     else:
-        sentences.append(f"Trial {winner.number} won: {history.metric} {_with_interval(sweep, winner.value)}.")
+        won = value_and_seeds(history, winner) if history.n_repeating else _with_interval(sweep, winner.value)
+        sentences.append(f"Trial {winner.number} won: {history.metric} {won}.")
         if history.final is not None:
             final = history.final.value
             text = "unknown, its job failed" if final is None else _with_interval(sweep, final, is_final=True)
             sentences.append(f"Its {_final_metric(sweep)}: {text}.")
-        sentences += _like_the_winner(sweep, winner)
+        if not history.n_repeating:
+            sentences += _like_the_winner(sweep, winner)
     n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
     epochs = f"{plural(n_epochs, 'epoch')} in all, " if n_epochs else ""
     n_trials = plural(len(history.trials), "trial")
@@ -245,7 +247,7 @@ def _facts(sweep: SweepData) -> list[tuple[str, str, str]]:
     winner = history.incumbent
     facts = []
     if winner is not None:
-        facts.append((f"best {history.metric}", _value(winner.value), f"trial {winner.number}"))
+        facts.append((f"best {history.metric}", _value(history.value_of(winner)), f"trial {winner.number}"))
     if history.final is not None and history.final.value is not None:
         facts.append((_final_metric(sweep), number_text(history.final.value), "of the winner"))
     n_complete = count_states(history).get("COMPLETE", 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from hposweep.history import History, best_partial, ranked, states_text
 from hposweep.number_text import number_text
 from hposweep.results.html.in_a_process import Report
-from hposweep.results.shown_values import rows_shown, value_shown
+from hposweep.results.shown_values import rows_shown, value_and_seeds, value_shown
 from hposweep.results.terminal.console import shown, table_of, terminal, texts
 from hposweep.search_space import Configuration, Dimension, SearchSpace, literal
 from hposweep.secret_keys import masked_configuration
@@ -77,7 +77,8 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     console = terminal()
     complete = ranked(history)
     if complete:
-        of_best = trial_table(complete[:N_BEST], history.metric, lambda trial: trial.epoch).of("trial", history.metric)
+        shown_columns = ("trial", history.metric, *tables.names_of_means(history.metric))
+        of_best = trial_table(complete[:N_BEST], history, lambda trial: trial.epoch).of(*shown_columns)
         table = table_of(*(column.name for column in of_best.columns))
         for row in rows_shown(of_best):
             table.add_row(*texts(*row))
@@ -87,7 +88,8 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     if winner is not None:
         final = history.final
         tested = f", {final_metric} {number_text(final.value)}" if final is not None and final.value is not None else ""
-        console.print(shown(f"Winner: trial {winner.number}, {history.metric} {_value(winner)}{tested}"))
+        value = value_and_seeds(history, winner)
+        console.print(shown(f"Winner: trial {winner.number}, {history.metric} {value}{tested}"))
     else:
         partial = best_partial(history)
         best = "" if partial is None else f"; the best so far is trial {partial.number}, {_value(partial)}"
@@ -104,7 +106,9 @@ def end_line(history: History) -> str:
     """How many trials ended how, and the best one."""
     text = f"{plural(len(history.trials), 'trial')}: {states_text(history)}"
     best = history.incumbent
-    return text if best is None else f"{text}; best: trial {best.number}, {history.metric} {_value(best)}"
+    if best is None:
+        return text
+    return f"{text}; best: trial {best.number}, {history.metric} {value_and_seeds(history, best)}"
 
 
 def print_single_run(folder: Path, metric: str, value: object) -> None:
