@@ -135,11 +135,6 @@ class SegmentResult:
     heeds_target: bool | None = None  # whether the objective asked for its target epoch, or was ended there
 
 
-def incumbent(trials: Iterable[Trial], direction: Direction) -> Trial | None:
-    """The best complete trial, the smaller number where two are equal; None without a complete one."""
-    return best(trials, direction, TrialState.COMPLETE)
-
-
 def best(trials: Iterable[Trial], direction: Direction, *states: TrialState) -> Trial | None:
     """The best trial among those in one of the states that have a value."""
     ranked = [

@@ -36,6 +36,9 @@ class Hyperparameter(Protocol):
     def quantile(self, value: Value) -> float:
         """The middle of the value's cell, in [0, 1): there `at` gives it back (for floats, up to rounding)."""
 
+    def quantiles(self, values: Sequence[Value]) -> np.ndarray:
+        """The same of many values, shape (n,), to the bit; much faster than one by one."""
+
     def cell(self, value: Value) -> tuple[float, float]:
         """The ends of the interval of quantiles that have this value, both in [0, 1]; equal for a continuous prior."""
 
@@ -86,6 +89,11 @@ class Distribution:
 
     def quantile(self, value: Value) -> float:
         return _middle(self.cell(value))
+
+    def quantiles(self, values: Sequence[Value]) -> np.ndarray:
+        cells = self._cells_of(np.array(values, dtype=float))
+        middles: np.ndarray = np.clip((cells[:, 0] + cells[:, 1]) / 2, 0.0, LARGEST_QUANTILE)
+        return middles
 
     def cell(self, value: Value) -> tuple[float, float]:
         lower, upper = self._cells_of(np.array([value], dtype=float))[0]
@@ -156,6 +164,9 @@ class Choice:
     def quantile(self, value: Value) -> float:
         return _middle(self.cell(value))
 
+    def quantiles(self, values: Sequence[Value]) -> np.ndarray:
+        return np.array([self.quantile(value) for value in values], dtype=float)
+
     def cell(self, value: Value) -> tuple[float, float]:
         for number, option in enumerate(self.options):
             if same(option, value):
@@ -203,6 +214,9 @@ class Constant:
 
     def quantile(self, value: Value) -> float:
         return 0.5
+
+    def quantiles(self, values: Sequence[Value]) -> np.ndarray:
+        return np.full(len(values), 0.5)
 
     def cell(self, value: Value) -> tuple[float, float]:
         return 0.0, 1.0

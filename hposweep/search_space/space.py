@@ -201,11 +201,15 @@ class SearchSpace:
     def to_unit_cube(self, configurations: Sequence[Configuration]) -> np.ndarray:
         """The way back: shape (n, d), NaN where inactive; the middle of its cell for a discrete value."""
         points = np.full((len(configurations), len(self)), math.nan)
-        column_of = {dimension.id: column for column, dimension in enumerate(self.columns)}
+        rows_of: dict[str, list[int]] = {dimension.id: [] for dimension in self.columns}
         for row, configuration in enumerate(configurations):
             for dimension in self.active(configuration):
-                if dimension.id in column_of:
-                    points[row, column_of[dimension.id]] = dimension.prior.quantile(configuration[dimension.key])
+                if dimension.id in rows_of:
+                    rows_of[dimension.id].append(row)
+        for column, dimension in enumerate(self.columns):
+            rows = rows_of[dimension.id]
+            if rows:
+                points[rows, column] = dimension.prior.quantiles([configurations[row][dimension.key] for row in rows])
         return points
 
     def is_active(self, points: np.ndarray) -> np.ndarray:

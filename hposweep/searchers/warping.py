@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 POWERS = (1.0, 0.5, 0.0)  # among which the most probable one is chosen
+LARGEST_SQUARED = 1e150  # whose square is a float; of larger losses the scale is left out, which means nothing here
 OFFSET = 0.05  # of the best loss from zero, in standard deviations: a floor, below which nothing is spread
 
 
@@ -19,6 +20,9 @@ def half_rank(losses: np.ndarray) -> np.ndarray:
     """
     from scipy import special
 
+    largest = float(np.abs(losses).max())
+    if largest > LARGEST_SQUARED:
+        losses = losses / largest
     median = np.median(losses)
     is_bad = losses > median
     width = math.sqrt(np.mean((losses[~is_bad] - median) ** 2)) or 1.0
@@ -37,10 +41,14 @@ def standardized_power(values: np.ndarray, power: float) -> tuple[np.ndarray, fl
         of differently transformed values are comparable: added to the logarithm of one, it gives that of the values
         themselves, up to a constant (Snelson, Rasmussen and Ghahramani, "Warped Gaussian Processes", NeurIPS 2003).
     """
-    deviation = values.std()
-    if not deviation > 0:
+    low, high = float(values.min()), float(values.max())
+    if not low < high:
         return np.zeros(len(values)), 0.0
-    logarithms = np.log((values - values.min()) / deviation + OFFSET)
+    if math.isinf(high - low):
+        values, low, high = values / 2, low / 2, high / 2
+    # Of a tiny or huge range the squares would be no floats any more.
+    distances = (values - low) / (high - low)
+    logarithms = np.log(distances / distances.std() + OFFSET)
     transformed: np.ndarray = logarithms if power == 0 else np.expm1(power * logarithms) / power
     slopes = (power - 1) * logarithms.sum() - len(values) * math.log(transformed.std())
     return (transformed - transformed.mean()) / transformed.std(), float(slopes)

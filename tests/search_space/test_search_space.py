@@ -36,6 +36,16 @@ def test_the_way_to_the_unit_cube_and_back_gives_the_configuration(
             assert type(again[key]) is type(value)
 
 
+@given(search_space=search_spaces, seed=seeds, n=st.integers(1, 40))
+def test_many_points_are_those_of_each_to_the_bit(search_space: SearchSpace, seed: int, n: int) -> None:
+    configurations = [search_space.sample(seed, number) for number in range(n)]
+    alone = [search_space.to_unit_cube([each])[0] for each in configurations]
+    assert np.array_equal(search_space.to_unit_cube(configurations), np.array(alone))
+    for dimension in search_space.columns:
+        values = [each[dimension.key] for each in configurations]
+        assert dimension.prior.quantiles(values).tolist() == [dimension.prior.quantile(value) for value in values]
+
+
 @given(search_space=search_spaces, corner=st.sampled_from([0.0, 1 - 2**-53]))
 def test_the_corners_of_the_unit_cube_are_configurations(search_space: SearchSpace, corner: float) -> None:
     configuration = search_space.from_unit_cube(np.full((1, len(search_space)), corner))[0]

@@ -63,3 +63,24 @@ def test_the_slopes_are_those_of_the_transform(power: float) -> None:
     assert slopes == pytest.approx(np.log(derivative / transformed.std()).sum())
     assert targets == pytest.approx((transformed - transformed.mean()) / transformed.std())
     assert math.isfinite(slopes)
+
+
+@pytest.mark.parametrize("power", POWERS)
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [0.8126189511877437] * 7,  # whose standard deviation is not quite zero
+        [1e308, -1e308, 0.0, 1.0],
+        [1e308, 1e307, 3.0, 4.0, 5.0],
+        [0.0, 5e-324],
+        [1.0, 1.0 + 2**-52, 1.0],
+        [0.0, 1e-200, 1e200],
+    ],
+    ids=str,
+)
+def test_any_finite_losses_are_warped_to_finite_numbers(losses: list[float], power: float) -> None:
+    for values in (np.array(losses), half_rank(np.array(losses))):
+        warped, slopes = standardized_power(values, power)
+        assert np.isfinite(warped).all()
+        assert np.isfinite(slopes)
+        assert np.abs(warped).max() < 10
