@@ -21,7 +21,8 @@ from hposweep.searchers.tried import LARGEST_LISTED, Tried
 from hposweep.searchers.warping import POWERS, half_rank, standardized_power
 from hposweep.trial import Trial, TrialState
 
-MOST_KEPT = 128  # results in the model, whose time grows with their cube
+MOST_KEPT = 192  # results in the model, whose time grows with their cube
+MOST_FITTED = 128  # results that kernels are fitted to, which is the longest part of an ask
 ALWAYS_FITTED = 20  # up to this many results each new one moves the kernel's parameters
 # Every third trial is proposed by the model without a power: one that spreads the losses near a local minimum may find
 # improvements too small to matter there, and search nowhere else.
@@ -131,7 +132,7 @@ class BayesianSearcher:
         results = self._observations.all()
         largest_epoch = int(results.epochs.max())
         model = self._model(results, largest_epoch, number)
-        points, inputs, losses = self._training_set(results, largest_epoch)
+        points, inputs, losses = self._training_set(results, largest_epoch, MOST_KEPT)
         targets, _ = standardized_power(losses, model.power)
         process = GaussianProcess(model.parameters, inputs, self._encoding.groups, targets)
 
@@ -158,7 +159,7 @@ class BayesianSearcher:
     def _fit(self, results: Results, largest_epoch: int) -> list[Model]:
         """The most probable models of these results, one for each power."""
         assert self._encoding is not None
-        _, inputs, losses = self._training_set(results, largest_epoch)
+        _, inputs, losses = self._training_set(results, largest_epoch, MOST_FITTED)
         models = []
         for power in POWERS:
             targets, log_slopes = standardized_power(losses, power)
@@ -166,11 +167,13 @@ class BayesianSearcher:
             models.append(Model(power, parameters, log_density + log_slopes))
         return models
 
-    def _training_set(self, results: Results, largest_epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points, inputs and losses of the results that the model keeps."""
+    def _training_set(
+        self, results: Results, largest_epoch: int, most: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points, inputs and losses of the most telling results."""
         assert self._encoding is not None
         losses = results.finite()
-        rows = most_telling(losses)
+        rows = most_telling(losses, most)
         points = results.points[rows]
         fidelity = fidelities(results.epochs[rows], largest_epoch)
         return points, self._encoding.inputs(points, fidelity), half_rank(losses[rows])
@@ -190,17 +193,17 @@ def n_fitted(n_results: int) -> int:
     return fitted
 
 
-def most_telling(losses: np.ndarray) -> np.ndarray:
+def most_telling(losses: np.ndarray, most: int) -> np.ndarray:
     """Which results a model keeps, in their order: all, or the best, the last, and others evenly by their ranks.
 
     Without the last ones a model could forget a result that it has just asked for, and ask again.
     """
     n = len(losses)
-    if n <= MOST_KEPT:
+    if n <= most:
         return np.arange(n)
     ranked = np.argsort(losses, kind="stable")
-    best, others = ranked[: MOST_KEPT // 2], ranked[MOST_KEPT // 2 :]
-    is_last = others >= n - MOST_KEPT // 4
+    best, others = ranked[: most // 2], ranked[most // 2 :]
+    is_last = others >= n - most // 4
     last, others = others[is_last], others[~is_last]
-    evenly = np.linspace(0, len(others) - 1, MOST_KEPT - len(best) - len(last)).astype(int)
+    evenly = np.linspace(0, len(others) - 1, most - len(best) - len(last)).astype(int)
     return np.sort(np.concatenate([best, last, others[evenly]]))

@@ -65,15 +65,17 @@ class Encoding:
         )
         self.is_discrete = ~self.is_continuous
         self._cells = {j: Cells.of(columns[j].prior) for j in np.flatnonzero(self.is_discrete)}
-        self._categories: dict[int, int] = {}  # number of options by column
+        self._corners: dict[int, np.ndarray] = {}  # inputs of the options of each choice without order
         kinds: dict[str, list[int]] = {"line": [], "arc": []}
         for j, column in enumerate(columns):
             if isinstance(column.prior, Choice) and not _is_ordered(column.prior.options):
-                self._categories[j] = len(column.prior.options)
+                n_options = len(column.prior.options)
+                corners = np.vstack([np.eye(n_options), np.full(n_options, 1 / n_options)])
+                self._corners[j] = corners * math.sqrt(0.5)
             else:
                 kinds["line" if column.when is None else "arc"].append(j)
         self._lines, self._arcs = (np.array(kinds[kind], dtype=int) for kind in ("line", "arc"))
-        categories = [[j] * n_options for j, n_options in self._categories.items()]
+        categories = [[j] * corners.shape[1] for j, corners in self._corners.items()]
         groups = [*self._lines, *self._arcs, *self._arcs, *itertools.chain(*categories)]
         self.groups = np.array([*groups, len(columns)] if with_fidelity else groups, dtype=int)
 
@@ -96,9 +98,15 @@ class Encoding:
         Args:
             fidelity: of all points or, shape (n,), of each; where it is no input, it is not read.
         """
-        angles = math.pi * points[:, self._arcs]
-        arcs = np.nan_to_num(np.hstack([np.cos(angles), np.sin(angles)]) / 2)
-        found = [points[:, self._lines], arcs, *self._one_of_options(points)]
+        found = [points[:, self._lines]]
+        if len(self._arcs):
+            angles = math.pi * points[:, self._arcs]
+            found.append(np.nan_to_num(np.hstack([np.cos(angles), np.sin(angles)]) / 2))
+        for column, corners in self._corners.items():
+            n_options = len(corners) - 1
+            # What is inactive has the last row.
+            option = np.where(np.isnan(points[:, column]), n_options, points[:, column] * n_options)
+            found.append(corners[option.astype(int)])
         if self.with_fidelity:
             found.append(np.broadcast_to(fidelity, len(points))[:, np.newaxis])
         return np.hstack(found)
@@ -113,16 +121,6 @@ class Encoding:
             of_cosine, of_sine = np.split(of_inputs[:, n_lines : n_lines + 2 * n_arcs], 2, axis=1)
             found[:, self._arcs] = np.nan_to_num((of_sine * np.cos(angles) - of_cosine * np.sin(angles)) * math.pi / 2)
         found[:, self.is_discrete] = 0
-        return found
-
-    def _one_of_options(self, points: np.ndarray) -> list[np.ndarray]:
-        """For each choice without order, an array of shape (n, number of options)."""
-        found = []
-        for column, n_options in self._categories.items():
-            corners = np.vstack([np.eye(n_options), np.full(n_options, 1 / n_options)]) * math.sqrt(0.5)
-            quantiles = points[:, column]
-            option = np.where(np.isnan(quantiles), n_options, np.floor(np.nan_to_num(quantiles) * n_options))
-            found.append(corners[option.astype(int)])
         return found
 
 

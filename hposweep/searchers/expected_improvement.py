@@ -11,8 +11,8 @@ import numpy as np
 from hposweep.searchers.encoding import Encoding
 from hposweep.searchers.gaussian_process import GaussianProcess
 
-N_DRAWN = 512  # candidates from the whole cube
-N_NEAR = 128  # candidates near good points, at each of these distances
+N_DRAWN = 256  # candidates from the whole cube
+N_NEAR = 64  # candidates near good points, at each of these distances
 NEAR = (0.1, 0.02)
 N_STARTS = 4  # of the ascent along the gradient
 N_ITERATIONS = 20

@@ -212,10 +212,13 @@ def matern_52(squared_distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Matérn's correlation of smoothness 5/2 at squared distances, and its derivative by these."""
     root = np.sqrt(5 * squared_distances)
     decay = np.exp(-root)
-    slopes = (1 + root) * decay
-    correlations = slopes + root * root * decay / 3
-    slopes *= -5 / 6
-    return correlations, slopes
+    root += 1
+    root *= decay
+    decay *= squared_distances
+    decay *= 5 / 3
+    decay += root
+    root *= -5 / 6
+    return decay, root
 
 
 def log_h(z: np.ndarray) -> np.ndarray:

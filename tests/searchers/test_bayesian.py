@@ -102,12 +102,13 @@ def test_it_finds_the_branch_and_the_minimum_there() -> None:
 
 
 def test_failures_keep_it_away_from_where_they_happen() -> None:
-    def fails_near_the_minimum(configuration: Configuration) -> float:
-        return valley(configuration) if configuration["x"] > 0.5 else math.inf
+    def fails_in_half_of_the_space(configuration: Configuration) -> float:
+        return valley(configuration) if configuration["y"] - configuration["x"] > 0 else math.inf
 
-    found = losses(BayesianSearcher(SQUARE, 0), fails_near_the_minimum, 40)
-    assert sum(map(math.isinf, found[20:])) <= 5
-    assert min(found) < 0.1, "0.04 is the least where nothing fails"
+    for seed in SEEDS:
+        found = losses(BayesianSearcher(SQUARE, seed), fails_in_half_of_the_space, 40)
+        assert sum(map(math.isinf, found[20:])) <= 3
+        assert min(found) < 0.02
 
 
 def test_a_failure_counts_as_the_worst_loss_that_there_was() -> None:
@@ -204,14 +205,14 @@ def test_refits_come_at_counts_that_grow_by_a_tenth() -> None:
 
 def test_a_model_keeps_the_best_and_the_last_and_others_of_all_ranks() -> None:
     told = np.random.default_rng(0).random(1000)
-    kept = most_telling(told)
+    kept = most_telling(told, 128)
     assert len(set(kept)) == len(kept) == 128
     assert (np.diff(kept) > 0).all()
     ranks = np.argsort(np.argsort(told))
     assert set(range(64)) <= set(ranks[kept])
     assert set(range(990, 1000)) <= set(kept)
     assert np.histogram(ranks[kept], [64, 376, 688, 1000])[0].min() >= 15
-    assert most_telling(told[:128]).tolist() == list(range(128))
+    assert most_telling(told[:128], 128).tolist() == list(range(128))
 
 
 @pytest.mark.parametrize("n_startup", [0, -1, 2.5, True, "3"])
