@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 POWERS = (1.0, 0.5, 0.0)  # among which the most probable one is chosen
-LARGEST_SQUARED = 1e150  # whose square is a float; of larger losses the scale is left out, which means nothing here
+LARGEST = 1e100  # losses beyond are cut, so that squares are finite
 OFFSET = 0.05  # of the best loss from zero, in standard deviations: a floor, below which nothing is spread
 
 
@@ -20,9 +20,7 @@ def half_rank(losses: np.ndarray) -> np.ndarray:
     """
     from scipy import special
 
-    largest = float(np.abs(losses).max())
-    if largest > LARGEST_SQUARED:
-        losses = losses / largest
+    losses = np.clip(losses, -LARGEST, LARGEST)
     median = np.median(losses)
     is_bad = losses > median
     width = math.sqrt(np.mean((losses[~is_bad] - median) ** 2)) or 1.0
@@ -41,13 +39,10 @@ def standardized_power(values: np.ndarray, power: float) -> tuple[np.ndarray, fl
         of differently transformed values are comparable: added to the logarithm of one, it gives that of the values
         themselves, up to a constant (Snelson, Rasmussen and Ghahramani, "Warped Gaussian Processes", NeurIPS 2003).
     """
-    low, high = float(values.min()), float(values.max())
-    if not low < high:
+    distances = values - values.min()
+    if not distances.max() > 0:
         return np.zeros(len(values)), 0.0
-    if math.isinf(high - low):
-        values, low, high = values / 2, low / 2, high / 2
-    # Of a tiny or huge range the squares would be no floats any more.
-    distances = (values - low) / (high - low)
+    distances /= distances.max()  # else squares of tiny ones are zero
     logarithms = np.log(distances / distances.std() + OFFSET)
     transformed: np.ndarray = logarithms if power == 0 else np.expm1(power * logarithms) / power
     slopes = (power - 1) * logarithms.sum() - len(values) * math.log(transformed.std())

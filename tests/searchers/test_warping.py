@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from hposweep.searchers.warping import POWERS, half_rank, standardized_power
 
@@ -29,6 +31,15 @@ def test_where_all_losses_are_equal_there_is_nothing_to_warp() -> None:
     for power in POWERS:
         targets, slopes = standardized_power(np.full(4, 7.0), power)
         assert (targets.tolist(), slopes) == ([0.0] * 4, 0.0)
+
+
+@example(losses=[4.99] * 5)
+@given(losses=st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.1, 4.99]), min_size=1))
+def test_whatever_the_losses_are_the_targets_are_numbers(losses: list[float]) -> None:
+    for power in POWERS:
+        targets, slopes = standardized_power(half_rank(np.array(losses)), power)
+        assert np.isfinite([*targets, slopes]).all()
+        assert (np.diff(targets[np.argsort(losses)]) >= 0).all()
 
 
 @pytest.mark.parametrize("power", POWERS)
