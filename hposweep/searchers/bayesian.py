@@ -74,7 +74,7 @@ class BayesianSearcher:
     _observations: Observations = field(init=False, repr=False)
     _tried: Tried = field(init=False, repr=False)
     _encoding: Encoding | None = field(default=None, init=False, repr=False)  # once there is a result
-    _taken: set[bytes] = field(default_factory=set, init=False, repr=False)
+    _taken: set[bytes] = field(default_factory=set, init=False, repr=False)  # points of trials
     _fitted: tuple[tuple[int, int], list[Model]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -102,8 +102,7 @@ class BayesianSearcher:
     def start(self, trial: Trial) -> None:
         self._tried.add(trial.configuration)
         self._observations.start(trial)
-        if math.isfinite(self.search_space.n_configurations):
-            self._taken.add(self._observations.pending([trial]).tobytes())
+        self._taken.add(self._observations.pending([trial]).tobytes())
 
     def tell(self, trial: Trial, loss: float) -> None:
         if self._encoding is None:

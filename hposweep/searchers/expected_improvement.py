@@ -47,6 +47,8 @@ class ExpectedImprovement:
 
         points = points.copy()
         is_free = self.encoding.is_continuous & ~np.isnan(points)
+        if not is_free.any():  # those of other branches are
+            return points
 
         def negative(coordinates: np.ndarray) -> tuple[float, np.ndarray]:
             points[is_free] = coordinates
