@@ -11,6 +11,7 @@ import numpy as np
 
 from hposweep.errors import ConfigError
 from hposweep.search_space import Configuration, SearchSpace
+from hposweep.search_space.priors import LARGEST_QUANTILE
 from hposweep.searchers import Exhausted
 from hposweep.searchers.encoding import Encoding
 from hposweep.searchers.expected_improvement import ExpectedImprovement, promising_points
@@ -28,7 +29,6 @@ ALWAYS_FITTED = 20  # up to this many results each new one moves the kernel's pa
 # improvements too small to matter there, and search nowhere else.
 EVERY_PLAIN = 3
 N_GOOD = 8  # points near which the next one is searched, besides everywhere
-LARGEST_QUANTILE = 1.0 - 2.0**-53
 
 
 @dataclass(frozen=True)

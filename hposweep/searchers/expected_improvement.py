@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hposweep.search_space.priors import LARGEST_QUANTILE
 from hposweep.searchers.encoding import Encoding
 from hposweep.searchers.gaussian_process import GaussianProcess
 
@@ -19,7 +20,6 @@ N_ITERATIONS = 20
 APART = 0.05  # distance of two starts, for one input
 N_NEIGHBOURS = 96  # of the best point, at each of these distances, where values are discrete
 NEIGHBOURS = (0.2, 0.05, 0.02, 0.005)
-LARGEST_QUANTILE = 1.0 - 2.0**-53
 
 
 @dataclass(frozen=True)

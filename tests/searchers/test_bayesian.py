@@ -153,22 +153,22 @@ def test_a_trial_that_waits_at_a_rung_is_not_under_way() -> None:
     assert searcher.propose(13, [paused]) == searcher.propose(13, ()) != searcher.propose(13, [trial])
 
 
+@pytest.mark.parametrize("with_epochs", [False, True])
 @pytest.mark.parametrize("cut", [3, 11, 24, 37])
-def test_after_a_resume_it_proposes_the_same_bit_for_bit(cut: int) -> None:
-    whole, told = BayesianSearcher(SQUARE, 1), []
-    for number in range(40):
+def test_after_a_resume_it_proposes_the_same_bit_for_bit(cut: int, with_epochs: bool) -> None:
+    whole, resumed = BayesianSearcher(SQUARE, 1), BayesianSearcher(SQUARE, 1)
+    told: list[Trial] = []
+    for number in range(cut):
         configuration = whole.propose(number, ())
-        if number == cut:
-            break
         assert isinstance(configuration, dict)
-        told.append(Trial(number, configuration, seed=0))
+        epoch = 3 ** (number % 10 // 4) if with_epochs else None
+        told.append(Trial(number, configuration, seed=0, target_epoch=epoch))
         whole.start(told[-1])
         whole.tell(told[-1], valley(configuration))
-    resumed = BayesianSearcher(SQUARE, 1)
     for trial in told:
         resumed.start(trial)
         resumed.tell(trial, valley(trial.configuration))
-    assert resumed.propose(cut, ()) == configuration
+    assert resumed.propose(cut, ()) == whole.propose(cut, ())
 
 
 def test_a_finite_space_is_exhausted() -> None:
