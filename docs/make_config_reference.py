@@ -47,6 +47,7 @@ OF_TRIALS = "Keys of a trial in `python -m hposweep`."
 OF_THE_SEARCHER = """\
 `searcher=NAME` in `python -m hposweep`, `hydra/sweeper/searcher=NAME` in any other Hydra app; keys below
 `hydra.sweeper.searcher`.
+[Which one to take](../guides/searchers.md).
 """
 OF_THE_SCHEDULER = """\
 `scheduler=NAME` in `python -m hposweep`, `hydra/sweeper/scheduler=NAME` in any other Hydra app; keys below
