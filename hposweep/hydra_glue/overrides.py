@@ -128,7 +128,9 @@ class OverrideReader:
             kinds = "a mapping of config keys to hyperparameters"
             raise ConfigError(f"hydra.sweeper.{source}: must be {kinds}, got {container!r}")
         try:
-            return self._read_container(container)
+            found = self._read_container(container)
+            SearchSpace(found)  # which refuses a key that stands twice in this source
+            return found
         except ConfigError as error:
             raise ConfigError(f"{source}.{error}") from None
 

@@ -271,3 +271,30 @@ def test_a_literal_text_arrives_in_the_config_as_it_is(text: str) -> None:
 
 def test_a_configuration_is_one_override_a_key() -> None:
     assert render({"a.b": 0.1, "+c": None, "d": "x"}) == ["a.b=0.1", "+c=null", "d=x"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("source", ["search_space", "params"])
+def test_a_key_in_a_branch_and_outside_of_one_source_is_refused_in_either_order(
+    reader: OverrideReader, source: str, first: bool
+) -> None:
+    outside = {"x": "uniform(0, 1)"}
+    inside = {"db": {"choice": {"mysql": {"x": "uniform(0, 2)"}, "sqlite": None}}}
+    node = {**outside, **inside} if first else {**inside, **outside}
+    with pytest.raises(ConfigError, match=rf"^{source}.db=mysql: x: stands twice where both would be active"):
+        space_of(reader, **{source: node})  # type: ignore[arg-type]
+
+
+def test_one_source_overrules_branches_of_another(reader: OverrideReader) -> None:
+    inside = {"db": {"choice": {"mysql": {"x": "uniform(0, 2)"}, "sqlite": None}}}
+    space = space_of(reader, search_space=inside, params={"x": "uniform(0, 1)"})
+    assert [(each.id, str(each.prior)) for each in space.dimensions] == [
+        ("db", "choice(mysql, sqlite)"),
+        ("x (db=mysql)", "uniform(0, 1)"),
+    ]
+    fixed = reader.read(inside, None, ["x=0.5"], has_short_names=True)
+    assert [str(each.prior) for each in fixed.search_space.dimensions] == ["choice(mysql, sqlite)", "0.5"]
+    assert fixed.fixed == ()
+    chosen = reader.read(inside, None, ["db=mysql"], has_short_names=True)
+    assert [each.id for each in chosen.search_space.dimensions] == ["x"]
+    assert chosen.fixed == ("db=mysql",)
