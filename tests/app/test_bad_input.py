@@ -15,6 +15,13 @@ SPACE = "hydra.sweeper.search_space.optimizer.learning_rate"
 LR = "optimizer.learning_rate"
 
 BAD_INPUT = [
+    ("hydra.sweeper.n_seeds=3", "hydra.sweeper.n_trials: must be a multiple of n_seeds (3), got 16"),
+    ("hydra.sweeper.n_seeds=0", "hydra.sweeper.n_seeds: must be at least 1, got 0"),
+    ("hydra.sweeper.confirm_top=-1", "hydra.sweeper.confirm_top: must be at least 0, got -1"),
+    ("hydra.sweeper.n_trials=null", "hydra.sweeper.n_trials: must be given, since there is no end of configurations"),
+    ("hydra.sweeper.learn_from=[nosuch]", "hydra.sweeper.learn_from: nosuch: nosuch/journal.jsonl: not found; "),
+    ("hydra.sweeper.initial_configs=[{x: 1}]", "hydra.sweeper.initial_configs[0]: x: is not searched. Searched: "),
+    ("hydra.sweeper.own_spaces=nosuch", "hydra.sweeper.own_spaces: the config has no directory nosuch"),
     (f"{N_TRIALS}=0", "hydra.sweeper.n_trials: must be at least 1, got 0"),
     (f"{N_TRIALS}=-3", "hydra.sweeper.n_trials: must be at least 1, got -3"),
     (f"{N_TRIALS}=many", "hydra.sweeper.n_trials: Value 'many' of type 'str' could not be converted to Integer"),
@@ -143,6 +150,30 @@ def check_refused(done: Completed, message: str, folder: Path) -> None:
 @pytest.mark.parametrize(("word", "message"), BAD_INPUT + UNREAD, ids=[word for word, _ in BAD_INPUT + UNREAD])
 def test_bad_input_is_one_line_that_names_the_key(hposweep_here: Run, tmp_path: Path, word: str, message: str) -> None:
     check_refused(hposweep_here("--multirun", word), message, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["seed=3", "hydra.sweeper.confirm_top=1"],
+            "hydra.sweeper.confirm_top: needs trials of different seeds, and seed is the same for all trials",
+        ),
+        (
+            ["seed=1,2", "hydra.sweeper.n_seeds=2"],
+            "hydra.sweeper.n_seeds: needs trials of different seeds, and seed is",
+        ),
+        (
+            ["searcher=grid", "hydra.sweeper.searcher.points=0"],
+            "hydra.sweeper.searcher.points: must be a whole number of at least 1, got 0",
+        ),
+    ],
+    ids=str,
+)
+def test_two_words_that_do_not_go_together_are_one_line(
+    hposweep_here: Run, tmp_path: Path, words: list[str], message: str
+) -> None:
+    check_refused(hposweep_here("--multirun", *words), message, tmp_path)
 
 
 @pytest.mark.parametrize("models", ["softmax,mlp", "mlp,softmax"])
