@@ -116,7 +116,7 @@ class SweepRun:
             tuner = self.tuner_on(journal)
             record = self._take_up(tuner)
             if record is None:
-                return self._finished(tuner.history)
+                return self._finished(tuner)
             self._remove_temporaries()
             write_record(self.sweep_dir, record)
             with writing(self.sweep_dir):
@@ -181,9 +181,16 @@ class SweepRun:
         log.warning("%s; it is written anew, without what only it told", why_not)
         return recorded
 
-    def _finished(self, history: History) -> Outcome:
+    def _finished(self, tuner: Tuner) -> Outcome:
         """Nothing is left to run: writes what a kill after the last trial has left unwritten."""
-        log.info("the sweep is finished: %s; more n_trials extend it", plural(len(history.trials), "trial"))
+        history = tuner.history
+        if history.n_confirming:
+            more = "the best of them are confirmed"
+        elif tuner.n_trials > len(history.trials):
+            more = "no other configuration is left"
+        else:
+            more = "more n_trials extend it"
+        log.info("the sweep is finished: %s; %s", plural(len(history.trials), "trial"), more)
         tables.write(self.sweep_dir, history, self._final_metric)
         report = self.sweep_dir / in_a_process.FILE_NAME
         if report.is_file() and report.stat().st_mtime_ns >= (self.sweep_dir / FILE_NAME).stat().st_mtime_ns:
