@@ -31,6 +31,7 @@ from hposweep.schedulers import Scheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import LARGEST_SEED, Node, SearchSpace, as_hyperparameter, parse_search_space, trial_seed
 from hposweep.searchers import Searcher
+from hposweep.searchers.initial import read_initial
 from hposweep.sweep_folder import environment, tables
 from hposweep.sweep_folder.files import made_unique_folder
 from hposweep.sweep_folder.journal import first_schema
@@ -196,6 +197,8 @@ def tune(
         scheduler=type(built_scheduler).__name__,
         n_seeds=n_seeds,
         confirm_top=confirm_top,
+        initial_configs=read_initial(space, initial_configs or []),
+        learn_from=[str(each) for each in learn_from or ()],
         **environment.record(),
     )
     remark = extent.remark(n_trials // n_seeds)

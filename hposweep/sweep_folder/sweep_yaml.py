@@ -18,6 +18,7 @@ import yaml
 from hposweep.errors import ConfigError, object_text
 from hposweep.search_space import (
     Choice,
+    Configuration,
     Constant,
     Dimension,
     Hyperparameter,
@@ -34,6 +35,7 @@ RECORD_FILE = "sweep.yaml"
 # Around the file's content, so that one that was cut off is known as such. Earlier versions wrote neither.
 BEGIN, END = "---\n", "...\n"
 MAY_CHANGE = ("n_trials", "task_overrides", "hydra_overrides", "config")  # when a sweep is taken up again
+LATER_FIELDS = ("n_seeds", "confirm_top", "initial_configs", "learn_from")  # which files of earlier versions lack
 WHOLE_NUMBERS = ("seed", "n_trials", "n_seeds", "confirm_top")
 PLAIN = (str, bytes, int, float, type(None))
 FIRST_SEARCHER = "RandomSearcher"  # the only one of the first version, which wrote none
@@ -177,6 +179,8 @@ class FunctionRecord(_Shared):
     scheduler: str | None = None  # the same
     n_seeds: int = 1
     confirm_top: int = 0
+    initial_configs: Sequence[Configuration] = field(default_factory=list)
+    learn_from: Sequence[str] = field(default_factory=list)
 
     @property
     def final_metric(self) -> None:
@@ -184,8 +188,8 @@ class FunctionRecord(_Shared):
 
     def differences(self, other: FunctionRecord) -> Iterator[tuple[str, object, object]]:
         """What makes the other one another sweep: the field with both values."""
-        of_the_sweep = ("seed", "metric", "direction", "prior_texts", "searcher", "scheduler", "n_seeds", "confirm_top")
-        for name in of_the_sweep:
+        of_the_sweep = ("seed", "metric", "direction", "prior_texts", "searcher", "scheduler")
+        for name in (*of_the_sweep, *LATER_FIELDS):
             one, two = getattr(self, name), getattr(other, name)
             if one != two:
                 yield ("search_space" if name == "prior_texts" else name), one, two
@@ -297,6 +301,8 @@ def _as_mapping(record: SweepRecord) -> dict[str, Any]:
         "scheduler": record.scheduler,
         "n_seeds": record.n_seeds,
         "confirm_top": record.confirm_top,
+        "initial_configs": list(record.initial_configs),
+        "learn_from": list(record.learn_from),
         "n_trials": record.n_trials,
         **environment,
     }
@@ -319,7 +325,7 @@ def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
     }
     if "command" not in found:
         own: dict[str, Any] = {name: found.get(name) for name in ("metric", "direction", "scheduler")}
-        own |= {name: found[name] for name in ("n_seeds", "confirm_top") if found.get(name) is not None}
+        own |= {name: found[name] for name in LATER_FIELDS if found.get(name) is not None}
         return FunctionRecord(**shared, **own, searcher=found.get("searcher", FIRST_SEARCHER))
     match found:
         case {

@@ -315,3 +315,40 @@ def test_ctrl_c_stops_it_and_the_same_call_goes_on(script: Path) -> None:
     assert [str(trial.state) for trial in hposweep.load(script.parent / "sweep").data.trials] == ["INTERRUPTED"]
     done = subprocess.run([sys.executable, script, "0"], capture_output=True, text=True, cwd=script.parent, check=False)
     assert "3 trials (3 COMPLETE)" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"initial_configs": [{"x": 0.2}]}, "initial_configs"),
+        ({"n_seeds": 2}, "n_seeds"),
+        ({"confirm_top": 1}, "confirm_top"),
+    ],
+    ids=str,
+)
+def test_a_sweep_that_begins_or_ends_in_another_way_is_another_one(
+    tmp_path: Path, other: dict[str, Any], message: str
+) -> None:
+    call: dict[str, Any] = {"n_trials": 4, "n_workers": 1, "folder": tmp_path / "swept", "searcher": "bayesian"}
+    first: dict[str, Any] = {"initial_configs": [{"x": 0.1}]}
+    sweep = hposweep.tune(square, {"x": "uniform(0, 1)"}, **call, **first)
+    assert sweep.trials.x[0] == 0.1
+    assert len(hposweep.tune(square, {"x": "uniform(0, 1)"}, **call, **first).trials) == 4
+    with pytest.raises(ConfigError, match=message):
+        hposweep.tune(square, {"x": "uniform(0, 1)"}, **{**call, **first, **other})
+
+
+def test_branches_and_the_results_of_another_sweep_in_python(tmp_path: Path) -> None:
+    space = {"model": {"choice": {"linear": None, "forest": {"depth": stats.randint(2, 20)}}}}
+    call: dict[str, Any] = {"n_workers": 1, "searcher": "bayesian"}
+    first = hposweep.tune(size_of_forest, space, n_trials=8, folder=tmp_path / "first", **call)
+    second = hposweep.tune(
+        size_of_forest, space, n_trials=2, folder=tmp_path / "second", learn_from=[tmp_path / "first"], **call
+    )
+    configurations = [trial.configuration for sweep in (first, second) for trial in sweep.data.trials]
+    assert all(("depth" in each) == (each["model"] == "forest") for each in configurations)
+    assert len({repr(each) for each in configurations}) == 10, "none is tried that the first sweep has tried"
+
+
+def size_of_forest(configuration: dict[str, Any]) -> float:
+    return float(configuration.get("depth", 30))

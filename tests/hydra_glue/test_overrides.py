@@ -282,7 +282,7 @@ def test_a_key_in_a_branch_and_outside_of_one_source_is_refused_in_either_order(
     inside = {"db": {"choice": {"mysql": {"x": "uniform(0, 2)"}, "sqlite": None}}}
     node = {**outside, **inside} if first else {**inside, **outside}
     with pytest.raises(ConfigError, match=rf"^{source}.db=mysql: x: stands twice where both would be active"):
-        space_of(reader, **{source: node})  # type: ignore[arg-type]
+        space_of(reader, **{source: node})
 
 
 def test_one_source_overrules_branches_of_another(reader: OverrideReader) -> None:
