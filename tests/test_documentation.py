@@ -147,3 +147,18 @@ def test_each_room_of_the_package_has_its_line_in_the_drawing_of_the_house() -> 
     folders = {f"{path.parent.name}/" for path in (ROOT / "hposweep").glob("*/__init__.py")}
     modules = {path.name for path in (ROOT / "hposweep").glob("*.py")} - {"__init__.py"}
     assert folders | modules == drawn
+
+
+def test_the_figures_of_the_searchers_are_those_that_were_measured() -> None:
+    page = (DOCS / "guides" / "searchers.md").read_text(encoding="utf-8")
+    measured = json.loads((ROOT / "benchmarks" / "searchers.json").read_text(encoding="utf-8"))
+    assert set(measured["instances"]) == {1, 2, 3, 4, 5}, "the others are for tuning"
+    n_runs = len(measured["instances"]) * measured["seeds"]
+    assert f"{n_runs} runs on\neach" in page
+    assert {name.partition(":")[0] for name in measured["functions"]} == {"bbob", "bbob-mixint"}
+    assert len(measured["functions"]) == 48
+    for name in ("bayesian", "tpe", "optuna_tpe", "cma_es"):
+        found = measured["summary"][name]
+        at = [found["at"][str(n)] for n in measured["evaluations"]]
+        cells = " | ".join(f"{each['ratio']:.2g} [{each['low']:.2g}, {each['high']:.2g}]" for each in at)
+        assert f"| {cells} | {found['ms_per_evaluation']:.1f} |" in page, name
