@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,13 +28,19 @@ ALWAYS_FITTED = 20  # up to this many results each new one moves the kernel's pa
 # Every third trial is proposed by the model without a power: one that spreads the losses near a local minimum may find
 # improvements too small to matter there, and search nowhere else.
 EVERY_PLAIN = 3
+MOST_UNPROMOTED = 32  # trials, the newest, that a model without their results keeps away from
+FEWEST_LATE = 5  # results from a rung on, by which models are judged there
+SMALLEST_FORESIGHT = 1.0  # standard deviations: one model in six has as much by chance
 N_GOOD = 8  # points near which the next one is searched, besides everywhere
+
+FittedTo = tuple[int, int, bool]  # the number of results, their largest epoch, and whether there are rungs
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is fitted: how losses are transformed, and the kernel."""
+    """What is fitted: to which results, how losses are transformed, and the kernel."""
 
+    first_epoch: int  # results at earlier epochs are left out
     power: float  # of `standardized_power`
     parameters: KernelParameters
     log_density: float  # of the parameters and the losses together, up to a constant
@@ -59,6 +65,10 @@ class BayesianSearcher:
     - Where a scheduler cuts trials into segments, the epoch of a result is one more input of the model, and the
       expected improvement is that at the largest epoch so far. So all rungs teach (after Swersky, Snoek and Adams,
       "Multi-Task Bayesian Optimization", NeurIPS 2013; ours has a kernel over the logarithm of epochs, not over tasks).
+      Early epochs can mislead. So a second model has only the results from the last rung on that has enough of them (as
+      in Falkner, Klein and Hutter, "BOHB", ICML 2018). The one is taken that better predicts the order of the losses
+      there, each of a trial whose own results are left out. Where neither does better than chance, and before that can
+      be told, points spread evenly as at the start, which is as good as random search.
 
     Args:
         n_startup: results before there is a model; until then, points of Sobol's sequence spread evenly. None: twice as
@@ -74,8 +84,8 @@ class BayesianSearcher:
     _observations: Observations = field(init=False, repr=False)
     _tried: Tried = field(init=False, repr=False)
     _encoding: Encoding | None = field(default=None, init=False, repr=False)  # once there is a result
-    _taken: set[bytes] = field(default_factory=set, init=False, repr=False)  # points of trials
-    _fitted: tuple[tuple[int, int], list[Model]] | None = field(default=None, init=False, repr=False, compare=False)
+    _has_rungs: bool = field(default=False, init=False, repr=False)  # whether a trial has come to one before the last
+    _fitted: tuple[FittedTo, list[Model]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.n_startup is not None and (type(self.n_startup) is not int or self.n_startup < 1):
@@ -102,11 +112,11 @@ class BayesianSearcher:
     def start(self, trial: Trial) -> None:
         self._tried.add(trial.configuration)
         self._observations.start(trial)
-        self._taken.add(self._observations.pending([trial]).tobytes())
 
     def tell(self, trial: Trial, loss: float) -> None:
         if self._encoding is None:
             self._encoding = Encoding(self.search_space, with_fidelity=trial.target_epoch is not None)
+        self._has_rungs = self._has_rungs or trial.state in (TrialState.PAUSED, TrialState.STOPPED)
         self._observations.tell(trial, loss)
 
     @property
@@ -130,52 +140,85 @@ class BayesianSearcher:
         assert self._encoding is not None
         results = self._observations.all()
         largest_epoch = int(results.epochs.max())
+        results = replace(results, epochs=np.where(results.epochs > 0, results.epochs, largest_epoch))
         model = self._model(results, largest_epoch, number)
-        points, inputs, losses = self._training_set(results, largest_epoch, MOST_KEPT)
-        targets, _ = standardized_power(losses, model.power)
-        process = GaussianProcess(model.parameters, inputs, self._encoding.groups, targets)
-
-        means = process.mean(self._encoding.inputs(points))
+        if model is None:
+            return self._startup_point(number)[np.newaxis]
+        kept, process = self._process(model, results, largest_epoch, MOST_KEPT)
+        means = process.mean(self._encoding.inputs(kept.points))
         best = float(means.min())
         under_way = self._observations.pending([trial for trial in pending if trial.state is not TrialState.PAUSED])
-        if len(under_way):
-            inputs = self._encoding.inputs(under_way)
+        without_result = np.vstack([under_way, unpromoted(results.points, results.epochs >= model.first_epoch)])
+        if len(without_result):
+            inputs = self._encoding.inputs(without_result)
             process = process.with_values(inputs, np.maximum(process.mean(inputs), best))
-        good = points[np.argsort(means, kind="stable")[:N_GOOD]]
+        good = kept.points[np.argsort(means, kind="stable")[:N_GOOD]]
         improvement = ExpectedImprovement(process, self._encoding, best)
-        return promising_points(improvement, good, self._taken, np.random.default_rng([self.seed, number]))
+        return promising_points(improvement, good, self._observations.seen, np.random.default_rng([self.seed, number]))
 
-    def _model(self, results: Results, largest_epoch: int, number: int) -> Model:
-        """The model of the first results, as many as `n_fitted` says, by which trial `number` is proposed."""
-        key = n_fitted(len(results)), largest_epoch
+    def _model(self, results: Results, largest_epoch: int, number: int) -> Model | None:
+        """The model of the first results, as many as `n_fitted` says, for this trial; None where it would mislead."""
+        key = n_fitted(len(results)), largest_epoch, self._has_rungs
         if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, self._fit(results[: key[0]], largest_epoch)
+            self._fitted = key, self._most_reliable(results[: key[0]], largest_epoch)
         models = self._fitted[1]
+        if not models:
+            return None
         if number % EVERY_PLAIN == 0:
             return models[POWERS.index(1.0)]
         return max(models, key=lambda model: model.log_density)
 
-    def _fit(self, results: Results, largest_epoch: int) -> list[Model]:
-        """The most probable models of these results, one for each power."""
+    def _most_reliable(self, results: Results, largest_epoch: int) -> list[Model]:
+        """The models of all results, or of those at late epochs where all together mislead; none where both mislead."""
+        first_epoch, late_epoch = int(results.epochs.min()), last_with(FEWEST_LATE, results.epochs)
+        if late_epoch == first_epoch:
+            return [] if self._has_rungs else self._fit(results, first_epoch, largest_epoch)
+        of_all = self._fit(results, first_epoch, largest_epoch)
+        of_late = self._fit(results, late_epoch, largest_epoch)
+        found = [(self._foresight(models, results, late_epoch, largest_epoch), models) for models in (of_all, of_late)]
+        foresight, models = max(found, key=lambda pair: pair[0])
+        return models if foresight > SMALLEST_FORESIGHT else []
+
+    def _fit(self, results: Results, first_epoch: int, largest_epoch: int) -> list[Model]:
+        """The most probable models of the results from an epoch on, one for each power."""
         assert self._encoding is not None
-        _, inputs, losses = self._training_set(results, largest_epoch, MOST_FITTED)
+        _, inputs, losses = self._training_set(results[results.epochs >= first_epoch], largest_epoch, MOST_FITTED)
         models = []
         for power in POWERS:
             targets, log_slopes = standardized_power(losses, power)
             parameters, log_density = fit(inputs, self._encoding.groups, targets)
-            models.append(Model(power, parameters, log_density + log_slopes))
+            models.append(Model(first_epoch, power, parameters, log_density + log_slopes))
         return models
 
-    def _training_set(
-        self, results: Results, largest_epoch: int, most: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Points, inputs and losses of the most telling results."""
+    def _foresight(self, models: list[Model], results: Results, epoch: int, largest_epoch: int) -> float:
+        """The rank correlation of the losses at an epoch with what the most probable model predicts of new trials.
+
+        In standard deviations of what it is by chance, where the one does not depend on the other.
+        """
+        model = max(models, key=lambda model: model.log_density)
+        kept, process = self._process(model, results, largest_epoch, MOST_FITTED)
+        _, trials = np.unique(np.nan_to_num(kept.points, nan=-1.0), axis=0, return_inverse=True)
+        is_at_epoch = kept.epochs == epoch
+        correlation = rank_correlation(process.means_without_own(trials)[is_at_epoch], process.targets[is_at_epoch])
+        return correlation * math.sqrt(is_at_epoch.sum() - 1)
+
+    def _process(
+        self, model: Model, results: Results, largest_epoch: int, most: int
+    ) -> tuple[Results, GaussianProcess]:
+        """The model's posterior, and the results that it is given."""
+        assert self._encoding is not None
+        kept, inputs, losses = self._training_set(results[results.epochs >= model.first_epoch], largest_epoch, most)
+        targets, _ = standardized_power(losses, model.power)
+        return kept, GaussianProcess(model.parameters, inputs, self._encoding.groups, targets)
+
+    def _training_set(self, results: Results, largest_epoch: int, most: int) -> tuple[Results, np.ndarray, np.ndarray]:
+        """The most telling results, their inputs, and their losses."""
         assert self._encoding is not None
         losses = results.finite()
-        rows = most_telling(losses, most)
-        points = results.points[rows]
-        fidelity = fidelities(results.epochs[rows], largest_epoch)
-        return points, self._encoding.inputs(points, fidelity), half_rank(losses[rows])
+        rows = most_telling(losses, results.epochs, most)
+        kept = results[rows]
+        inputs = self._encoding.inputs(kept.points, fidelities(kept.epochs, largest_epoch))
+        return kept, inputs, half_rank(losses[rows])
 
 
 def fidelities(epochs: np.ndarray, largest: int) -> np.ndarray:
@@ -192,15 +235,36 @@ def n_fitted(n_results: int) -> int:
     return fitted
 
 
-def most_telling(losses: np.ndarray, most: int) -> np.ndarray:
+def last_with(n_results: int, epochs: np.ndarray) -> int:
+    """The last of these epochs from which on there are so many results; the first one where there are fewer."""
+    return int(np.sort(epochs)[max(len(epochs) - n_results, 0)])
+
+
+def unpromoted(points: np.ndarray, is_in: np.ndarray) -> np.ndarray:
+    """The points of trials that have no result among those that are in, the newest of them: shape (n, d)."""
+    known = {point.tobytes() for point in points[is_in]}
+    found = {point.tobytes(): point for point in points[~is_in][::-1] if point.tobytes() not in known}
+    return np.array(list(found.values())[:MOST_UNPROMOTED]).reshape(-1, points.shape[1])
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's; 0 where one is constant."""
+    if not (len(one) and np.ptp(one) > 0 and np.ptp(other) > 0):
+        return 0.0
+    ranks = np.vstack([np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (one, other)])
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])
+
+
+def most_telling(losses: np.ndarray, epochs: np.ndarray, most: int) -> np.ndarray:
     """Which results a model keeps, in their order: all, or the best, the last, and others evenly by their ranks.
 
-    Without the last ones a model could forget a result that it has just asked for, and ask again.
+    One at a later epoch ranks before one at an earlier epoch. Without the last ones a model could forget a result that
+    it has just asked for, and ask again.
     """
     n = len(losses)
     if n <= most:
         return np.arange(n)
-    ranked = np.argsort(losses, kind="stable")
+    ranked = np.lexsort((losses, -epochs))
     best, others = ranked[: most // 2], ranked[most // 2 :]
     is_last = others >= n - most // 4
     last, others = others[is_last], others[~is_last]

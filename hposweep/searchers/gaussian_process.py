@@ -161,6 +161,19 @@ class GaussianProcess:
         means: np.ndarray = correlations @ (self.parameters.signal_variance * self._solution)
         return means
 
+    def means_without_own(self, owners: np.ndarray) -> np.ndarray:
+        """The mean at each known input, given only the targets of other owners: shape (n,).
+
+        Args:
+            owners: shape (n,), a number for each input.
+        """
+        precision = self._whitening.T @ self._whitening
+        found = np.empty(len(owners))
+        for owner in np.unique(owners):
+            rows = np.flatnonzero(owners == owner)
+            found[rows] = self.targets[rows] - np.linalg.solve(precision[np.ix_(rows, rows)], self._solution[rows])
+        return found
+
     def log_expected_improvement(self, inputs: np.ndarray, best: float) -> np.ndarray:
         """The logarithm of the expected improvement below `best` at each input: shape (n,).
 

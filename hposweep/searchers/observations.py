@@ -47,6 +47,7 @@ class Observations:
     _started: list[Trial] = field(default_factory=list, init=False, repr=False)  # whose points nobody has asked for
     _numbers: list[int] = field(default_factory=list, init=False)  # the trial of each result
     _n_placed: int = field(default=0, init=False, repr=False)  # results whose points stand in the rows
+    _seen: set[bytes] = field(default_factory=set, init=False, repr=False)  # the points, as bytes
     _last: dict[int, int] = field(default_factory=dict, init=False)  # which result a trial had last, by its number
     _rows: Results = field(init=False, repr=False)  # has room for more results than there are
 
@@ -94,10 +95,17 @@ class Observations:
         points = [self._points[trial.number] for trial in trials]
         return np.array(points, dtype=float).reshape(len(points), len(self.search_space))
 
+    @property
+    def seen(self) -> set[bytes]:
+        """The points of all trials that were started, as bytes."""
+        self._place()
+        return self._seen
+
     def _place(self) -> None:
         """Finds the points of trials that have started, and puts them beside the results that have come."""
         points = self.search_space.to_unit_cube([trial.configuration for trial in self._started])
         self._points.update((trial.number, point) for trial, point in zip(self._started, points, strict=True))
+        self._seen.update(point.tobytes() for point in points)
         self._started = []
         for row in range(self._n_placed, self.n_results):
             self._rows.points[row] = self._points[self._numbers[row]]

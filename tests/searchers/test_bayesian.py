@@ -7,12 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from hposweep.errors import ConfigError
+from hposweep.history import History
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import Choice, ConditionalChoice, Configuration, SearchSpace, parse_hyperparameter
 from hposweep.searchers import Exhausted, Searcher
-from hposweep.searchers.bayesian import BayesianSearcher, fidelities, most_telling, n_fitted
+from hposweep.searchers.bayesian import (
+    BayesianSearcher,
+    fidelities,
+    last_with,
+    most_telling,
+    n_fitted,
+    rank_correlation,
+    unpromoted,
+)
 from hposweep.searchers.random import RandomSearcher
 from hposweep.simulation import AugmentedBranin, simulate
 from hposweep.trial import Trial, TrialState
@@ -171,6 +181,24 @@ def test_after_a_resume_it_proposes_the_same_bit_for_bit(cut: int, with_epochs: 
     assert resumed.propose(cut, ()) == whole.propose(cut, ())
 
 
+def test_after_a_resume_under_a_scheduler_it_proposes_the_same_bit_for_bit() -> None:
+    whole, told = BayesianSearcher(SQUARE, 2), []
+    for number in range(40):
+        configuration = whole.propose(number, ())
+        assert isinstance(configuration, dict)
+        trial = Trial(number, configuration, seed=0, state=TrialState.PAUSED)
+        whole.start(trial)
+        for epoch in (1, 3, 9)[: 1 + (number % 3 == 0) + (number % 9 == 0)]:
+            told.append((replace(trial, epoch=epoch, target_epoch=epoch), valley(configuration) + 1 / epoch))
+            whole.tell(*told[-1])
+    resumed = BayesianSearcher(SQUARE, 2)
+    for trial, loss in told:
+        if trial.target_epoch == 1:
+            resumed.start(trial)
+        resumed.tell(trial, loss)
+    assert resumed.propose(40, ()) == whole.propose(40, ())
+
+
 def test_a_finite_space_is_exhausted() -> None:
     search_space = space(a="randint(0, 6)", b="choice(x, y, z)")
     searcher = BayesianSearcher(search_space, 0)
@@ -197,6 +225,84 @@ def test_it_learns_from_all_rungs_of_a_scheduler() -> None:
     assert np.median(found[BayesianSearcher]) < 0.01 * np.median(found[RandomSearcher])
 
 
+class Reversed(AugmentedBranin):
+    """Branin's function, of which all but the last epoch show the opposite."""
+
+    def value(self, configuration: Configuration, epoch: int) -> float:
+        value = super().value(configuration, self.n_epochs)
+        return value if epoch == self.n_epochs else 100 - value
+
+
+def swept(objective: AugmentedBranin, searcher: Searcher, seed: int) -> History:
+    """A sweep with few complete trials, of which four times as many come to the last rung but one."""
+    scheduler = AshaScheduler(r_max=81, r_min=27, eta=3)
+    return simulate(objective, scheduler, n_trials=80, searcher=searcher, seed=seed).history
+
+
+def test_where_early_epochs_mislead_the_late_ones_teach() -> None:
+    found = {}
+    for kind in (RandomSearcher, BayesianSearcher):
+        histories = [swept(Reversed(), kind(Reversed().search_space, seed), seed) for seed in SEEDS]
+        incumbents = [history.incumbent for history in histories]
+        found[kind] = [each.value for each in incumbents if each is not None and each.value is not None]
+    assert np.median(found[BayesianSearcher]) < np.median(found[RandomSearcher])
+
+
+def test_before_a_trial_has_come_to_a_second_rung_points_spread_evenly() -> None:
+    searcher, spread = BayesianSearcher(SQUARE, 0), BayesianSearcher(SQUARE, 0, n_startup=30)
+    for number in range(20):
+        configuration = searcher.propose(number, ())
+        assert configuration == spread.propose(number, ())
+        assert isinstance(configuration, dict)
+        trial = Trial(number, configuration, seed=0, state=TrialState.PAUSED, epoch=1, target_epoch=1)
+        searcher.start(trial)
+        searcher.tell(trial, valley(configuration))
+
+
+def test_a_scheduler_with_one_rung_has_a_model_at_once() -> None:
+    searcher, spread = BayesianSearcher(SQUARE, 0), BayesianSearcher(SQUARE, 0, n_startup=30)
+    for number in range(8):
+        trial = Trial(number, SQUARE.sample(0, number), seed=0, state=TrialState.COMPLETE, epoch=9, target_epoch=9)
+        searcher.start(trial)
+        searcher.tell(trial, valley(trial.configuration))
+    assert searcher.propose(8, ()) != spread.propose(8, ())
+
+
+def test_a_branch_without_floats_is_searched() -> None:
+    """There the expected improvement has no gradient to climb."""
+    tree = SearchSpace(
+        {
+            "kind": ConditionalChoice(
+                Choice(("a", "b")),
+                ({"x": parse_hyperparameter("uniform(0, 1)")}, {"n": parse_hyperparameter("randint(0, 1000)")}),
+            )
+        }
+    )
+
+    def best_at_700(configuration: Configuration) -> float:
+        return float(2 + configuration["x"] if configuration["kind"] == "a" else abs(configuration["n"] - 700) / 1000)
+
+    assert min(losses(BayesianSearcher(tree, 0), best_at_700, 30)) < 0.01
+
+
+def test_the_last_epoch_with_enough_results() -> None:
+    epochs = np.array([1, 1, 3, 1, 3, 9, 1, 1, 3, 9])
+    assert [last_with(n, epochs) for n in (1, 2, 3, 5, 6, 10, 20)] == [9, 9, 3, 3, 1, 1, 1]
+
+
+def test_unpromoted_trials_are_those_without_a_result_that_counts() -> None:
+    points = np.array([[0.1, math.nan], [0.2, 0.5], [0.1, math.nan], [0.3, 0.5], [0.2, 0.5]])
+    assert unpromoted(points, np.array([False, False, True, False, False])).tolist() == [[0.2, 0.5], [0.3, 0.5]]
+    assert unpromoted(points, np.ones(5, dtype=bool)).shape == (0, 2)
+
+
+def test_a_rank_correlation_is_that_of_spearman() -> None:
+    one, other = np.random.default_rng(0).normal(size=(2, 9))
+    assert rank_correlation(one, other) == pytest.approx(stats.spearmanr(one, other).statistic)
+    assert rank_correlation(one, np.exp(one)) == pytest.approx(1)
+    assert rank_correlation(one, np.zeros(9)) == rank_correlation(np.empty(0), np.empty(0)) == 0
+
+
 def test_epochs_are_a_fidelity_from_0_to_1() -> None:
     assert fidelities(np.array([1, 3, 9, 0]), 9).tolist() == pytest.approx([0, 0.5, 1, 1])
     assert fidelities(np.array([1, 1]), 1).tolist() == [1, 1]
@@ -212,14 +318,16 @@ def test_refits_come_at_counts_that_grow_by_a_tenth() -> None:
 
 def test_a_model_keeps_the_best_and_the_last_and_others_of_all_ranks() -> None:
     told = np.random.default_rng(0).random(1000)
-    kept = most_telling(told, 128)
+    kept = most_telling(told, np.zeros(1000), 128)
     assert len(set(kept)) == len(kept) == 128
     assert (np.diff(kept) > 0).all()
     ranks = np.argsort(np.argsort(told))
     assert set(range(64)) <= set(ranks[kept])
     assert set(range(990, 1000)) <= set(kept)
     assert np.histogram(ranks[kept], [64, 376, 688, 1000])[0].min() >= 15
-    assert most_telling(told[:128], 128).tolist() == list(range(128))
+    assert most_telling(told[:128], np.zeros(128), 128).tolist() == list(range(128))
+    epochs = np.where(np.arange(1000) % 20, 1, 3)
+    assert set(np.flatnonzero(epochs == 3)) <= set(most_telling(told, epochs, 128)), "a late result before an early one"
 
 
 @pytest.mark.parametrize("n_startup", [0, -1, 2.5, True, "3"])

@@ -76,6 +76,18 @@ def test_the_fit_finds_what_matters_and_the_noise() -> None:
 
 @settings(max_examples=25)
 @given(seed=seeds)
+def test_means_without_own_targets_are_those_of_a_process_without_them(seed: int) -> None:
+    inputs, targets = problem(seed)
+    owners = np.random.default_rng([seed, 2]).integers(5, size=len(inputs))
+    found = GaussianProcess(parameters(seed), inputs, GROUPS, targets).means_without_own(owners)
+    for owner in np.unique(owners):
+        others = owners != owner
+        process = GaussianProcess(parameters(seed), inputs[others], GROUPS, targets[others])
+        np.testing.assert_allclose(found[~others], process.mean(inputs[~others]), rtol=1e-6, atol=1e-6)
+
+
+@settings(max_examples=25)
+@given(seed=seeds)
 def test_the_posterior_is_that_of_a_dense_solve(seed: int) -> None:
     inputs, targets = problem(seed)
     kernel = parameters(seed)
