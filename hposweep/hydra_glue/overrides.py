@@ -22,7 +22,7 @@ from hydra.core.override_parser.types import (
     ValueType,
 )
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import MISSING, OmegaConf
 
 from hposweep.errors import ConfigError, object_text
 from hposweep.hydra_glue.own_spaces import OwnSpaces
@@ -241,8 +241,13 @@ def render_value(value: Value) -> str:
     A text has OmegaConf's notation: `${x}` is an interpolation of the job's config, `\\${x}` is this text.
 
     Raises:
-        ConfigError: for a mapping with a key that the grammar has no words for.
+        ConfigError: for a mapping with a key that the grammar has no words for, and for OmegaConf's mark of a missing
+            value, which is never read as the text that it is.
     """
+    if value == MISSING:
+        raise ConfigError(
+            f"'{MISSING}': stands for a missing value in OmegaConf, so that no job can be given this text"
+        )
     if value is None:
         return "null"
     if isinstance(value, bool):

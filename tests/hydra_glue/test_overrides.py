@@ -8,9 +8,9 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
+from omegaconf import MISSING, OmegaConf
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import OverrideReader, literal_text, render, render_value
@@ -264,9 +264,16 @@ def test_an_override_that_is_no_text_is_refused(reader: OverrideReader, line: st
 
 @given(text=st.text(st.sampled_from("${}\\'\"x:/ ,=()[]~#\n") | st.characters(exclude_categories=["Cs"]), max_size=12))
 def test_a_literal_text_arrives_in_the_config_as_it_is(text: str) -> None:
+    assume(text != MISSING)
     value = OverridesParser.create().parse_override(f"key={render_value(literal_text(text))}").value()
     config = OmegaConf.create({"key": value, "other": "before/${key}/after"})
     assert (config.key, config.other) == (text, f"before/{text}/after")
+
+
+@pytest.mark.parametrize("line", ["text='???',b", "text=['???'],b", "text={a:'???'},b"])
+def test_the_mark_of_a_missing_value_is_no_option(reader: OverrideReader, line: str) -> None:
+    with pytest.raises(ConfigError, match=r"^text: '\?\?\?': stands for a missing value in OmegaConf"):
+        space_of(reader, line)
 
 
 def test_a_configuration_is_one_override_a_key() -> None:

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.process
 WAYS = {
     "target": "hydra.utils.instantiate(cfg.model).width",
     "get_class": "hydra.utils.get_class('__main__.Model')(2).width",
-    "pool": "sum(mp.Pool(2).map(square, [1, 2]))",
-    "executor": "sum(ProcessPoolExecutor(2).map(square, [1, 2]))",
-    "spawn": "sum(mp.get_context('spawn').Pool(1).map(square, [1, 2]))",
+    "pool": "squares(mp.Pool(2))",
+    "executor": "executed(ProcessPoolExecutor(2))",
+    "spawn": "squares(mp.get_context('spawn').Pool(1))",
     "lambda": "by_process(lambda queue: queue.put(3))",
     "pickle": "pickle.loads(pickle.dumps([Model(4), Color.RED, square, Pair(1, 2)]))[0].width",
     "identity": "pickle.loads(pickle.dumps(Color.RED)) is Color.RED",
@@ -69,6 +69,16 @@ ConfigStore.instance().store(name="typed", node={"x": 0.0, "typed": Typed,
 
 def square(number):
     return number * number
+
+def squares(pool):
+    found = sum(pool.map(square, [1, 2]))
+    pool.close()  # one that is left to the garbage collector may hang for good, says multiprocessing
+    pool.join()
+    return found
+
+def executed(executor):
+    with executor:
+        return sum(executor.map(square, [1, 2]))
 
 def unused(number):
     return square(number) + CONSTANT
