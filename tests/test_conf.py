@@ -62,7 +62,6 @@ COMBINATIONS = [
     ["model=mlp", "search_space=mlp", "optimizer=adam"],
     ["model=lenet", "search_space=lenet", "optimizer=rmsprop", "data.batch_size=64"],
     ["optimizer=adamw", "data=fashion_mnist_book"],
-    ["model=softmax,mlp", "optimizer=sgd,adam"],
     ["hydra.sweeper.search_space.optimizer.name='choice(sgd, nadam)'"],
 ]
 

@@ -53,8 +53,8 @@ def test_the_yaml_is_an_experiment_of_the_winners_config(hposweep: Run, small_sw
 
 
 def test_an_unfinished_sweep_of_an_experiment_and_of_groups(hposweep_warm: Run, shell: RunText, tmp_path: Path) -> None:
-    # Four trials of ASHA with rungs at 1, 3, 9 and 27 epochs: none gets to the last one.
-    words = ["experiment=mlp_asha", "optimizer=sgd,adam", "data.train_fraction=0.02", "hydra.sweeper.n_trials=4"]
+    # Two trials of ASHA with rungs at 1, 3, 9 and 27 epochs: none gets to the last one.
+    words = ["experiment=mlp_asha", "optimizer=sgd,adam", "data.train_fraction=0.02", "hydra.sweeper.n_trials=2"]
     words.append("data.n_validation=500")
     done = hposweep_warm("--multirun", *words, "hydra.sweep.dir=outputs/swept")
     assert done.exit_code == 0, done.err
