@@ -11,13 +11,13 @@ import numpy as np
 
 from hposweep.errors import ConfigError
 from hposweep.search_space import Configuration, SearchSpace
-from hposweep.search_space.priors import LARGEST_QUANTILE
 from hposweep.searchers import Exhausted
 from hposweep.searchers.encoding import Encoding
 from hposweep.searchers.expected_improvement import ExpectedImprovement, promising_points
 from hposweep.searchers.gaussian_process import GaussianProcess, KernelParameters, fit
 from hposweep.searchers.observations import Observations, Results
 from hposweep.searchers.one_thread import one_blas_thread
+from hposweep.searchers.sobol import sobol_point
 from hposweep.searchers.tried import LARGEST_LISTED, Tried
 from hposweep.searchers.warping import POWERS, half_rank, standardized_power
 from hposweep.trial import Trial, TrialState
@@ -125,15 +125,7 @@ class BayesianSearcher:
 
     def _startup_point(self, number: int) -> np.ndarray:
         """Point `number` of a scrambled sequence, which depends on the seed alone."""
-        from scipy.stats import qmc
-
-        if not len(self.search_space):
-            return np.empty(0)
-        sequence = qmc.Sobol(len(self.search_space), seed=self.seed)
-        if number:  # SciPy's fast_forward(0) overflows
-            sequence.fast_forward(number)
-        point: np.ndarray = np.minimum(sequence.random(1)[0], LARGEST_QUANTILE)
-        return point
+        return sobol_point(len(self.search_space), self.seed, number)
 
     def _promising_points(self, number: int, pending: Sequence[Trial]) -> np.ndarray:
         """Points of a large expected improvement, the largest first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -45,8 +44,7 @@ class LatinHypercubeSearcher:
     def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Exhausted:
         if self._tried.is_all:
             return Exhausted()
-        point = self.search_space.from_unit_cube(self.point(number)[np.newaxis])
-        return self._tried.new_if_possible(number, itertools.chain(point, self.search_space.samples(self.seed, number)))
+        return self._tried.at_point(number, self.point(number))
 
     def start(self, trial: Trial) -> None:
         self._tried.add(trial.configuration)

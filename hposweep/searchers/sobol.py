@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -36,8 +35,7 @@ class SobolSearcher:
     def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Exhausted:
         if self._tried.is_all:
             return Exhausted()
-        point = self.search_space.from_unit_cube(self.point(number)[np.newaxis])
-        return self._tried.new_if_possible(number, itertools.chain(point, self.search_space.samples(self.seed, number)))
+        return self._tried.at_point(number, self.point(number))
 
     def start(self, trial: Trial) -> None:
         self._tried.add(trial.configuration)
@@ -47,10 +45,15 @@ class SobolSearcher:
 
     def point(self, number: int) -> np.ndarray:
         """Point `number` of the sequence, of shape (d,), values in [0, 1)."""
-        from scipy.stats import qmc
+        return sobol_point(len(self.search_space), self.seed, number)
 
-        sequence = qmc.Sobol(len(self.search_space), seed=self.seed)
-        if number:  # SciPy can't go forward by nothing
-            sequence.fast_forward(number)
-        point: np.ndarray = sequence.random(1)[0]
-        return point
+
+def sobol_point(n_columns: int, seed: int, number: int) -> np.ndarray:
+    """Point `number` of the scrambled sequence, of shape (n_columns,), values in [0, 1): by the seed alone."""
+    from scipy.stats import qmc
+
+    sequence = qmc.Sobol(n_columns, seed=seed)
+    if number:  # SciPy's fast_forward(0) overflows
+        sequence.fast_forward(number)
+    point: np.ndarray = sequence.random(1)[0]
+    return point

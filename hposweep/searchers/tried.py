@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from hposweep.search_space import Configuration, SearchSpace, uniform
 
 MOST_DRAWS = 100  # for one trial
@@ -47,6 +49,11 @@ class Tried:
         """The same where there is one, else the first of the draws."""
         drawn = next(draws)
         return self.first_new(number, itertools.chain([drawn], draws)) or drawn
+
+    def at_point(self, number: int, point: np.ndarray) -> Configuration:
+        """The configuration at a point of the unit cube, of shape (d,); where it was tried, another one if possible."""
+        at = self.search_space.from_unit_cube(point[np.newaxis])
+        return self.new_if_possible(number, itertools.chain(at, self.search_space.samples(self.seed, number)))
 
     def _one_of_those_left(self, number: int) -> Configuration | None:
         """Drawn from the prior, given that it is none of those tried; None where that can't be told."""
