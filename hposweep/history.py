@@ -270,8 +270,7 @@ class History:
             self._complete(trial, trial.value)
 
     def _complete(self, trial: Trial, value: float) -> None:
-        first = trial.number if trial.repeats is None else trial.repeats
-        found = self.repetitions.setdefault(first, Repetitions())
+        found = self.repetitions.setdefault(trial.first, Repetitions())
         (found.confirmations if trial.confirms else found.values)[trial.number] = value
         sign = self.direction.loss(1.0)
         # With another value a configuration never falls behind where it was: only this one can be the new best.
@@ -286,7 +285,7 @@ class History:
 
     def repetitions_of(self, trial: Trial) -> Repetitions:
         """The values of a trial's configuration, over its seeds."""
-        return self.repetitions.get(trial.number if trial.repeats is None else trial.repeats, Repetitions())
+        return self.repetitions.get(trial.first, Repetitions())
 
 
 def replay(events: Iterable[Event]) -> History:

@@ -39,9 +39,8 @@ class Repetitions:
         return min([*self.values, *self.confirmations])
 
     def rank_without_confirmations(self, sign: float) -> tuple[int, float, int]:
-        """The same as long as there were no confirmations."""
-        values = self.values.values()
-        return len(values), -sign * statistics.fmean(values or [math.inf]), -min(self.values, default=0)
+        """What sorted it as long as there were no confirmations; one without values has no rank."""
+        return len(self.values), -sign * statistics.fmean(self.values.values()), -min(self.values)
 
     def rank(self, sign: float) -> tuple[int, int, float, int]:
         """Sorts the best one last: more confirmations first, then more trials, then the better mean.

@@ -66,6 +66,11 @@ class Trial:
     confirms: bool = False  # whether it repeats one that was among the best when all others had ended
 
     @property
+    def first(self) -> int:
+        """The number of the first trial with its configuration: its own where it repeats none."""
+        return self.number if self.repeats is None else self.repeats
+
+    @property
     def job_id(self) -> str:
         """Names the job that was started last, like no other job of the sweep."""
         return f"{self.number}_{self.n_jobs}"

@@ -278,9 +278,8 @@ class Tuner:
         if self.history.n_confirming >= N_CONFIRMATIONS * len(best):
             return None
         trial = best[self.history.n_confirming % len(best)]
-        first = trial.number if trial.repeats is None else trial.repeats
         seed = self.trial_seed(number, trial.configuration)
-        return TrialProposed(number, trial.configuration, seed, trial.target_epoch, first, confirms=True)
+        return TrialProposed(number, trial.configuration, seed, trial.target_epoch, trial.first, confirms=True)
 
     def _proposal_of(self, number: int) -> Configuration | Wait | Exhausted:
         """The searcher's answer, asked for once: it may take a model seconds."""
