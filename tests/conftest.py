@@ -16,7 +16,7 @@ from support.in_process import run_here
 from support.processes import SMALL, Completed, Run, RunText, run_process
 from support.shared import NewEnvironment, made_once, make_environment
 from support.together import TogetherScheduling
-from support.warm import HYDRA, KERAS, WarmProcess
+from support.warm import HYDRA, KERAS, REPORT, WarmProcess
 
 # Machines differ in speed, and no test is about seconds.
 settings.register_profile("no_deadline", deadline=None)
@@ -103,17 +103,17 @@ def new_environment(tmp_path_factory: pytest.TempPathFactory) -> NewEnvironment:
 
 
 @pytest.fixture(scope="session")
-def warm_hydra() -> Iterator[WarmProcess]:
+def warm_hydra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess]:
     """A process that has imported what a sweep of any app needs."""
-    process = WarmProcess(HYDRA)
+    process = WarmProcess(HYDRA, tmp_path_factory.mktemp("warm_hydra") / "bin")
     yield process
     process.stop()
 
 
 @pytest.fixture(scope="session")
-def warm_keras() -> Iterator[WarmProcess]:
-    """A process that has imported what our own app and its trials need."""
-    process = WarmProcess(KERAS)
+def warm_keras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess]:
+    """A process that has imported what our own app, its trials and its report need."""
+    process = WarmProcess([*KERAS, *REPORT], tmp_path_factory.mktemp("warm_keras") / "bin")
     yield process
     process.stop()
 
@@ -129,18 +129,27 @@ def hposweep_warm(tmp_path: Path, warm_keras: WarmProcess) -> Run:
 
 
 @pytest.fixture
+def warm_shell(tmp_path: Path, warm_keras: WarmProcess) -> RunText:
+    """Runs a line in bash, where `python` and `hposweep` are forked from a warm process."""
+
+    def run(line: str, env: dict[str, str] | None = None) -> Completed:
+        return run_process(["bash", "-c", line], tmp_path, {"PATH": warm_keras.path} | (env or {}))
+
+    return run
+
+
+@pytest.fixture
 def app(tmp_path: Path, warm_hydra: WarmProcess) -> App:
     return make_app(tmp_path, warm_hydra)
 
 
 @pytest.fixture(scope="session")
-def small_sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_sweep(tmp_path_factory: pytest.TempPathFactory, warm_keras: WarmProcess) -> Path:
     """The folder of a real sweep of four trials; nobody may change it."""
 
     def sweep(folder: Path) -> None:
-        command = [sys.executable, "-m", "hposweep", "--multirun", *SMALL]
-        words = ["hydra.sweeper.n_trials=4", "hydra.sweep.dir=outputs/sweep", "trainer.keep_checkpoints=true"]
-        completed = run_process([*command, *words], folder)
+        words = [*SMALL, "hydra.sweeper.n_trials=4", "hydra.sweep.dir=outputs/sweep", "trainer.keep_checkpoints=true"]
+        completed = run_process(["hposweep", "--multirun", *words], folder, {"PATH": warm_keras.path})
         assert completed.exit_code == 0, completed.err
         (folder / "stdout.txt").write_text(completed.out)
 

@@ -18,17 +18,17 @@ def states(sweep: Path) -> list[str]:
         return [row["state"] for row in csv.DictReader(file)]
 
 
-def test_its_sweep_is_resumed_with_what_was_on_its_command_line(shell: RunText, tmp_path: Path) -> None:
+def test_its_sweep_is_resumed_with_what_was_on_its_command_line(warm_shell: RunText, tmp_path: Path) -> None:
     space = tmp_path / "my conf" / "search_space" / "mine.yaml"
     space.parent.mkdir(parents=True)
     space.write_text("# @package hydra.sweeper.search_space\noptimizer:\n  learning_rate: loguniform(1e-3, 1)\n")
     words = f"--config-dir 'my conf' search_space=mine {SMALL} hydra.sweeper.n_trials=2 hydra.sweep.dir=outputs/swept"
-    done = shell(f"hposweep --multirun {words}")
+    done = warm_shell(f"hposweep --multirun {words}")
     assert done.exit_code == 0, done.err
     sweep = tmp_path / "outputs" / "swept"
     # What was on the command line is needed to compose again.
     assert yaml.safe_load((sweep / "sweep.yaml").read_text())["command"] == "hposweep --config-dir 'my conf'"
-    done = shell("hposweep resume outputs/swept --n-trials 3")
+    done = warm_shell("hposweep resume outputs/swept --n-trials 3")
     assert done.exit_code == 0, done.err
     assert states(sweep) == ["COMPLETE"] * 3
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from hposweep.commands import COMMANDS
+from support.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -45,10 +46,9 @@ def blocks(page: Path) -> list[Block]:
     return [Block(each["language"], each["text"], each["mark"] or "") for each in found]
 
 
-def run(block: Block, folder: Path) -> str:
-    """Runs a block of commands or of Python; what it has printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    words = ["bash", "-e", "-c"] if block.language == "bash" else [sys.executable, "-c"]
+def run(block: Block, folder: Path, path: str) -> str:
+    """Runs a block of commands or of Python, found by a PATH; what it has printed."""
+    words = ["bash", "-e", "-c"] if block.language == "bash" else ["python", "-c"]
     done = subprocess.run(
         [*words, block.text],
         cwd=folder,
@@ -69,9 +69,8 @@ def without_numbers(text: str) -> list[str]:
     return [" ".join(re.sub(r"\d[\d.,:e+-]*", "0", line).split()) for line in text.splitlines() if line.strip()]
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Path) -> None:
+def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Path, warm_keras: WarmProcess) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     printed = ""
     for block in blocks(page):
@@ -85,7 +84,7 @@ def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Pa
             path.write_text(block.text, encoding="utf-8")
         else:
             assert block.language in ("bash", "python"), f"{block.text}\nis neither run nor written to a file"
-            printed = run(block, tmp_path)
+            printed = run(block, tmp_path, warm_keras.path)
 
 
 def test_blocks_that_are_not_run_are_few_and_say_why() -> None:

@@ -26,7 +26,9 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(
+    hposweep_warm: Run, small_sweep: Path, tmp_path: Path
+) -> None:
     recorded = copy(small_sweep, tmp_path)
     curve = recorded / "trials" / "2" / "hposweep" / "learning_curve.csv"
     head, first, second, third = curve.read_text().splitlines()
@@ -34,7 +36,7 @@ def test_a_sweep_is_reproduced_and_a_changed_digit_is_found(hposweep: Run, small
     cells[1] = cells[1][:-1] + str((int(cells[1][-1]) + 1) % 10)
     curve.write_text("\n".join([head, first, ",".join(cells), third]) + "\n")
 
-    assert hposweep("reproduce", "recorded").exit_code == 1
+    assert hposweep_warm("reproduce", "recorded").exit_code == 1
     again = tmp_path / "recorded-again"
     assert between(small_sweep, again) == []
     (found,) = between(recorded, again)

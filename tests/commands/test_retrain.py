@@ -27,11 +27,11 @@ print("error", np.mean(model.predict(test["images"], verbose=0).argmax(axis=1) !
 
 
 def test_the_saved_model_has_the_reported_error_in_plain_keras(
-    hposweep: Run, python: RunText, small_sweep: Path, tmp_path: Path
+    hposweep_warm: Run, python: RunText, small_sweep: Path, tmp_path: Path
 ) -> None:
     sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
     (sweep / "retrained").mkdir()  # somebody has retrained before
-    done = hposweep("retrain", "sweep", "--seeds", "2")
+    done = hposweep_warm("retrain", "sweep", "--seeds", "2")
     assert done.exit_code == 0, done.out + done.err
 
     folder = sweep / "retrained-2"
@@ -64,11 +64,11 @@ def test_the_saved_model_has_the_reported_error_in_plain_keras(
     assert float(shown.out.split()[-1]) == pytest.approx(error, abs=1.01e-4)
 
 
-def test_a_seed_that_diverges_leaves_no_model(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_a_seed_that_diverges_leaves_no_model(hposweep_warm: Run, small_sweep: Path, tmp_path: Path) -> None:
     sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
     best = yaml.safe_load((small_sweep / "optimization_results.yaml").read_text())["best_params"]
     change_journal(sweep, repr(best["optimizer.learning_rate"]), "1e+38")
-    done = hposweep("retrain", "sweep", "--epochs", "1", "--into", "models")
+    done = hposweep_warm("retrain", "sweep", "--epochs", "1", "--into", "models")
     assert done.exit_code == 1
     said = [line for line in done.out.splitlines() if "no model" in line]
     (job,) = (tmp_path / "models").iterdir()
@@ -76,10 +76,10 @@ def test_a_seed_that_diverges_leaves_no_model(hposweep: Run, small_sweep: Path, 
     assert "the training diverged: no model is saved" in (job / "output.txt").read_text()
 
 
-def test_a_job_that_fails_is_told(hposweep: Run, small_sweep: Path, tmp_path: Path) -> None:
+def test_a_job_that_fails_is_told(hposweep_warm: Run, small_sweep: Path, tmp_path: Path) -> None:
     sweep = Path(shutil.copytree(small_sweep, tmp_path / "sweep"))
     change_journal(sweep, "optimizer.learning_rate", "optimizer.nosuch")
-    done = hposweep("retrain", "sweep", "--into", "models")
+    done = hposweep_warm("retrain", "sweep", "--into", "models")
     assert done.exit_code == 1
     (job,) = (tmp_path / "models").iterdir()
     assert f"no model (exit code 1); see models/{job.name}/output.txt" in done.out

@@ -58,10 +58,10 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hposweep: Run, shell: RunText) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hposweep_warm: Run, warm_shell: RunText) -> Place:
     shutil.copytree(RECORDED / "program", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    return Place(tmp_path, hposweep, shell)
+    return Place(tmp_path, hposweep_warm, warm_shell)
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 
 MARK = "process"
 STARTS_PROCESSES = {"hposweep", "python", "shell", "small_sweep", "browser", "new_environment", "one_thread"}
-STARTS_PROCESSES |= {"warm_hydra", "warm_keras"}
+STARTS_PROCESSES |= {"warm_hydra", "warm_keras", "warm_shell"}
 EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
 
 _noted: list[str] | None = None  # None: nobody is on guard

@@ -4,9 +4,9 @@ For tests that need *a* sweep. A process of this kind differs from a fresh one i
 
 - What it would import first is there already, with the variables of the tests' environment, and so it is in its
   workers, whose forkserver is forked from it, too.
-- It makes no report.html, which takes half of the time of a small sweep.
+- It makes no report.html, which takes half of the time of a small sweep, unless it is run by one of the scripts.
 
-Whatever is about imports, the environment, Ctrl-C, deaths or the report takes `run_process`.
+Whatever is about imports, the environment, Ctrl-C or deaths takes `run_process`.
 """
 
 import atexit
@@ -29,103 +29,133 @@ from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
 from support.processes import Completed
+from support.warm_client import ask
 
 HYDRA = ("hydra", "scipy.stats", "rich", "pebble", "hposweep.hydra_glue.sweeper", "hposweep.hydra_glue.launchers.local")
 KERAS = (*HYDRA, "hposweep.app.main", "keras", "hposweep.training.objective", "hposweep.training.models")
-TIMEOUT_S = 300
+REPORT = ("hposweep.commands.report", "jinja2", "plotly.graph_objects")
+
+
+HERE = Path(__file__).parent
+SCRIPT = """#!{python} -IS
+import os, sys
+words = {first} + sys.argv[1:]
+if words[:1] in ([], ["-m"], ["-c"]) or words[0][0] != "-":
+    sys.path.insert(0, {here!r})
+    from warm_client import be_the_command
+    be_the_command({address!r}, words)
+os.execv({python!r}, [{python!r}, *words])
+"""
 
 
 class WarmProcess:
-    """A process that has imported these modules, and runs commands in forks of itself; started when it is needed."""
+    """A process that has imported these modules, and runs commands in forks of itself; started when it is needed.
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    Args:
+        folder: to be made, for scripts `python` and `hposweep` that run in forks, too, and make their sweeps' reports.
+    """
+
+    def __init__(self, modules: Sequence[str], folder: Path) -> None:
         self._modules = modules
-        self._control: socket.socket | None = None
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._address = f"\0hposweep-tests-{os.getpid()}-{id(self)}"
 
     def run(self, words: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> Completed:
-        """Runs `python <words>`: a script or `-m` and a module, with its arguments."""
-        control = self._control or self._started()
+        """Runs `python <words>`: a script, `-m` and a module, or `-c` and code; no report is made."""
+        self._start()
         environment = {**os.environ, **(env or {})}
         if not env or "HYDRA_FULL_ERROR" not in env:
             environment.pop("HYDRA_FULL_ERROR", None)
-        request = json.dumps({"words": list(words), "cwd": str(cwd), "env": environment}).encode()
-        with TemporaryFile() as out, TemporaryFile() as err:
-            status, theirs = os.pipe()
-            try:
-                socket.send_fds(control, [request], [out.fileno(), err.fileno(), theirs])
-            finally:
-                os.close(theirs)
-            with open(status, "rb", buffering=0) as answers:
-                process = int(answers.read(20))
-                if not select.select([answers], [], [], TIMEOUT_S)[0]:
-                    os.kill(process, signal.SIGKILL)
-                    raise TimeoutError(f"{words} ran longer than {TIMEOUT_S} seconds")
-                exit_code = int(answers.read(20))
+        with open(os.devnull, "rb") as nothing, TemporaryFile() as out, TemporaryFile() as err:
+            streams = (nothing.fileno(), out.fileno(), err.fileno())
+            exit_code = ask(self._address, words, str(cwd), environment, streams, makes_report=False)
             texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode() for file in (out, err)]
         return Completed(exit_code, *texts)
 
     def stop(self) -> None:
         """Ends the process, if it was started."""
-        if self._control is not None and self._process is not None:
-            self._control.close()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
             self._process.wait(timeout=30)
 
-    def _started(self) -> socket.socket:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    @property
+    def path(self) -> str:
+        """The PATH of the environment, where `python` and `hposweep` are forked from this process."""
+        self._start()
+        return os.pathsep.join(map(str, (self._folder, Path(sys.executable).parent, os.environ["PATH"])))
+
+    def _start(self) -> None:
+        if self._process is not None:
+            return
+        self._write_scripts()
         # A process with threads must not fork: OpenBLAS starts them when it is imported.
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
         env["PYTHONPATH"] = os.pathsep.join(map(str, _path()))
-        code = f"from support.warm import serve; serve({theirs.fileno()}, {list(self._modules)})"
-        self._process = subprocess.Popen([sys.executable, "-c", code], env=env, pass_fds=[theirs.fileno()])
-        theirs.close()
-        self._control = ours
-        return ours
+        code = "import sys; from support.warm import serve; serve(int(sys.argv[1]), sys.argv[2], sys.argv[3:])"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(self._address)
+            listener.listen()
+            words = [sys.executable, "-c", code, str(listener.fileno()), str(self._folder / "python")]
+            words += self._modules
+            self._process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+
+    def _write_scripts(self) -> None:
+        self._folder.mkdir()
+        console_script = Path(sys.executable).with_name("hposweep")
+        for name, first in (("python", []), ("hposweep", [str(console_script)])):
+            script = self._folder / name
+            script.write_text(SCRIPT.format(python=sys.executable, here=str(HERE), first=first, address=self._address))
+            script.chmod(0o755)
 
 
 def _path() -> list[Path | str]:
     return [Path(__file__).resolve().parents[1], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
-def serve(control_fd: int, modules: Sequence[str]) -> None:
-    """What the warm process does, until its control is closed."""
-    control = socket.socket(fileno=control_fd)
+def serve(listener_fd: int, python: str, modules: Sequence[str]) -> None:
+    """What the warm process does, until its standard input is closed."""
+    listener = socket.socket(fileno=listener_fd)
     from hydra.core.plugins import Plugins
 
     Plugins.instance()  # first: it imports plugins anew, and their classes would be there twice
     for name in modules:
         importlib.import_module(name)
+    sys.executable = python  # what a command starts is forked, too: its report, a sweep run again, submitit's jobs
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nobody has to wait for those who watch
     while True:
-        request, descriptors, _, _ = socket.recv_fds(control, 1 << 20, 3)
-        if not request:
+        if sys.stdin in select.select([listener, sys.stdin], [], [])[0]:
             return
+        connection, _ = listener.accept()
+        with connection:
+            request, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 4)
         if os.fork() == 0:
-            control.close()
-            _watch(json.loads(request), *descriptors)
+            listener.close()
+            *streams, status = descriptors
+            _watch(json.loads(request), streams, status)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _watch(request: dict[str, Any], out: int, err: int, status: int) -> NoReturn:
+def _watch(request: dict[str, Any], streams: Sequence[int], status: int) -> NoReturn:
     """Runs the command in one more fork, and tells its process number and its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     process = os.fork()
     if process == 0:
         os.close(status)
-        _become(request, out, err)
+        _become(request, streams)
     os.write(status, f"{process:<20}".encode())
     _, end = os.waitpid(process, 0)
     os.write(status, f"{os.waitstatus_to_exitcode(end):<20}".encode())
     os._exit(0)
 
 
-def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
+def _become(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
     """Does what Python does from its start to its end, but for the imports."""
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
+    for target, source in enumerate(streams):
         os.dup2(source, target)
         os.close(source)
     words = request["words"]
@@ -135,13 +165,20 @@ def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
     sys.modules["__main__"] = types.ModuleType("__main__")
     multiprocessing.util.spawnv_passfds = _fork_a_forkserver  # type: ignore[assignment]
     from hposweep.results.html import in_a_process
+    from hposweep.workers.local import parent_death
 
-    in_a_process.make = _make_no_report
+    if not request["makes_report"]:
+        in_a_process.make = _make_no_report
     exit_code = 0
     try:
         if words[0] == "-m":
             sys.argv = [words[1], *words[2:]]
             runpy._run_module_as_main(words[1])  # type: ignore[attr-defined]
+        elif words[0] == "-c":
+            if words[1] == in_a_process.PROGRAM:
+                parent_death.die_with = _stay  # its parent is no process that waits for it
+            sys.argv = ["-c", *words[2:]]
+            exec(words[1], vars(sys.modules["__main__"]))
         else:
             sys.argv = list(words)
             main = sys.modules["__main__"]
@@ -165,6 +202,10 @@ def _make_no_report(sweep_dir: Path) -> Any:
     from hposweep.results.html.in_a_process import FILE_NAME, Report
 
     return Report(sweep_dir / FILE_NAME, "a warm process makes none", lacks_packages=True)
+
+
+def _stay(parent: int) -> None:
+    pass
 
 
 _spawn = multiprocessing.util.spawnv_passfds
