@@ -12,6 +12,7 @@ import pytest
 
 from support.apps import App
 from support.processes import processes_in, wait_for
+from support.shared import made_once
 from support.sweeps import events, results_of, rows, without_seconds
 from support.warm import WarmProcess
 
@@ -65,10 +66,8 @@ def test_each_bad_trial_of_a_sweep_costs_itself_alone(app: App) -> None:
     assert {row["state"] for row in table if row not in bad.values()} == {"COMPLETE"}
 
 
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def start(folder: Path, *words: str, python: str = sys.executable) -> subprocess.Popen[str]:
+    return subprocess.Popen([python, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def is_training(sweep: Path, since: float) -> bool:
@@ -81,7 +80,7 @@ def is_training(sweep: Path, since: float) -> bool:
 
 
 TRAINING = [
-    *("model=mlp", "data.train_fraction=0.2", "data.n_validation=500", "trainer.max_epochs=8"),
+    *("model=mlp", "data.train_fraction=0.1", "data.n_validation=500", "trainer.max_epochs=8"),
     *(f"{N}=4", "hydra.sweep.dir=swept"),
 ]
 
@@ -91,16 +90,20 @@ def curves(sweep: Path) -> dict[str, list[dict[str, str]]]:
     return {path.parents[1].name: without_seconds(path) for path in paths}
 
 
-def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(
-    tmp_path: Path, warm_keras: WarmProcess
-) -> None:
-    words = ["-m", "hposweep", "--multirun", *TRAINING]
-    (tmp_path / "undisturbed").mkdir()
-    undisturbed = warm_keras.run([*words, "hydra.launcher.n_workers=1"], tmp_path / "undisturbed")
-    assert undisturbed.exit_code == 0, undisturbed.err
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, warm_keras: WarmProcess) -> Path:
+    """The folder of the sweep that others are compared with: one worker, and every trial in one go."""
 
-    folder = tmp_path / "killed"
-    folder.mkdir()
+    def sweep(folder: Path) -> None:
+        done = warm_keras.run(["-m", "hposweep", "--multirun", *TRAINING, "hydra.launcher.n_workers=1"], folder)
+        assert done.exit_code == 0, done.err
+
+    return made_once(tmp_path_factory, "undisturbed", sweep) / "swept"
+
+
+def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path, undisturbed: Path) -> None:
+    words = ["-m", "hposweep", "--multirun", *TRAINING]
+    folder = tmp_path
     for kill in ("controller", "worker"):
         since = time.time()
         process = start(folder, *words, "hydra.launcher.n_workers=2")
@@ -115,9 +118,9 @@ def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(
             out, _ = process.communicate(timeout=300)
             assert process.returncode == 0, out
             assert "it starts again from its checkpoint" in out
-    assert curves(folder / "swept") == curves(tmp_path / "undisturbed" / "swept")
+    assert curves(folder / "swept") == curves(undisturbed)
     same = ("trial", "state", "validation_error", "epochs", "seed", "optimizer.learning_rate")
-    tables = [[{k: row[k] for k in same} for row in rows(f / "swept")] for f in (folder, tmp_path / "undisturbed")]
+    tables = [[{k: row[k] for k in same} for row in rows(sweep)] for sweep in (folder / "swept", undisturbed)]
     assert tables[0] == tables[1]
 
 
@@ -142,13 +145,19 @@ def slow_app(app: App) -> App:
     return app
 
 
+@pytest.fixture
+def python(warm_hydra: WarmProcess) -> str:
+    """A command that passes on the signals that it gets."""
+    return str(warm_hydra.python)
+
+
 def n_started(app: App) -> int:
     return sum(event["event"] == "segment_started" for event in events(app.folder / "swept"))
 
 
-def test_sigterm_leaves_results_and_a_sweep_to_be_resumed(slow_app: App) -> None:
-    words = [*SLOW, f"{N}=6", "x=interval(0,4)", "y=1", "hydra.launcher.n_workers=2"]
-    process = start(slow_app.folder, *words)
+def test_sigterm_leaves_results_and_a_sweep_to_be_resumed(slow_app: App, python: str) -> None:
+    words = [*SLOW, f"{N}=6", "x=interval(0,4)", "y=0.5", "hydra.launcher.n_workers=2"]
+    process = start(slow_app.folder, *words, python=python)
     wait_for(lambda: n_started(slow_app) >= 3)
     process.terminate()
     out, _ = process.communicate(timeout=60)
@@ -156,16 +165,16 @@ def test_sigterm_leaves_results_and_a_sweep_to_be_resumed(slow_app: App) -> None
     assert "Traceback" not in out
     left = rows(slow_app.folder / "swept")
     assert 2 <= len(left) < 6
-    assert {row["state"] for row in left} == {"COMPLETE"}  # a second is within the grace time
+    assert {row["state"] for row in left} == {"COMPLETE"}  # half a second is within the grace time
     assert not processes_in(slow_app.folder)
-    done = start(slow_app.folder, *words)
+    done = start(slow_app.folder, *words, python=python)
     out, _ = done.communicate(timeout=60)
     assert done.returncode == 0, out
     assert [row["state"] for row in rows(slow_app.folder / "swept")] == ["COMPLETE"] * 6
 
 
-def test_a_second_ctrl_c_stops_at_once(slow_app: App) -> None:
-    process = start(slow_app.folder, *SLOW, f"{N}=6", "x=interval(0,4)", "y=1000")
+def test_a_second_ctrl_c_stops_at_once(slow_app: App, python: str) -> None:
+    process = start(slow_app.folder, *SLOW, f"{N}=6", "x=interval(0,4)", "y=1000", python=python)
     wait_for(lambda: n_started(slow_app) >= 2)
     for _ in range(2):
         os.kill(process.pid, signal.SIGINT)
@@ -176,14 +185,14 @@ def test_a_second_ctrl_c_stops_at_once(slow_app: App) -> None:
     assert not processes_in(slow_app.folder)
 
 
-def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app: App) -> None:
-    words = [*SLOW, f"{N}=1000", "x=interval(0,4)", "y=0.3", "hydra.sweeper.time_budget=2"]
-    process = start(slow_app.folder, *words)
+def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app: App, python: str) -> None:
+    words = [*SLOW, f"{N}=1000", "x=interval(0,4)", "y=0.2", "hydra.sweeper.time_budget=2"]
+    process = start(slow_app.folder, *words, python=python)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
     n_before = len(rows(slow_app.folder / "swept"))
     assert 2 <= n_before < 100
-    again = start(slow_app.folder, *words)
+    again = start(slow_app.folder, *words, python=python)
     assert again.communicate(timeout=60) and again.returncode == 0
     assert len(rows(slow_app.folder / "swept")) > n_before
 
@@ -217,41 +226,27 @@ def test_another_sweep_in_the_folder_is_refused_with_the_differences(slow_app: A
 
 
 def test_configurations_and_curves_do_not_depend_on_the_number_of_workers(
-    tmp_path: Path, warm_keras: WarmProcess
+    tmp_path: Path, warm_keras: WarmProcess, undisturbed: Path
 ) -> None:
-    found = []
-    for n_workers in (1, 3):
-        folder = tmp_path / str(n_workers)
-        folder.mkdir()
-        words = ["-m", "hposweep", "--multirun", "data.train_fraction=0.05", "data.n_validation=500"]
-        words += ["trainer.max_epochs=2", f"{N}=5"]
-        done = warm_keras.run([*words, "hydra.sweep.dir=swept", f"hydra.launcher.n_workers={n_workers}"], folder)
-        assert done.exit_code == 0, done.err
-        found.append((curves(folder / "swept"), [row["seed"] for row in rows(folder / "swept")]))
-    assert found[0] == found[1]
-    results = results_of(tmp_path / "3" / "swept")
-    assert results["best_value"] < 0.9
+    done = warm_keras.run(["-m", "hposweep", "--multirun", *TRAINING, "hydra.launcher.n_workers=3"], tmp_path)
+    assert done.exit_code == 0, done.err
+    assert curves(tmp_path / "swept") == curves(undisturbed)
+    assert [row["seed"] for row in rows(tmp_path / "swept")] == [row["seed"] for row in rows(undisturbed)]
+    assert results_of(tmp_path / "swept")["best_value"] < 0.9
 
 
+@pytest.mark.parametrize("scheduler", ["asha", "median_stopping"])
 def test_a_trial_has_the_same_curve_under_any_scheduler_as_far_as_it_goes(
-    tmp_path: Path, warm_keras: WarmProcess
+    tmp_path: Path, warm_keras: WarmProcess, undisturbed: Path, scheduler: str
 ) -> None:
-    found = {}
-    small = ["model=mlp", "data.train_fraction=0.05", "trainer.max_epochs=4", f"{N}=4", "hydra.sweep.dir=swept"]
-    small.append("data.n_validation=500")
-    for scheduler in ("fifo", "asha", "median_stopping"):
-        folder = tmp_path / scheduler
-        folder.mkdir()
-        eta = [] if scheduler == "fifo" else ["hydra.sweeper.scheduler.eta=2"]
-        done = warm_keras.run(["-m", "hposweep", "--multirun", *small, f"scheduler={scheduler}", *eta], folder)
-        assert done.exit_code == 0, done.err
-        found[scheduler] = curves(folder / "swept")
-    n_shorter = 0
-    for scheduler in ("asha", "median_stopping"):
-        for trial, curve in found[scheduler].items():
-            assert curve == found["fifo"][trial][: len(curve)]
-            n_shorter += len(curve) < 4
-    assert n_shorter > 0
+    words = ["-m", "hposweep", "--multirun", *TRAINING, f"scheduler={scheduler}", "hydra.sweeper.scheduler.eta=2"]
+    done = warm_keras.run(words, tmp_path)
+    assert done.exit_code == 0, done.err
+    whole = curves(undisturbed)
+    found = curves(tmp_path / "swept")
+    assert found.keys() == whole.keys()
+    assert all(curve == whole[trial][: len(curve)] for trial, curve in found.items())
+    assert any(len(curve) < len(whole[trial]) for trial, curve in found.items())
 
 
 def test_a_controller_that_dies_while_its_workers_start_leaves_none_behind(tmp_path: Path) -> None:

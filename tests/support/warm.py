@@ -80,10 +80,15 @@ class WarmProcess:
             self._process.wait(timeout=30)
 
     @property
+    def python(self) -> Path:
+        """The script that is run in place of an interpreter."""
+        self._start()
+        return self._folder / "python"
+
+    @property
     def path(self) -> str:
         """The PATH of the environment, where `python` and `hposweep` are forked from this process."""
-        self._start()
-        return os.pathsep.join(map(str, (self._folder, Path(sys.executable).parent, os.environ["PATH"])))
+        return os.pathsep.join(map(str, (self.python.parent, Path(sys.executable).parent, os.environ["PATH"])))
 
     def _start(self) -> None:
         if self._process is not None:
