@@ -149,7 +149,7 @@ def small_sweep(tmp_path_factory: pytest.TempPathFactory, warm_keras: WarmProces
 
     def sweep(folder: Path) -> None:
         words = [*SMALL, "hydra.sweeper.n_trials=4", "hydra.sweep.dir=outputs/sweep", "trainer.keep_checkpoints=true"]
-        completed = run_process(["hposweep", "--multirun", *words], folder, {"PATH": warm_keras.path})
+        completed = run_process([str(warm_keras.python), "-m", "hposweep", "--multirun", *words], folder)
         assert completed.exit_code == 0, completed.err
         (folder / "stdout.txt").write_text(completed.out)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import nbformat
 import pytest
 
 import hposweep
+from support.warm import WarmProcess
 
 pytestmark = pytest.mark.process
 
@@ -19,23 +19,21 @@ NOTEBOOK = Path(__file__).parents[1] / "examples" / "what_is_hpo.ipynb"
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+def executed(tmp_path_factory: pytest.TempPathFactory, warm_keras: WarmProcess) -> tuple[Any, Path]:
     folder = tmp_path_factory.mktemp("notebook")
     # With a part of the training; its results were stored when it was run as it is.
     text = NOTEBOOK.read_text(encoding="utf-8")
     less = [
         ("N_EPOCHS = 4", "N_EPOCHS = 1"),
-        ("n_trials=8", "n_trials=4"),
-        ("n_trials=12", "n_trials=6"),
+        ("n_trials=8", "n_trials=2"),
+        ("n_trials=12", "n_trials=4"),
         ("n_trials=6 trainer.max_epochs=4", "n_trials=2 trainer.max_epochs=1"),
     ]
     for whole, part in less:
         assert text.count(whole) == 1
         text = text.replace(whole, part)
     notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-    # `!python` in a cell is to be this one.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "KERAS_BACKEND": "tensorflow"}
+    environment = {**os.environ, "PATH": warm_keras.path, "KERAS_BACKEND": "tensorflow"}  # PATH: for `!python` in cells
     client = nbclient.NotebookClient(
         notebook, timeout=400, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
@@ -50,7 +48,7 @@ def test_the_notebook_runs_to_its_end(executed: tuple[Any, Path]) -> None:
     n_figures = sum("application/vnd.plotly.v1+json" in output.get("data", {}) for output in outputs)
     assert n_figures == 4
     sweep = hposweep.load(folder / "outputs" / "what-is-hpo")
-    assert [str(trial.state) for trial in sweep.data.trials] == ["COMPLETE"] * 6
+    assert [str(trial.state) for trial in sweep.data.trials] == ["COMPLETE"] * 4
     assert sweep.best is not None and sweep.best.value is not None and sweep.best.value < 0.3
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,10 @@ import yaml
 from hposweep import optional_packages
 from support.processes import ROOT, SMALL, Run, wait_for
 from support.sweeps import read_csv, results_of, rows
+from support.warm import WarmProcess
+
+# Compiled in one worker, not in two.
+TINY = ("data.train_fraction=0.02", "data.n_validation=500", "hydra.launcher.n_workers=1", "hydra.sweep.dir=swept")
 
 
 def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
@@ -67,8 +70,7 @@ def test_what_the_sweep_prints(small_sweep: Path) -> None:
 
 
 def test_only_the_winners_checkpoint_stays(hposweep_warm: Run, tmp_path: Path) -> None:
-    small = ["data.train_fraction=0.02", "data.n_validation=500", "hydra.sweeper.n_trials=3"]
-    done = hposweep_warm("--multirun", *small, "hydra.sweep.dir=swept")
+    done = hposweep_warm("--multirun", *TINY, "hydra.sweeper.n_trials=3")
     assert done.exit_code == 0, done.err
     best = results_of(tmp_path / "swept")["best_trial"]
     assert [path.parents[1].name for path in (tmp_path / "swept").rglob("checkpoint.npz")] == [str(best)]
@@ -84,7 +86,7 @@ def test_hydras_own_launcher_runs_the_same_trials(hposweep_warm: Run, tmp_path: 
 
 
 def test_the_books_split_has_no_test_error(hposweep_warm: Run, tmp_path: Path) -> None:
-    words = ["data=fashion_mnist_book", "data.train_fraction=0.02", "hydra.sweeper.n_trials=1", "hydra.sweep.dir=swept"]
+    words = ["data=fashion_mnist_book", *TINY, "trainer.max_epochs=1", "hydra.sweeper.n_trials=1"]
     done = hposweep_warm("--multirun", *words)
     assert done.exit_code == 0, done.err
     assert "test_error" not in results_of(tmp_path / "swept")
@@ -105,7 +107,7 @@ def test_the_broken_adaptation_of_the_source_is_refused(hposweep_warm: Run, tmp_
 
 def test_a_sweep_that_learns_nothing_ends_with_a_warning(hposweep_warm: Run, tmp_path: Path) -> None:
     # A model that always answers the first class, and steps too small to change that.
-    words = ["data.train_fraction=0.02", "trainer.max_epochs=1", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=swept"]
+    words = [*TINY, "data.n_validation=10000", "trainer.max_epochs=1", "hydra.sweeper.n_trials=2"]
     constant = ["model._target_=constant.build", "optimizer.learning_rate=interval(0.0,1e-30)"]
     (tmp_path / "constant.py").write_text(CONSTANT_MODEL)
     done = hposweep_warm("--multirun", *words, *constant, env={"PYTHONPATH": str(tmp_path)})
@@ -127,7 +129,7 @@ def build(input_shape, n_classes):
 
 
 def test_a_sweep_by_its_loss_ranks_by_the_loss_and_takes_it_for_no_error(hposweep_warm: Run, tmp_path: Path) -> None:
-    words = ["data.train_fraction=0.02", "trainer.max_epochs=2", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=swept"]
+    words = [*TINY, "trainer.max_epochs=2", "hydra.sweeper.n_trials=3"]
     done = hposweep_warm("--multirun", *words, "hydra.sweeper.metric=validation_loss", "scheduler=asha")
     assert done.exit_code == 0, done.err
     table, results = rows(tmp_path / "swept"), results_of(tmp_path / "swept")
@@ -219,9 +221,9 @@ def test_a_single_run_ends_with_its_result_and_its_folder(
     assert done.out.splitlines()[-2:] == ["Result: rate 1e-06", "Folder: outputs/one"]
 
 
-@pytest.mark.process
-def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hposweep", "--multirun", "hydra.sweep.dir=swept", "trainer.max_epochs=100"]
+def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path, warm_keras: WarmProcess) -> None:
+    words = ["-m", "hposweep", "--multirun", "hydra.sweep.dir=swept", "trainer.max_epochs=100"]
+    command = [str(warm_keras.python), *words]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     curve = tmp_path / "swept" / "trials" / "0" / "hposweep" / "learning_curve.csv"
     wait_for(curve.exists, seconds=120)

@@ -212,7 +212,8 @@ def resolved(config: DictConfig, key: str) -> Any:
     try:
         return OmegaConf.to_object(config[key]) if OmegaConf.is_config(config[key]) else config[key]
     except OmegaConfBaseException as error:
-        return str(error)
+        # Where the stack ends, Python says as well what it was doing.
+        return re.sub(r"(maximum recursion depth exceeded).*", r"\1", str(error))
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(("words", "holds"), FLAGS)
 def test_the_flags_of_a_job(app: App, words: list[str], holds: Callable[[Path], bool]) -> None:
     app.write("main.py", CURIOUS_APP)
-    ok(app.fresh.sweep(f"{N}=1", "x=interval(0,4)", *words))
+    ok(app.sweep(f"{N}=1", "x=interval(0,4)", *words))
     assert holds(app.folder / "swept" / "0")
     assert rows(app.folder / "swept")[0]["state"] == "COMPLETE"
 
@@ -357,7 +357,7 @@ def test_callbacks_are_called_once_at_every_ending(
     app: App, words: list[str], exit_code: int, notes: list[str]
 ) -> None:
     app.write("callbacks.py", CALLBACKS)
-    done = app.fresh.sweep(f"{N}=2", *words, *WITH_CALLBACKS, env={"PYTHONPATH": str(app.folder)})
+    done = app.sweep(f"{N}=2", *words, *WITH_CALLBACKS, env={"PYTHONPATH": str(app.folder)})
     assert done.exit_code == exit_code, done.err
     assert (app.folder / "notes").read_text().split("\n")[:-1] == notes
     if exit_code == 0 and len(notes) > 2:

@@ -209,7 +209,7 @@ def _make_no_report(sweep_dir: Path) -> Any:
     return Report(sweep_dir / FILE_NAME, "a warm process makes none", lacks_packages=True)
 
 
-def _stay(parent: int) -> None:
+def _stay(parent: int, by: signal.Signals = signal.SIGKILL) -> None:
     pass
 
 
