@@ -104,8 +104,8 @@ def new_environment(tmp_path_factory: pytest.TempPathFactory) -> NewEnvironment:
 
 @pytest.fixture(scope="session")
 def warm_hydra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess]:
-    """A process that has imported what a sweep of any app needs."""
-    process = WarmProcess(HYDRA, tmp_path_factory.mktemp("warm_hydra") / "bin")
+    """A process that has imported what a sweep of any app and its report need."""
+    process = WarmProcess([*HYDRA, *REPORT], tmp_path_factory.mktemp("warm_hydra") / "bin")
     yield process
     process.stop()
 

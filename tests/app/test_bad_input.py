@@ -272,9 +272,9 @@ def test_a_data_file_cut_in_half(hposweep: Run, tmp_path: Path) -> None:
     check_refused(done, f"{broken}: damaged or not the original file", tmp_path)
 
 
-def test_a_folder_that_holds_another_sweep(hposweep: Run, small_sweep: Path) -> None:
+def test_a_folder_that_holds_another_sweep(hposweep_warm: Run, small_sweep: Path) -> None:
     journal = (small_sweep / "journal.jsonl").read_bytes()
-    done = hposweep("--multirun", f"hydra.sweep.dir={small_sweep}")
+    done = hposweep_warm("--multirun", f"hydra.sweep.dir={small_sweep}")
     assert done.exit_code != 0
     (line,) = done.error_lines
     assert line.startswith(f"hydra.sweep.dir: {small_sweep} holds another sweep; ")

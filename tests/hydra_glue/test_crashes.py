@@ -58,7 +58,7 @@ def test_each_bad_trial_of_a_sweep_costs_itself_alone(app: App) -> None:
     of_trials = {3 * place: luck for place, luck in enumerate(LUCK, start=1)}
     app.write("main.py", f"LUCK = {of_trials}\n{UNLUCKY_APP}")
     words = [f"{N}=26", "x=interval(0,4)", "hydra.launcher.n_workers=2", "hydra/launcher=hposweep"]
-    done = app.fresh.sweep(*words, "hydra.sweeper.trial_timeout=2")
+    done = app.with_report.sweep(*words, "hydra.sweeper.trial_timeout=2")
     assert done.exit_code == 0, done.err + done.out
     table = rows(app.folder / "swept")
     bad = {of_trials[int(row["trial"])]: row for row in table if int(row["trial"]) in of_trials}

@@ -21,7 +21,7 @@ def ok(done: Completed) -> None:
 
 
 def test_a_sweep_of_another_app_leaves_its_folder(app: App) -> None:
-    done = app.fresh.sweep(f"{N}=6", "x=interval(0,4)", "y=int(interval(0,3))", "db=postgres")
+    done = app.with_report.sweep(f"{N}=6", "x=interval(0,4)", "y=int(interval(0,3))", "db=postgres")
     ok(done)
     folder = app.folder / "swept"
     assert {path.name for path in folder.iterdir()} == {
@@ -432,7 +432,7 @@ if __name__ == "__main__":
 def test_an_app_keeps_its_own_files_whatever_their_names(app: App, launcher: str) -> None:
     app.write("main.py", APP_WITH_FILES)
     words = [f"{N}=3", "x=interval(0,4)", f"hydra/launcher={launcher}"]
-    ok(app.fresh.sweep(*words))
+    ok(app.with_report.sweep(*words))
     for number in range(3):
         job = app.folder / "swept" / str(number)
         for name in ("checkpoint/model.pt", "checkpoint.npz", "learning_curve.csv", "data.json", "output.txt"):

@@ -45,6 +45,12 @@ class App:
         """The same app, each command in a process that imports everything anew, and makes its report."""
         return dataclasses.replace(self, warm=None)
 
+    @property
+    def with_report(self) -> "App":
+        """The same app, each command forked from the warm process, with its report, by a script in Python's place."""
+        assert self.warm is not None
+        return dataclasses.replace(self, warm=None, python=str(self.warm.python))
+
     def run(self, *words: str, env: dict[str, str] | None = None) -> Completed:
         if self.warm is not None:
             return self.warm.run([self.script, *words], self.folder, env)

@@ -34,15 +34,15 @@ CASES = [
 
 
 @pytest.mark.parametrize(("words", "exit_code"), CASES)
-def test_it_says_what_a_process_says(hposweep: Run, tmp_path: Path, words: list[str], exit_code: int) -> None:
-    here, there = run_here(tuple(words), tmp_path), hposweep(*words)
+def test_it_says_what_a_process_says(hposweep_warm: Run, tmp_path: Path, words: list[str], exit_code: int) -> None:
+    here, there = run_here(tuple(words), tmp_path), hposweep_warm(*words)
     assert here == there
     assert here.exit_code == exit_code
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_traceback_where_one_is_wanted_ends_alike(hposweep: Run, hposweep_here: Run) -> None:
-    here, there = (run("model=nosuch", env={"HYDRA_FULL_ERROR": "1"}) for run in (hposweep_here, hposweep))
+def test_a_traceback_where_one_is_wanted_ends_alike(hposweep_warm: Run, hposweep_here: Run) -> None:
+    here, there = (run("model=nosuch", env={"HYDRA_FULL_ERROR": "1"}) for run in (hposweep_here, hposweep_warm))
     assert here.exit_code == there.exit_code == 1
     assert here.error_lines[-12:] == there.error_lines[-12:]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pebble.pool.process
 import psutil
 import pytest
+from pebble import CONSTS
 
 from hposweep.errors import ConfigError
 from hposweep.trial import SegmentEnd, SegmentResult
@@ -35,6 +36,12 @@ MakePool = Callable[..., WorkerPool]
 
 def make(state: WorkerState | None = None, n_workers: int = 1, max_memory_mb: float = math.inf) -> WorkerPool:
     return WorkerPool(state or Jobs(), n_workers, preload=[], env={}, max_memory_mb=max_memory_mb)
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ignores SIGTERM is killed after less than pebble's three seconds."""
+    monkeypatch.setattr(CONSTS, "term_timeout", 0.5)
 
 
 @pytest.fixture(scope="module")

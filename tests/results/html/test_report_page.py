@@ -252,19 +252,19 @@ def hostile(folder: Path) -> Path:
 # The command, and the end of a sweep.
 
 
-def test_the_command_makes_the_report_anew(hposweep: Run, tmp_path: Path) -> None:
+def test_the_command_makes_the_report_anew(hposweep_warm: Run, tmp_path: Path) -> None:
     folder = made(tmp_path / "outputs" / "swept")
-    done = hposweep("report", "outputs/swept")
+    done = hposweep_warm("report", "outputs/swept")
     assert (done.exit_code, done.out.strip()) == (0, "Report: outputs/swept/report.html"), done.err
     first = (folder / "report.html").read_text()
     (folder / "report.html").write_text("old")
-    assert hposweep("report").exit_code == 0
+    assert hposweep_warm("report").exit_code == 0
     assert (folder / "report.html").read_text() == first
 
 
-def test_a_folder_without_a_sweep_is_one_line(hposweep: Run, tmp_path: Path) -> None:
+def test_a_folder_without_a_sweep_is_one_line(hposweep_warm: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    done = hposweep("report", "empty")
+    done = hposweep_warm("report", "empty")
     assert (done.exit_code, len(done.error_lines)) == (1, 1)
     assert done.error_lines[0].startswith("report: empty: holds no sweep")
 
@@ -302,8 +302,8 @@ def test_a_sweep_ends_with_a_report_and_imports_no_plotting_library(app: App) ->
 
 @pytest.mark.process
 def test_a_sweep_that_stops_before_its_end_has_a_report_too(app: App) -> None:
-    app.write("main.py", MAIN.replace("return cfg.x", "import time; time.sleep(0.6); return cfg.x"))
-    done = app.fresh.sweep("x=interval(0.0,1.0)", "hydra.sweeper.n_trials=100", "hydra.sweeper.time_budget=2")
+    app.write("main.py", MAIN.replace("assert not imported()", "import time; time.sleep(0.6)"))
+    done = app.with_report.sweep("x=interval(0.0,1.0)", "hydra.sweeper.n_trials=100", "hydra.sweeper.time_budget=2")
     assert done.exit_code == 0, done.err
     assert '<span aria-hidden="true">◌</span> stopped: ' in (app.folder / "swept" / "report.html").read_text()
 
