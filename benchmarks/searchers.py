@@ -347,9 +347,12 @@ def of_optuna(sampler: Any, sizes: Sequence[int | None]) -> tuple[Ask, Tell]:
 
 
 def smac(sizes: Sequence[int | None], seed: int) -> tuple[Ask, Tell]:
-    """SMAC3's facade for black boxes, whose model is a Gaussian process, as it comes."""
+    """SMAC3's facade for hyperparameter optimization as it comes: a random forest.
+
+    The one for black boxes, a Gaussian process, takes minutes for a run.
+    """
     from ConfigSpace import ConfigurationSpace, Float, Integer
-    from smac import BlackBoxFacade, Scenario
+    from smac import HyperparameterOptimizationFacade, Scenario
     from smac.runhistory import TrialValue
 
     space = ConfigurationSpace(seed=seed)
@@ -358,7 +361,8 @@ def smac(sizes: Sequence[int | None], seed: int) -> tuple[Ask, Tell]:
     scenario = Scenario(
         space, deterministic=True, n_trials=N_EVALUATIONS, seed=seed, output_directory=Path(folder.name)
     )
-    engine = BlackBoxFacade(scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=False)
+    # It wants a target function, which is never called: evaluations come by `tell`.
+    engine = HyperparameterOptimizationFacade(scenario, lambda config, seed=0: 0.0, overwrite=True, logging_level=False)
     asked: list[Any] = []
 
     def ask() -> Point:
