@@ -3,11 +3,12 @@
     PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/conditional.py                    # the trees of the report
     PYTHONPATH=. OMP_NUM_THREADS=1 python benchmarks/conditional.py --trees tuning     # those to choose by
 
-The peer is Optuna's TPESampler(multivariate=True, group=True), which meets the same tree define-by-run. Two trees are
-for tuning alone: `three_branches` and `nested`. By the others nothing is to be chosen: `unequal` (branches of 0, 1, 2
-and 5 hyperparameters), `shared_keys` (one key, other priors under other options), `deceptive` (the branch that is the
-best on average has no good minimum), `wide` (eight branches of two, and what all share) and `models` (four families of
-scikit-learn's on its breast cancer data, the log loss in five-fold cross-validation).
+The peer is Optuna's TPESampler(multivariate=True, group=True), which meets the same tree define-by-run. Four trees are
+for tuning alone: `three_branches`, `nested`, `lopsided` (the minimum is in the largest branch) and `narrow` (it is in a
+narrow valley of a bad branch); the last two came later. By the others nothing is to be chosen: `unequal` (branches of
+0, 1, 2 and 5 hyperparameters), `shared_keys` (one key, other priors under other options), `deceptive` (the branch that
+is the best on average has no good minimum), `wide` (eight branches of two, and what all share) and `models` (four
+families of scikit-learn's on its breast cancer data, the log loss in five-fold cross-validation).
 
 A run is 60 trials, one after the other; its regret after n of them is the smallest loss so far minus the smallest one
 of the tree (of `models`, the smallest that was ever found), but at least 1e-4, below which nobody sees a difference. A
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.metadata
+import itertools
 import json
 import math
 import platform
@@ -250,6 +252,38 @@ def nested() -> Tree:
     return Tree(space(optimizer={"choice": {"sgd": sgd, "adam": adam}}), loss, 0.0)
 
 
+def lopsided() -> Tree:
+    """Branches of one, one, three and six hyperparameters beside two shared ones; the largest has the minimum."""
+    centres = {"small": (0.4,), "other": (0.85,), "middle": (0.2, 0.6, 0.9), "large": (0.35, 0.8, 0.55, 0.15, 0.7, 0.4)}
+    floors = {"small": 0.2, "other": 0.15, "middle": 0.1, "large": 0.0}
+
+    def loss(at: Configuration) -> float:
+        kind = str(at["kind"])
+        steps = [at[f"y{i}"] - centre for i, centre in enumerate(centres[kind])]
+        shared = 0.4 * (at["s"] - 0.3) ** 2 + 0.2 * abs(at["t"] - 0.5)
+        crossed = sum((one + other) ** 2 for one, other in itertools.pairwise(steps))
+        return float(floors[kind] + shared + 0.4 * sum(step**2 for step in steps) + 0.3 * crossed)
+
+    branches = {kind: {f"y{i}": "uniform(0, 1)" for i in range(len(each))} for kind, each in centres.items()}
+    return Tree(space(kind={"choice": branches}, s="uniform(0, 1)", t="uniform(0, 1)"), loss, 0.0)
+
+
+def narrow() -> Tree:
+    """The flat branch is good everywhere; the minimum is in a valley of another one, which is bad elsewhere."""
+
+    def loss(at: Configuration) -> float:
+        if at["kind"] == "flat":
+            return float(0.2 + 0.1 * (at["u"] - 0.7) ** 2)
+        if at["kind"] == "sloping":
+            return float(0.25 + 0.4 * at["u"] + 0.2 * (at["v"] - 0.5) ** 2)
+        distance = (at["u"] - 0.25) ** 2 + 1.5 * (at["v"] - 0.6) ** 2
+        return float(1 - math.exp(-9 * distance))
+
+    unit = "uniform(0, 1)"
+    branches = {"flat": {"u": unit}, "sloping": {"u": unit, "v": unit}, "valley": {"u": unit, "v": unit}}
+    return Tree(space(kind={"choice": branches}), loss, 0.0)
+
+
 def unequal() -> Tree:
     """Branches of none, one, two and five hyperparameters; the largest has the minimum."""
     centres = (0.2, 0.7, 0.4, 0.9, 0.6)
@@ -389,9 +423,10 @@ def _data() -> tuple[np.ndarray, np.ndarray, Any]:
 
 SMALLEST_OF_MODELS = 0.0654  # of 1,236 draws, and of Nelder and Mead's method from the best of them in each branch
 TREES: dict[str, Callable[[], Tree]] = {
-    each.__name__: each for each in (three_branches, nested, unequal, shared_keys, deceptive, wide, models)
+    each.__name__: each
+    for each in (three_branches, nested, lopsided, narrow, unequal, shared_keys, deceptive, wide, models)
 }
-TUNING = ["three_branches", "nested"]
+TUNING = ["three_branches", "nested", "lopsided", "narrow"]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,7 @@ from hposweep.errors import ConfigError
 from hposweep.search_space import Configuration, SearchSpace
 from hposweep.searchers import Exhausted
 from hposweep.searchers.encoding import Encoding
-from hposweep.searchers.expected_improvement import ExpectedImprovement, promising_points
+from hposweep.searchers.expected_improvement import ExpectedImprovement, is_in_branch, promising_points
 from hposweep.searchers.gaussian_process import GaussianProcess, KernelParameters, fit
 from hposweep.searchers.observations import Observations, Results
 from hposweep.searchers.one_thread import one_blas_thread
@@ -28,9 +29,15 @@ ALWAYS_FITTED = 20  # up to this many results each new one moves the kernel's pa
 # Every third trial is proposed by the model without a power: one that spreads the losses near a local minimum may find
 # improvements too small to matter there, and search nowhere else.
 EVERY_PLAIN = 3
+# Every fourth trial is for a branch with too few trials. The expected improvement over the best of all branches knows
+# that a branch may be better only as far as the kernel does, and that was fitted where most trials are.
+EVERY_OF_BRANCH = 4
+TRIALS_PER_COEFFICIENT = 2  # of a quadratic function of a branch's hyperparameters: enough trials there
+N_DRAWN_FOR_BRANCHES = 1000  # points of the cube; what none of them lies in is no branch to care for
 MOST_UNPROMOTED = 32  # trials, the newest, that a model without their results keeps away from
 FEWEST_LATE = 5  # results from a rung on, by which models are judged there
-SMALLEST_FORESIGHT = 1.0  # standard deviations: one model in six has as much by chance
+CERTAIN_FORESIGHT = 1.0  # standard deviations: one model in six has as much by chance, and one in six below minus that
+EVERY_EVEN = 2  # every second trial spreads evenly while it is uncertain whether the model misleads
 N_GOOD = 8  # points near which the next one is searched, besides everywhere
 
 FittedTo = tuple[int, int, bool]  # the number of results, their largest epoch, and whether there are rungs
@@ -67,8 +74,12 @@ class BayesianSearcher:
       "Multi-Task Bayesian Optimization", NeurIPS 2013; ours has a kernel over the logarithm of epochs, not over tasks).
       Early epochs can mislead. So a second model has only the results from the last rung on that has enough of them (as
       in Falkner, Klein and Hutter, "BOHB", ICML 2018). The one is taken that better predicts the order of the losses
-      there, each of a trial whose own results are left out. Where neither does better than chance, and before that can
-      be told, points spread evenly as at the start, which is as good as random search.
+      there, each of a trial whose own results are left out. Before that can be told, and where it does as chance
+      would, every second trial is at a point that spreads evenly as at the start; where it does worse, all are. The
+      trials that come that far are few and alike, so their order is hard to foresee also where early epochs do not
+      mislead.
+    - Where options bring branches, every fourth trial is for the branch that has the fewest trials for its size, and
+      there it is the best of this branch that is to be improved, be it worse than those of others.
 
     Args:
         n_startup: results before there is a model; until then, points of Sobol's sequence spread evenly. None: twice as
@@ -85,7 +96,7 @@ class BayesianSearcher:
     _tried: Tried = field(init=False, repr=False)
     _encoding: Encoding | None = field(default=None, init=False, repr=False)  # once there is a result
     _has_rungs: bool = field(default=False, init=False, repr=False)  # whether a trial has come to one before the last
-    _fitted: tuple[FittedTo, list[Model]] | None = field(default=None, init=False, repr=False, compare=False)
+    _fitted: tuple[FittedTo, list[Model], bool] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.n_startup is not None and (type(self.n_startup) is not int or self.n_startup < 1):
@@ -144,32 +155,58 @@ class BayesianSearcher:
         if len(without_result):
             inputs = self._encoding.inputs(without_result)
             process = process.with_values(inputs, np.maximum(process.mean(inputs), best))
-        good = kept.points[np.argsort(means, kind="stable")[:N_GOOD]]
-        improvement = ExpectedImprovement(process, self._encoding, best)
-        return promising_points(improvement, good, self._observations.seen, np.random.default_rng([self.seed, number]))
+        ranked = np.argsort(means, kind="stable")
+        found = np.empty((0, len(self.search_space)))
+        for branch in [*self._neglected(number, under_way), None]:
+            rows = ranked if branch is None else ranked[is_in_branch(kept.points[ranked], branch)]
+            if not len(rows):
+                rows = ranked
+            improvement = ExpectedImprovement(process, self._encoding, float(means[rows[0]]), branch)
+            rng = np.random.default_rng([self.seed, number])
+            found = promising_points(improvement, kept.points[rows[:N_GOOD]], self._observations.seen, rng)
+            if len(found):  # else all of the branch was tried
+                break
+        return found
+
+    def _neglected(self, number: int, under_way: np.ndarray) -> list[np.ndarray]:
+        """The branches that this trial is for if they have a point left, by their inactive columns."""
+        if not self.search_space.is_conditional or number % EVERY_OF_BRANCH != 1:
+            return []
+        return neglected(self._branches, np.vstack([self._observations.last_of_each().points, under_way]))
+
+    @functools.cached_property
+    def _branches(self) -> np.ndarray:
+        """The columns that are inactive together: shape (n_branches, d)."""
+        assert self._encoding is not None
+        points = np.random.default_rng(self.seed).random((N_DRAWN_FOR_BRANCHES, len(self.search_space)))
+        return np.unique(np.isnan(self._encoding.clean(points)), axis=0)
 
     def _model(self, results: Results, largest_epoch: int, number: int) -> Model | None:
         """The model of the first results, as many as `n_fitted` says, for this trial; None where it would mislead."""
         key = n_fitted(len(results)), largest_epoch, self._has_rungs
         if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, self._most_reliable(results[: key[0]], largest_epoch)
-        models = self._fitted[1]
-        if not models:
+            self._fitted = key, *self._most_reliable(results[: key[0]], largest_epoch)
+        _, models, is_certain = self._fitted
+        if not models or not (is_certain or number % EVERY_EVEN):
             return None
         if number % EVERY_PLAIN == 0:
             return models[POWERS.index(1.0)]
         return max(models, key=lambda model: model.log_density)
 
-    def _most_reliable(self, results: Results, largest_epoch: int) -> list[Model]:
-        """The models of all results, or of those at late epochs where all together mislead; none where both mislead."""
+    def _most_reliable(self, results: Results, largest_epoch: int) -> tuple[list[Model], bool]:
+        """The models of all results, or of those at late epochs where all together mislead; none where both mislead.
+
+        Returns:
+            The models, and whether it is certain that they don't mislead.
+        """
         first_epoch, late_epoch = int(results.epochs.min()), last_with(FEWEST_LATE, results.epochs)
         if late_epoch == first_epoch:
-            return [] if self._has_rungs else self._fit(results, first_epoch, largest_epoch)
+            return self._fit(results, first_epoch, largest_epoch), not self._has_rungs
         of_all = self._fit(results, first_epoch, largest_epoch)
         of_late = self._fit(results, late_epoch, largest_epoch)
         found = [(self._foresight(models, results, late_epoch, largest_epoch), models) for models in (of_all, of_late)]
         foresight, models = max(found, key=lambda pair: pair[0])
-        return models if foresight > SMALLEST_FORESIGHT else []
+        return models if foresight > -CERTAIN_FORESIGHT else [], foresight > CERTAIN_FORESIGHT
 
     def _fit(self, results: Results, first_epoch: int, largest_epoch: int) -> list[Model]:
         """The most probable models of the results from an epoch on, one for each power."""
@@ -232,8 +269,24 @@ def last_with(n_results: int, epochs: np.ndarray) -> int:
     return int(np.sort(epochs)[max(len(epochs) - n_results, 0)])
 
 
+def neglected(branches: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
+    """The branches without enough of these points, the one with the fewest for its size first.
+
+    Args:
+        branches: shape (n_branches, d), the inactive columns of each.
+        points: shape (n, d), clean.
+    """
+    n_active = (~branches).sum(axis=1)
+    n_coefficients = (n_active + 1) * (n_active + 2) / 2
+    n_points = np.array([is_in_branch(points, branch).sum() for branch in branches])
+    shares = n_points / (n_coefficients * TRIALS_PER_COEFFICIENT)
+    return [branches[i] for i in np.argsort(shares, kind="stable") if shares[i] < 1]
+
+
 def unpromoted(points: np.ndarray, is_in: np.ndarray) -> np.ndarray:
     """The points of trials that have no result among those that are in, the newest of them: shape (n, d)."""
+    if is_in.all():  # as without rungs, where there may be ten thousands
+        return np.empty((0, points.shape[1]))
     known = {point.tobytes() for point in points[is_in]}
     found = {point.tobytes(): point for point in points[~is_in][::-1] if point.tobytes() not in known}
     return np.array(list(found.values())[:MOST_UNPROMOTED]).reshape(-1, points.shape[1])

@@ -16,7 +16,7 @@ N_DRAWN = 256  # candidates from the whole cube
 N_NEAR = 64  # candidates near good points, at each of these distances
 NEAR = (0.1, 0.02)
 N_STARTS = 4  # of the ascent along the gradient
-N_ITERATIONS = 20
+N_ITERATIONS = 12
 APART = 0.05  # distance of two starts, for one input
 N_NEIGHBOURS = 96  # of the best point, at each of these distances, where values are discrete
 NEIGHBOURS = (0.2, 0.05, 0.02, 0.005)
@@ -28,15 +28,20 @@ class ExpectedImprovement:
 
     Args:
         best: the value that is to be improved.
+        branch: shape (d,), the columns that are inactive in the branch that is searched; None: all of the cube is.
     """
 
     process: GaussianProcess
     encoding: Encoding
     best: float
+    branch: np.ndarray | None = None
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """At each of n points, shape (n,)."""
-        return self.process.log_expected_improvement(self.encoding.inputs(points), self.best)
+        """At each of n points, shape (n,); minus infinity outside the branch."""
+        values = self.process.log_expected_improvement(self.encoding.inputs(points), self.best)
+        if self.branch is not None:
+            values[~is_in_branch(points, self.branch)] = -math.inf
+        return values
 
     def climbed(self, points: np.ndarray) -> np.ndarray:
         """From each of n points up along the gradient, in all of its continuous coordinates: shape (n, d).
@@ -126,6 +131,12 @@ def promising_points(
             best = np.tile(candidates.best(), (N_NEIGHBOURS, 1))
             candidates.add(moved(best, distance, encoding, rng))
     return candidates.ranked()
+
+
+def is_in_branch(points: np.ndarray, branch: np.ndarray) -> np.ndarray:
+    """Which clean points have exactly these columns inactive: shape (n,)."""
+    found: np.ndarray = (np.isnan(points) == branch).all(axis=1)
+    return found
 
 
 def moved(points: np.ndarray, distance: float, encoding: Encoding, rng: np.random.Generator) -> np.ndarray:

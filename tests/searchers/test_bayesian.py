@@ -20,6 +20,7 @@ from hposweep.searchers.bayesian import (
     last_with,
     most_telling,
     n_fitted,
+    neglected,
     rank_correlation,
     unpromoted,
 )
@@ -109,6 +110,28 @@ def test_it_finds_the_branch_and_the_minimum_there() -> None:
     ours = [min(losses(BayesianSearcher(BRANCHES, seed), branched, 40)) for seed in SEEDS]
     random = [min(losses(RandomSearcher(BRANCHES, seed), branched, 40)) for seed in SEEDS]
     assert np.median(ours) < 0.01 * np.median(random)
+
+
+def test_it_finds_a_narrow_minimum_in_a_branch_that_is_bad_elsewhere() -> None:
+    float_ = parse_hyperparameter("uniform(0, 1)")
+    branches = ({"u": float_}, {"u": float_, "v": float_})
+    tree = SearchSpace({"kind": ConditionalChoice(Choice(("flat", "valley")), branches)})
+
+    def loss(at: Configuration) -> float:
+        if at["kind"] == "flat":
+            return float(0.2 + 0.1 * (at["u"] - 0.7) ** 2)
+        return float(1 - math.exp(-9 * ((at["u"] - 0.25) ** 2 + 1.5 * (at["v"] - 0.6) ** 2)))
+
+    assert np.median([min(losses(BayesianSearcher(tree, seed), loss, 50)) for seed in SEEDS]) < 0.01
+
+
+def test_neglected_branches_have_too_few_trials_for_their_size() -> None:
+    inactive = math.nan
+    branches = np.array([[False, True, True], [False, False, False]])  # enough: 6 trials of 1, 20 of 3 hyperparameters
+    small, large = [0.1, inactive, inactive], [0.9, 0.5, 0.5]
+    assert np.array(neglected(branches, np.array([small] * 3 + [large] * 9))).tolist() == branches[::-1].tolist()
+    assert np.array(neglected(branches, np.array([small] * 6 + [large] * 9))).tolist() == branches[1:].tolist()
+    assert neglected(branches, np.array([small] * 6 + [large] * 20)) == []
 
 
 def test_where_the_best_branch_has_no_floats_there_is_no_gradient_to_climb() -> None:
@@ -248,11 +271,12 @@ def test_where_early_epochs_mislead_the_late_ones_teach() -> None:
     assert np.median(found[BayesianSearcher]) < np.median(found[RandomSearcher])
 
 
-def test_before_a_trial_has_come_to_a_second_rung_points_spread_evenly() -> None:
+def test_before_a_trial_has_come_to_a_second_rung_every_second_point_spreads_evenly() -> None:
     searcher, spread = BayesianSearcher(SQUARE, 0), BayesianSearcher(SQUARE, 0, n_startup=30)
     for number in range(20):
         configuration = searcher.propose(number, ())
-        assert configuration == spread.propose(number, ())
+        is_even = number < 5 or number % 2 == 0
+        assert (configuration == spread.propose(number, ())) == is_even
         assert isinstance(configuration, dict)
         trial = Trial(number, configuration, seed=0, state=TrialState.PAUSED, epoch=1, target_epoch=1)
         searcher.start(trial)
