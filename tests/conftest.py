@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from hposweep.results.html import in_a_process
 from support import guard
 from support.apps import App, make_app
 from support.in_process import run_here
@@ -47,6 +48,20 @@ def logging_as_it_begins() -> None:
     """The levels that a process begins with: Hydra sets others in the process of a test that runs a job in it."""
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("hposweep").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders whose report was made; none takes a process."""
+    made: list[Path] = []
+
+    def make(sweep_dir: Path) -> in_a_process.Report:
+        made.append(sweep_dir)
+        (sweep_dir / in_a_process.FILE_NAME).write_text("page")
+        return in_a_process.Report(sweep_dir / in_a_process.FILE_NAME)
+
+    monkeypatch.setattr(in_a_process, "make", make)
+    return made
 
 
 @pytest.fixture

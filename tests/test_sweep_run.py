@@ -13,8 +13,6 @@ import pytest
 from hposweep.errors import ConfigError, WriteError
 from hposweep.history import Ending, SegmentStarted
 from hposweep.job.running import RunningJob
-from hposweep.results.html import in_a_process
-from hposweep.results.html.in_a_process import Report
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
@@ -34,19 +32,7 @@ HALF = SearchSpace({"x": parse_hyperparameter("uniform(0, 0.5)")})
 RECORD = FunctionRecord(seed=0, n_trials=6, search_space=SPACE.records(), metric="error", direction="minimize")
 Job = Callable[[Segment, Trial], SegmentResult]
 
-
-@pytest.fixture(autouse=True)
-def reports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The folders whose report was made; none takes a process."""
-    made: list[Path] = []
-
-    def make(sweep_dir: Path) -> Report:
-        made.append(sweep_dir)
-        (sweep_dir / in_a_process.FILE_NAME).write_text("page")
-        return Report(sweep_dir / in_a_process.FILE_NAME)
-
-    monkeypatch.setattr(in_a_process, "make", make)
-    return made
+pytestmark = pytest.mark.usefixtures("reports")
 
 
 def train(sweep_dir: Path, segment: Segment, trial: Trial) -> SegmentResult:

@@ -25,7 +25,7 @@ from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.sweep_folder.journal import read_events
 from hposweep.trial import StartTrial
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("reports")]
 
 SPACE = {
     "learning_rate": stats.loguniform(1e-4, 1),
@@ -296,6 +296,7 @@ def test_a_script_needs_neither_hydra_nor_a_guard(script: Path) -> None:
     assert first.startswith("trial 0: COMPLETE, value ")
     assert first.endswith("[1 of 3 trials]")
     assert last.startswith("3 trials: 3 COMPLETE; best: trial ")
+    assert (script.parent / "sweep" / "report.html").exists()
 
 
 def test_ctrl_c_stops_it_and_the_same_call_goes_on(script: Path) -> None:

@@ -200,8 +200,7 @@ def outcome(loader: Any, master: DictConfig, overrides: list[str]) -> tuple[Any,
     try:
         config = loader.load_sweep_config(master, overrides)
     except Exception as error:  # Hydra's own ones, and whatever else it lets through
-        # An error may name a value that was the time of day, in microseconds.
-        return type(error), *(re.sub(r"\d{6}", "now", str(each)) for each in (error, error.__cause__))
+        return type(error), *map(told, (error, error.__cause__))
     with open_dict(config):
         config.hydra.job.id, config.hydra.job.num = "7", 7
     return OmegaConf.to_yaml(config), {key: resolved(config, key) for key in config if key != "hydra"}
@@ -212,8 +211,12 @@ def resolved(config: DictConfig, key: str) -> Any:
     try:
         return OmegaConf.to_object(config[key]) if OmegaConf.is_config(config[key]) else config[key]
     except OmegaConfBaseException as error:
-        # Where the stack ends, Python says as well what it was doing.
-        return re.sub(r"(maximum recursion depth exceeded).*", r"\1", str(error))
+        return told(error)
+
+
+def told(error: BaseException | None) -> str:
+    """The text of an error, without the time of day in microseconds and what Python did where the stack ended."""
+    return re.sub(r"(maximum recursion depth exceeded).*", r"\1", re.sub(r"\d{6}", "now", str(error)))
 
 
 @pytest.fixture(scope="module")
