@@ -23,6 +23,7 @@ import pytest
 
 from support.processes import wait_for
 from support.sweeps import events, load_yaml, results_of, rows
+from support.warm import WarmProcess
 
 pytestmark = pytest.mark.process
 
@@ -62,15 +63,17 @@ class Story:
     """A folder in which sweeps are run, and what was seen of them."""
 
     folder: Path
+    warm_python: str  # starts what is not killed
     journals: list[list[dict[str, Any]]] = field(default_factory=list)  # as each run left it
     outputs: list[str] = field(default_factory=list)  # of the runs that ended by themselves
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)  # exit code and last line of those sent away
     controller: int = 0  # process number of the second run's
     is_untouched: bool = False  # by those sent away
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, *words]
-        return subprocess.Popen(command, cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    def start(self, *words: str, python: str = sys.executable) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [python, *words], cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
 
     def finish(self, process: subprocess.Popen[str]) -> None:
         out, _ = process.communicate(timeout=60)
@@ -79,7 +82,7 @@ class Story:
         self.journals.append(events(self.folder / "swept"))
 
     def be_refused(self, name: str, *words: str) -> None:
-        process = self.start(*words)
+        process = self.start(*words, python=self.warm_python)
         out, _ = process.communicate(timeout=60)
         self.refusals[name] = process.returncode, out.splitlines()[-1]
 
@@ -90,8 +93,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    story = Story(tmp_path_factory.mktemp("story"))
+def story(tmp_path_factory: pytest.TempPathFactory, warm_hydra: WarmProcess) -> Story:
+    python = str(warm_hydra.python)
+    story = Story(tmp_path_factory.mktemp("story"), python)
     (story.folder / "main.py").write_text(APP)
     (story.folder / "conf").mkdir()
     (story.folder / "conf" / "config.yaml").write_text("x: 1.0\ny: 0\n")
@@ -119,8 +123,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     hold.unlink()
     story.finish(second)
 
-    story.finish(story.start("-m", "hposweep", "resume", "swept", "--n-trials", "11"))
-    story.finish(story.start(*SWEEP, SPACE, f"{N}=11", "hydra.sweep.dir=undisturbed", "hydra.launcher.n_workers=1"))
+    story.finish(story.start("-m", "hposweep", "resume", "swept", "--n-trials", "11", python=python))
+    undisturbed = [*SWEEP, SPACE, f"{N}=11", "hydra.sweep.dir=undisturbed", "hydra.launcher.n_workers=1"]
+    story.finish(story.start(*undisturbed, python=python))
     return story
 
 
