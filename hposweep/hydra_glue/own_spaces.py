@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -91,11 +92,12 @@ class OwnSpaces:
 
 @dataclass
 class _Files:
-    """Reads each file once."""
+    """Reads each file and lists each directory once: the config loader copies all of its sources for each list."""
 
     spaces: OwnSpaces
     read: Callable[[DictConfig], Mapping[str, Node]]
     _found: dict[str, Mapping[str, Node]] = field(default_factory=dict)
+    _options_of: dict[str, list[str]] = field(default_factory=dict)
 
     def name(self, group: str, option: str) -> str:
         return f"{self.spaces.folder}/{group}/{option}.yaml"
@@ -128,6 +130,15 @@ class _Files:
 
     def _options(self, group: str) -> list[str]:
         """The options that have a file; each must be an option of the group."""
+        if group not in self._options_of:
+            self._options_of[group] = self._listed(group) if group.split("/")[0] in self._directories else []
+        return self._options_of[group]
+
+    @functools.cached_property
+    def _directories(self) -> list[str]:
+        return self.spaces.loader.list_groups(self.spaces.folder)
+
+    def _listed(self, group: str) -> list[str]:
         files = self.spaces.loader.get_group_options(f"{self.spaces.folder}/{group}")
         options = self.spaces.loader.get_group_options(group) if files else []
         unknown = next((file for file in files if file not in options), None)
