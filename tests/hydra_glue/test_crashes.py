@@ -228,7 +228,7 @@ def test_another_sweep_in_the_folder_is_refused_with_the_differences(slow_app: A
 def test_configurations_and_curves_do_not_depend_on_the_number_of_workers(
     tmp_path: Path, warm_keras: WarmProcess, undisturbed: Path
 ) -> None:
-    done = warm_keras.run(["-m", "hposweep", "--multirun", *TRAINING, "hydra.launcher.n_workers=3"], tmp_path)
+    done = warm_keras.run(["-m", "hposweep", "--multirun", *TRAINING, "hydra.launcher.n_workers=2"], tmp_path)
     assert done.exit_code == 0, done.err
     assert curves(tmp_path / "swept") == curves(undisturbed)
     assert [row["seed"] for row in rows(tmp_path / "swept")] == [row["seed"] for row in rows(undisturbed)]

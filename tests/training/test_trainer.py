@@ -4,8 +4,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
 from hposweep.training.metrics import COLUMNS, VALIDATION_ERROR
 from hposweep.training.trainer import HPOTrainer
+from support.warm import WarmProcess
 
 
 def curve(folder: Path) -> list[dict[str, str]]:
@@ -229,7 +228,7 @@ def test_checkpoints_are_written_as_often_as_asked(tmp_path, learner, data, monk
     assert saved == [3]
 
 
-FRESH = """
+PROGRAM = """
 import json, sys
 from pathlib import Path
 from hydra import compose, initialize_config_dir
@@ -242,6 +241,7 @@ schema.register()
 configure_tensorflow(1, True)
 from hposweep.training.metrics import COLUMNS, VALIDATION_ERROR
 from hposweep.training.trainer import HPOTrainer
+from support.warm import WarmProcess
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):
     for number, overrides in enumerate(json.loads(sys.argv[1])):
         cfg = compose("config", ["data.train_fraction=0.02", *overrides])
@@ -251,11 +251,14 @@ with initialize_config_dir(str(conf_dir()), version_base="1.3"):
 """
 
 
-def test_a_trial_that_runs_second_in_a_warm_process_has_the_bits_of_a_fresh_one(tmp_path) -> None:
+def test_a_trial_that_runs_second_in_a_process_has_the_bits_of_a_first_one(
+    tmp_path: Path, warm_keras: WarmProcess
+) -> None:
     trial = ["model=mlp", "model.dropout=0.2", "optimizer=adam", "seed=5", "model.num_hiddens=32"]
     other = ["model=mlp", "model.dropout=0.1", "optimizer=sgd", "optimizer.momentum=0.9", "model.num_hiddens=48"]
-    for name, trials in (("fresh", [trial]), ("warm", [other, trial])):
-        words = [sys.executable, "-c", FRESH, json.dumps(trials), str(tmp_path / name)]
-        subprocess.run(words, check=True, capture_output=True)
-    assert curve(tmp_path / "warm" / "1") == curve(tmp_path / "fresh" / "0")
-    assert len(curve(tmp_path / "fresh" / "0")) == 3
+    for name, trials in (("first", [trial]), ("second", [other, trial])):
+        words = ["-c", PROGRAM, json.dumps(trials), str(tmp_path / name)]
+        done = warm_keras.run(words, tmp_path)
+        assert done.exit_code == 0, done.err
+    assert curve(tmp_path / "second" / "1") == curve(tmp_path / "first" / "0")
+    assert len(curve(tmp_path / "first" / "0")) == 3
