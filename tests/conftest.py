@@ -128,7 +128,8 @@ def warm_hydra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess
 @pytest.fixture(scope="session")
 def warm_keras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess]:
     """A process that has imported what our own app, its trials and its report need."""
-    process = WarmProcess([*KERAS, *REPORT], tmp_path_factory.mktemp("warm_keras") / "bin")
+    xla_cache = made_once(tmp_path_factory, "xla_cache", lambda folder: None)
+    process = WarmProcess([*KERAS, *REPORT], tmp_path_factory.mktemp("warm_keras") / "bin", xla_cache)
     yield process
     process.stop()
 
