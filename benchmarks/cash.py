@@ -10,8 +10,11 @@ process, without checkpoints; trials have the same seeds. One sweep runs at a ti
 
 The incumbent is the least validation error so far at any rung, of trials that are not complete, too. The winner is what
 both tools call best: the complete trial with the least validation error. Its test error is that of a training anew, by
-the same function for all. Time is processor time, which other programs on the machine don't lengthen much: of the training, as
-the course of a sweep shows it, and of all processes of a sweep.
+the same function for all. Time is processor time, which other programs on the machine hardly lengthen: of the training,
+as the course of a sweep shows it, and of all processes of a sweep.
+
+TPE models the trials of one bracket of Hyperband alone, and draws the first ten of each at random: most of the 60. It is
+therefore shown with successive halving, too.
 
 A sweep whose result stands in the folder is not run again. Writes cash.json and docs/cash.svg from the results that
 there are.
