@@ -13,7 +13,7 @@ both tools call best: the complete trial with the least validation error. Its te
 the same function for all. Time is processor time, which other programs on the machine hardly lengthen: of the training,
 as the course of a sweep shows it, and of all processes of a sweep.
 
-TPE models the trials of one bracket of Hyperband alone, and draws the first ten of each at random: most of the 60. It is
+Under Optuna's Hyperband, TPE models the trials of the same bracket alone, and draws ten in each at random first. It is
 therefore shown with successive halving, too.
 
 A sweep whose result stands in the folder is not run again. Writes cash.json and docs/cash.svg from the results that
@@ -59,6 +59,7 @@ from hposweep.search_space import (
     Choice,
     Configuration,
     Dimension,
+    Distribution,
     SearchSpace,
     Value,
     parse_hyperparameter,
@@ -308,7 +309,8 @@ def read_ours(sweep_dir: Path) -> SweepTrials:
 
 def run_optuna(pruner: str, seed: int, n_trials: int, folder: Path) -> SweepTrials:
     """A study in a process of its own."""
-    return in_a_process(study, pruner, seed, n_trials, folder)
+    found: SweepTrials = in_a_process(study, pruner, seed, n_trials, folder)
+    return found
 
 
 def study(pruner: str, seed: int, n_trials: int, folder: Path) -> SweepTrials:
@@ -407,6 +409,7 @@ def suggested_value(trial: Any, dimension: Dimension) -> Value:
     prior = dimension.prior
     if isinstance(prior, Choice):
         return trial.suggest_categorical(dimension.id, prior.options)
+    assert isinstance(prior, Distribution)
     if prior.integer:
         return trial.suggest_int(dimension.id, int(prior.lower), int(prior.upper), log=prior.is_log)
     return trial.suggest_float(dimension.id, prior.lower, prior.upper, log=prior.is_log)
