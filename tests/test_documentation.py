@@ -161,3 +161,26 @@ def test_the_figures_of_the_searchers_are_those_that_were_measured() -> None:
         at = [found["at"][str(n)] for n in measured["evaluations"]]
         cells = " | ".join(f"{each['ratio']:.2g} [{each['low']:.2g}, {each['high']:.2g}]" for each in at)
         assert f"| {cells} | {found['ms_per_evaluation']:.1f} |" in page, name
+
+
+def test_the_figures_of_conditions_and_of_rungs_are_those_that_were_measured() -> None:
+    page = (DOCS / "guides" / "searchers.md").read_text(encoding="utf-8")
+    conditional, rungs = (
+        json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("conditional", "multi_fidelity")
+    )
+    over_all = conditional["ratios"]["report"]["bayesian"]
+    figure, low, high = (over_all[key][-1] for key in ("geometric_mean", "low", "high"))
+    assert f"is at {figure:.2g} [{low:.2g}, {high:.2g}] times the" in page
+    for name in conditional["trees"].keys() - set(conditional["tuning"]):
+        medians = [conditional["trees"][name][of]["median"][-1] for of in ("bayesian", "tpe", "optuna_group", "random")]
+        assert f"| `{name}` | {' | '.join(f'{median:.2g}' for median in medians)} |" in page
+    for name in rungs["objectives"].keys() - set(rungs["tuning"]):
+        methods = [rungs["objectives"][name][method] for method in ("asha+bayesian", "asha+tpe", "fifo+bayesian")]
+        ratios = [method["full"]["ratio"] for method in methods]
+        cells = [f"{share(each['ratio'])} [{share(each['low'])}, {share(each['high'])}]" for each in ratios]
+        assert f"| `{name}` | {' | '.join(cells)} |" in page
+
+
+def share(ratio: float | None) -> str:
+    return "never" if ratio is None else f"{ratio:.2g}"
