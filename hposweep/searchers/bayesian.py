@@ -155,18 +155,27 @@ class BayesianSearcher:
         if len(without_result):
             inputs = self._encoding.inputs(without_result)
             process = process.with_values(inputs, np.maximum(process.mean(inputs), best))
+        branches = [*self._neglected(number, under_way), None]
+        found = (self._improving(process, kept.points, means, branch, number) for branch in branches)
+        return next((points for points in found if len(points)), np.empty((0, len(self.search_space))))
+
+    def _improving(
+        self, process: GaussianProcess, known: np.ndarray, means: np.ndarray, branch: np.ndarray | None, number: int
+    ) -> np.ndarray:
+        """Points that may be better than the best known one, of a branch or of all; none where all were tried.
+
+        Args:
+            known: shape (n, d), points with results.
+            means: shape (n,), of the model at them.
+            branch: its inactive columns.
+        """
+        assert self._encoding is not None
         ranked = np.argsort(means, kind="stable")
-        found = np.empty((0, len(self.search_space)))
-        for branch in [*self._neglected(number, under_way), None]:
-            rows = ranked if branch is None else ranked[is_in_branch(kept.points[ranked], branch)]
-            if not len(rows):
-                rows = ranked
-            improvement = ExpectedImprovement(process, self._encoding, float(means[rows[0]]), branch)
-            rng = np.random.default_rng([self.seed, number])
-            found = promising_points(improvement, kept.points[rows[:N_GOOD]], self._observations.seen, rng)
-            if len(found):  # else all of the branch was tried
-                break
-        return found
+        of_branch = ranked if branch is None else ranked[is_in_branch(known[ranked], branch)]
+        good = of_branch if len(of_branch) else ranked
+        improvement = ExpectedImprovement(process, self._encoding, float(means[good[0]]), branch)
+        rng = np.random.default_rng([self.seed, number])
+        return promising_points(improvement, known[good[:N_GOOD]], self._observations.seen, rng)
 
     def _neglected(self, number: int, under_way: np.ndarray) -> list[np.ndarray]:
         """The branches that this trial is for if they have a point left, by their inactive columns."""
