@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,58 +11,15 @@ from hypothesis import strategies as st
 from hposweep.history import TrialProposed
 from hposweep.results import sweep_data
 from hposweep.results.exports import optuna_export
-from hposweep.results.html import in_a_process, sweep_page
-from hposweep.results.html.in_a_process import Report
-from hposweep.schedulers.fifo import FifoScheduler
-from hposweep.search_space import SearchSpace, parse_hyperparameter, parse_search_space, trial_seed
-from hposweep.searchers.random import RandomSearcher
+from hposweep.results.html import sweep_page
+from hposweep.search_space import SearchSpace, parse_hyperparameter, parse_search_space
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.journal import read_events
-from hposweep.sweep_folder.sweep_yaml import FunctionRecord, read_record
-from hposweep.sweep_run import SweepRun
-from hposweep.trial import Segment, SegmentResult, Trial
-from hposweep.tuner import EventLog, Tuner
-from hposweep.workers.stop_signals import StopSignals
-from hposweep.workers.virtual import VirtualWorkers
+from hposweep.sweep_folder.sweep_yaml import read_record
 from support.apps import App
+from support.random_sweep import swept
 from support.strategies import search_trees
 from support.sweeps import load_yaml, read_csv, rows
-
-
-@contextmanager
-def swept(space: SearchSpace, seed: int, n_trials: int) -> Iterator[Path]:
-    """The folder of a sweep over this space."""
-    with tempfile.TemporaryDirectory() as name:
-        sweep_dir = Path(name) / "swept"
-        sweep_dir.mkdir()
-
-        def tuner_on(journal: EventLog) -> Tuner:
-            def job(segment: Segment, trial: Trial) -> SegmentResult:
-                return SegmentResult(1.0, float(len(trial.configuration)), folder=f"{trial.number}")
-
-            return Tuner(
-                RandomSearcher(space, seed),
-                FifoScheduler(),
-                journal,
-                VirtualWorkers(job),
-                n_trials=n_trials,
-                seed=seed,
-                trial_seed=lambda number, configuration: trial_seed(seed, number),
-            )
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(in_a_process, "make", Report)
-            SweepRun(
-                sweep_dir,
-                tuner_on,
-                FunctionRecord(seed=seed, n_trials=n_trials, search_space=space.records(), metric="value"),
-                check_same=lambda recorded: None,
-                key=str,
-                folder_of=lambda trial: f"{trial.number}",
-                stop_signals=StopSignals(),
-                progress="none",
-            ).run()
-        yield sweep_dir
 
 
 @settings(max_examples=8)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -22,12 +24,14 @@ from hposweep.history import SegmentEnded
 from hposweep.results import sweep_data
 from hposweep.results.exports import tensorboard_export
 from hposweep.schedulers.asha import AshaScheduler
-from hposweep.search_space import Configuration, literal
+from hposweep.search_space import Configuration, SearchSpace, literal
 from hposweep.simulation import AugmentedBranin, simulate
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, Trial
 from support.processes import RunText
+from support.random_sweep import swept
+from support.strategies import search_trees
 
 # Where TensorFlow is installed, TensorBoard's readers import it.
 pytestmark = pytest.mark.process
@@ -132,6 +136,17 @@ def test_a_sweep_with_each_state_and_odd_values_is_read_back(
     folder = odd_sweep(direction)
     check(folder, exported(folder))
     assert {trial.state for trial in sweep_data.read(folder).trials} == set(EXPECTED)
+
+
+@settings(max_examples=4)
+@given(space=search_trees(), seed=st.integers(0, 1000))
+def test_no_run_has_an_inactive_hyperparameter(space: SearchSpace, seed: int) -> None:
+    with swept(space, seed, n_trials=4) as folder:
+        logs = exported(folder)
+        for trial, name in zip(sweep_data.read(folder).trials, run_names(logs), strict=True):
+            contents = run_of(logs, name).PluginTagToContent("hparams")
+            start = metadata.parse_session_start_info_plugin_data(contents[metadata.SESSION_START_INFO_TAG])
+            assert start.hparams.keys() == {each.key for each in space.active(trial.configuration)}
 
 
 def domain_of(info: Any) -> Any:
