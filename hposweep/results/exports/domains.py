@@ -67,7 +67,7 @@ def _domain(priors: Sequence[Hyperparameter], values: Sequence[Value], *, is_log
     integer = all(isinstance(value, int) for value in values)
     for prior in priors:
         assert isinstance(prior, Distribution)
-        ends += [end for end in (prior.lower, prior.upper) if math.isfinite(end)]
+        ends += [float(end) for end in (prior.lower, prior.upper) if math.isfinite(end)]
         integer = integer and prior.integer
     low, high = min(ends), max(ends)
     return Range(int(low) if integer else low, int(high) if integer else high, integer, is_log and low > 0)
