@@ -153,13 +153,16 @@ def test_the_figures_of_the_searchers_are_those_that_were_measured() -> None:
     measured = json.loads((ROOT / "benchmarks" / "searchers.json").read_text(encoding="utf-8"))
     assert set(measured["instances"]) == {1, 2, 3, 4, 5}, "the others are for tuning"
     n_runs = len(measured["instances"]) * measured["seeds"]
-    assert f"{n_runs} runs on\neach" in page
+    assert f"{n_runs} runs on each" in page
     assert {name.partition(":")[0] for name in measured["functions"]} == {"bbob", "bbob-mixint"}
     assert len(measured["functions"]) == 48
     for name in ("bayesian", "tpe", "optuna_tpe", "cma_es"):
         found = measured["summary"][name]
         at = [found["at"][str(n)] for n in measured["evaluations"]]
         cells = " | ".join(f"{each['ratio']:.2g} [{each['low']:.2g}, {each['high']:.2g}]" for each in at)
+        workers = found["workers"]
+        cells += f" | {found['evaluations_to_random']:.0f}"
+        cells += f" | {workers['ratio']:.2g} [{workers['low']:.2g}, {workers['high']:.2g}]"
         assert f"| {cells} | {found['ms_per_evaluation']:.1f} |" in page, name
 
 
@@ -184,3 +187,22 @@ def test_the_figures_of_conditions_and_of_rungs_are_those_that_were_measured() -
 
 def share(ratio: float | None) -> str:
     return "never" if ratio is None else f"{ratio:.2g}"
+
+
+def test_the_figures_of_real_trainings_are_those_that_were_measured() -> None:
+    page = (DOCS / "guides" / "searchers.md").read_text(encoding="utf-8")
+    bayesmark = json.loads((ROOT / "benchmarks" / "bayesmark" / "scores.json").read_text(encoding="utf-8"))["tables"]
+    cash = json.loads((ROOT / "benchmarks" / "cash.json").read_text(encoding="utf-8"))
+    part, whole = bayesmark["problems of HEBO"], bayesmark["all problems"]
+    assert (len(part["problems"]), len(whole["problems"]), whole["repeats"]) == (15, 34, 1)
+    for name, rounds in part["optimizers"].items():
+        tables = [rounds, whole["optimizers"].get(name)]
+        cells = [f"{table[n]['score']:.1f}" if table else "not run" for table in tables for n in ("4", "16")]
+        assert f"| {' | '.join(cells)} | {part['optimizer_s_per_study'][name]:.1f} |" in page, name
+    for name, sweeps in cash["sweeps"].items():
+        means = cash["means"][name]
+        ends, tests = (
+            ", ".join(f"{sweep[key]:.4f}" for sweep in sweeps) for key in ("incumbent", "test_error_of_winner")
+        )
+        mean = f"{means['epochs']:.0f} | {means['training_s']:.0f} | {means['incumbent_at_shared_epochs']:.4f}"
+        assert f"| {mean} | {ends} | {tests} |" in page, name

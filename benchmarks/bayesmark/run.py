@@ -22,11 +22,11 @@ alone. Bayesmark's launcher is replaced by this file, since it fails on Python 3
 The protocol was fixed before any score was seen. `wine` is for tuning, and in no table; nothing is chosen by the other
 five data sets. All nine models, one metric for each kind of problem: nll for classification, mse for regression. The
 whole would take hours, so problems are left out whose evaluation took more than 0.3 s (`time`, the mean of 4 random
-ones): ada on all but iris, lasso on breast, and all on digits but DT and RF. 34 problems remain, and each optimizer has
-2 studies of each. HEBO takes some seconds for a round, and has one study of each of the 15 problems of breast and
-diabetes; a second table compares all optimizers on these alone. Intervals, of 95%, are by bootstrap over problems. A
-training that fails has an infinite loss. The seed, of the optimizer and of the models' own randomness, depends on the
-problem and the repeat alone.
+ones): ada on all but iris, lasso on breast, and all on digits but DT and RF. 34 problems remain. Two studies of each
+were planned; there was time for one of each optimizer (`--repeats 1`), and that is what the scores are from. HEBO takes
+some seconds for a round, and has one study of each of the 15 problems of breast and diabetes; a second table compares
+all optimizers on these alone. Intervals, of 95%, are by bootstrap over problems. A training that fails has an infinite
+loss. The seed, of the optimizer and of the models' own randomness, depends on the problem and the repeat alone.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from hposweep.results.html import comparison_page
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
-from support.browser import log_of
+from support.browser import log_of, requested_urls
 
 HOSTILE = """</script><script>owned = 1</script><img src=x onerror="owned = 1"> ' " &amp; %{x}"""
 SCRIPT = "<script>owned=1</script>"
@@ -148,6 +148,4 @@ def test_the_page_works_in_a_browser(browser: webdriver.Chrome, folders: list[Pa
     )
     assert run("return document.documentElement.scrollWidth") <= 390
     assert [entry["message"] for entry in log_of(browser, "browser") if entry["level"] == "SEVERE"] == []
-    events = [json.loads(entry["message"])["message"] for entry in log_of(browser, "performance")]
-    urls = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    assert {url.partition(":")[0] for url in urls} <= {"file", "data", "blob"}
+    assert {url.partition(":")[0] for url in requested_urls(browser)} <= {"file", "data", "blob"}

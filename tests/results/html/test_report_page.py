@@ -47,7 +47,7 @@ from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
 from support.apps import App
-from support.browser import log_of
+from support.browser import log_of, requested_urls
 from support.processes import Run, RunText
 
 LONG = "y" * 10_000
@@ -369,8 +369,7 @@ class Page:
 
     @property
     def requests(self) -> list[str]:
-        events = [json.loads(entry["message"])["message"] for entry in log_of(self.browser, "performance")]
-        return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        return requested_urls(self.browser)
 
     def column(self, name: str) -> list[str]:
         """What stands in a column of the table now."""
