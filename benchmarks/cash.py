@@ -13,8 +13,8 @@ both tools call best: the complete trial with the least validation error. Its te
 the same function for all. Time is processor time, which other programs on the machine hardly lengthen: of the training,
 as the course of a sweep shows it, and of all processes of a sweep.
 
-Under Optuna's Hyperband, TPE models the trials of the same bracket alone, and draws ten in each at random first. It is
-therefore shown with successive halving, too.
+Under Optuna's Hyperband, TPE models the trials of the same bracket alone, and draws ten in each at random first. It can
+be run with successive halving, too; cash.json has no sweeps of that.
 
 A sweep whose result stands in the folder is not run again. Writes cash.json and docs/cash.svg from the results that
 there are.
