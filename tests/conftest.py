@@ -97,10 +97,12 @@ def python(tmp_path: Path) -> RunText:
 @pytest.fixture
 def shell(tmp_path: Path) -> RunText:
     """Runs a line in bash, where `python` and `hposweep` are those of this environment."""
-    path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return _in_bash(tmp_path, f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
+
+def _in_bash(folder: Path, path: str) -> RunText:
     def run(line: str, env: dict[str, str] | None = None) -> Completed:
-        return run_process(["bash", "-c", line], tmp_path, path | (env or {}))
+        return run_process(["bash", "-c", line], folder, {"PATH": path} | (env or {}))
 
     return run
 
@@ -147,11 +149,7 @@ def hposweep_warm(tmp_path: Path, warm_keras: WarmProcess) -> Run:
 @pytest.fixture
 def warm_shell(tmp_path: Path, warm_keras: WarmProcess) -> RunText:
     """Runs a line in bash, where `python` and `hposweep` are forked from a warm process."""
-
-    def run(line: str, env: dict[str, str] | None = None) -> Completed:
-        return run_process(["bash", "-c", line], tmp_path, {"PATH": warm_keras.path} | (env or {}))
-
-    return run
+    return _in_bash(tmp_path, warm_keras.path)
 
 
 @pytest.fixture

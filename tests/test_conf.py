@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.processes import Run
+from support.processes import TINY, Run
 from support.sweeps import rows
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -42,8 +42,6 @@ def test_every_file_says_what_it_is_and_how_it_is_chosen(path: Path) -> None:
     assert any("python -m hposweep" in line for line in comments) or "See" in " ".join(comments)
 
 
-# Compiled in one worker, not in two.
-TINY = ("data.train_fraction=0.02", "data.n_validation=500", "hydra.launcher.n_workers=1", "hydra.sweep.dir=swept")
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 
 

@@ -12,12 +12,9 @@ import pytest
 import yaml
 
 from hposweep import optional_packages
-from support.processes import ROOT, SMALL, Run, wait_for
+from support.processes import ROOT, SMALL, TINY, Run, wait_for
 from support.sweeps import read_csv, results_of, rows
 from support.warm import WarmProcess
-
-# Compiled in one worker, not in two.
-TINY = ("data.train_fraction=0.02", "data.n_validation=500", "hydra.launcher.n_workers=1", "hydra.sweep.dir=swept")
 
 
 def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:

@@ -146,7 +146,7 @@ def slow_app(app: App) -> App:
 
 
 @pytest.fixture
-def python(warm_hydra: WarmProcess) -> str:
+def warm_python(warm_hydra: WarmProcess) -> str:
     """A command that passes on the signals that it gets."""
     return str(warm_hydra.python)
 
@@ -155,9 +155,9 @@ def n_started(app: App) -> int:
     return sum(event["event"] == "segment_started" for event in events(app.folder / "swept"))
 
 
-def test_sigterm_leaves_results_and_a_sweep_to_be_resumed(slow_app: App, python: str) -> None:
+def test_sigterm_leaves_results_and_a_sweep_to_be_resumed(slow_app: App, warm_python: str) -> None:
     words = [*SLOW, f"{N}=6", "x=interval(0,4)", "y=0.5", "hydra.launcher.n_workers=2"]
-    process = start(slow_app.folder, *words, python=python)
+    process = start(slow_app.folder, *words, python=warm_python)
     wait_for(lambda: n_started(slow_app) >= 3)
     process.terminate()
     out, _ = process.communicate(timeout=60)
@@ -167,14 +167,14 @@ def test_sigterm_leaves_results_and_a_sweep_to_be_resumed(slow_app: App, python:
     assert 2 <= len(left) < 6
     assert {row["state"] for row in left} == {"COMPLETE"}  # half a second is within the grace time
     assert not processes_in(slow_app.folder)
-    done = start(slow_app.folder, *words, python=python)
+    done = start(slow_app.folder, *words, python=warm_python)
     out, _ = done.communicate(timeout=60)
     assert done.returncode == 0, out
     assert [row["state"] for row in rows(slow_app.folder / "swept")] == ["COMPLETE"] * 6
 
 
-def test_a_second_ctrl_c_stops_at_once(slow_app: App, python: str) -> None:
-    process = start(slow_app.folder, *SLOW, f"{N}=6", "x=interval(0,4)", "y=1000", python=python)
+def test_a_second_ctrl_c_stops_at_once(slow_app: App, warm_python: str) -> None:
+    process = start(slow_app.folder, *SLOW, f"{N}=6", "x=interval(0,4)", "y=1000", python=warm_python)
     wait_for(lambda: n_started(slow_app) >= 2)
     for _ in range(2):
         os.kill(process.pid, signal.SIGINT)
@@ -185,14 +185,14 @@ def test_a_second_ctrl_c_stops_at_once(slow_app: App, python: str) -> None:
     assert not processes_in(slow_app.folder)
 
 
-def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app: App, python: str) -> None:
+def test_the_time_budget_ends_the_sweep_with_0_and_it_can_be_resumed(slow_app: App, warm_python: str) -> None:
     words = [*SLOW, f"{N}=1000", "x=interval(0,4)", "y=0.2", "hydra.sweeper.time_budget=2"]
-    process = start(slow_app.folder, *words, python=python)
+    process = start(slow_app.folder, *words, python=warm_python)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
     n_before = len(rows(slow_app.folder / "swept"))
     assert 2 <= n_before < 100
-    again = start(slow_app.folder, *words, python=python)
+    again = start(slow_app.folder, *words, python=warm_python)
     assert again.communicate(timeout=60) and again.returncode == 0
     assert len(rows(slow_app.folder / "swept")) > n_before
 

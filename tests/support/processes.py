@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # A tenth of the examples and few epochs: a real training that takes seconds.
 SMALL = ("data.train_fraction=0.1", "trainer.max_epochs=3")
+# Still less, and a program that is compiled in one worker, not in two.
+TINY = ("data.train_fraction=0.02", "data.n_validation=500", "hydra.launcher.n_workers=1", "hydra.sweep.dir=swept")
 
 
 @dataclass(frozen=True)

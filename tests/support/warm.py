@@ -7,7 +7,8 @@ For tests that need *a* sweep. A process of this kind differs from a fresh one i
 - XLA takes a program that a command has compiled before from a cache of this run of the tests.
 - It makes no report.html, which takes half of the time of a small sweep, unless it is run by one of the scripts.
 
-Whatever is about imports, the environment, Ctrl-C or deaths takes `run_process`.
+Signals that a script gets go on to its command, but for SIGKILL. Whatever is about imports, the environment, the first
+seconds or a controller that is killed takes `run_process`.
 """
 
 import atexit
@@ -35,7 +36,6 @@ from support.warm_client import ask
 HYDRA = ("hydra", "scipy.stats", "rich", "pebble", "hposweep.hydra_glue.sweeper", "hposweep.hydra_glue.launchers.local")
 KERAS = (*HYDRA, "hposweep.app.main", "keras", "hposweep.training.objective", "hposweep.training.models")
 REPORT = ("hposweep.commands.report", "jinja2", "plotly.graph_objects")
-
 
 HERE = Path(__file__).parent
 SCRIPT = """#!{python} -IS

@@ -53,7 +53,7 @@ def be_the_command(address: str, words: Sequence[str]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda given, _: os.kill(process, given))
 
-    code = ask(address, words, os.getcwd(), os.environ, (0, 1, 2), makes_report=True, on_start=pass_on)  # noqa: PTH109
+    code = ask(address, words, os.getcwd(), os.environ, (0, 1, 2), makes_report=True, on_start=pass_on)  # noqa: PTH109 (pathlib is slow to import)
     if code < 0:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
