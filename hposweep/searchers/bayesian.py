@@ -29,6 +29,12 @@ ALWAYS_FITTED = 20  # up to this many results each new one moves the kernel's pa
 # Every third trial is proposed by the model without a power: one that spreads the losses near a local minimum may find
 # improvements too small to matter there, and search nowhere else.
 EVERY_PLAIN = 3
+# Where so many results in a row are no better than those before, the model sees nothing more to gain, and may be wrong:
+# losses that are steps are flat between them. Every second trial is then proposed by a model that is less sure of what
+# lies away from its results.
+STUCK_FOR = 16
+EVERY_NARROW = 2
+NARROW = 0.25  # of the length scales
 # Every fourth trial is for a branch with too few trials. The expected improvement over the best of all branches knows
 # that a branch may be better only as far as the kernel does, and that was fitted where most trials are.
 EVERY_OF_BRANCH = 4
@@ -52,6 +58,11 @@ class Model:
     parameters: KernelParameters
     log_density: float  # of the parameters and the losses together, up to a constant
 
+    def narrow(self) -> Model:
+        """The model whose results tell less of what lies beside them."""
+        parameters = replace(self.parameters, length_scales=NARROW * self.parameters.length_scales)
+        return replace(self, parameters=parameters)
+
 
 @dataclass
 class BayesianSearcher:
@@ -64,6 +75,8 @@ class BayesianSearcher:
     - An improvement is one over the smallest posterior mean, not over the smallest loss, which noise may have made.
     - Losses are transformed first: those above the median by their ranks (`half_rank`), then all by the power that
       makes the model the most probable (`standardized_power`), but for every third trial.
+    - Where results are no better any more, every second trial is proposed by the model with shorter length scales,
+      until there is a better one; but not under a scheduler, where most results are of early epochs.
     - A trial under way has its posterior mean for a loss, or the smallest of all means where that is larger, until its
       result is there (after the kriging believer of Ginsbourger, Le Riche and Carraro, "Kriging Is Well-Suited to
       Parallelize Optimization", 2010). One that waits at a rung has a result and needs none.
@@ -198,9 +211,12 @@ class BayesianSearcher:
         _, models, is_certain = self._fitted
         if not models or not (is_certain or number % EVERY_EVEN):
             return None
+        model = max(models, key=lambda model: model.log_density)
         if number % EVERY_PLAIN == 0:
-            return models[POWERS.index(1.0)]
-        return max(models, key=lambda model: model.log_density)
+            model = models[POWERS.index(1.0)]
+        if number % EVERY_NARROW == 1 and not self._has_rungs and is_stuck(results.finite()):
+            return model.narrow()
+        return model
 
     def _most_reliable(self, results: Results, largest_epoch: int) -> tuple[list[Model], bool]:
         """The models of all results, or of those at late epochs where all together mislead; none where both mislead.
@@ -271,6 +287,11 @@ def n_fitted(n_results: int) -> int:
     while fitted + fitted // 10 <= n_results and fitted >= ALWAYS_FITTED:
         fitted += fitted // 10
     return fitted
+
+
+def is_stuck(losses: np.ndarray) -> bool:
+    """Whether the newest ones, the last in the array, are not below those before."""
+    return len(losses) > STUCK_FOR and bool(losses[:-STUCK_FOR].min() <= losses[-STUCK_FOR:].min())
 
 
 def last_with(n_results: int, epochs: np.ndarray) -> int:

@@ -17,6 +17,7 @@ from hposweep.searchers import Exhausted, Searcher
 from hposweep.searchers.bayesian import (
     BayesianSearcher,
     fidelities,
+    is_stuck,
     last_with,
     most_telling,
     n_fitted,
@@ -307,6 +308,35 @@ def test_a_branch_without_floats_is_searched() -> None:
         return float(2 + configuration["x"] if configuration["kind"] == "a" else abs(configuration["n"] - 700) / 1000)
 
     assert min(losses(BayesianSearcher(tree, 0), best_at_700, 30)) < 0.01
+
+
+def test_it_is_stuck_when_the_newest_results_are_no_better() -> None:
+    assert not is_stuck(np.ones(16))
+    assert is_stuck(np.ones(17))
+    assert is_stuck(np.array([1.0, *[2.0] * 16]))
+    assert not is_stuck(np.array([1.0, *[2.0] * 15, 0.5]))
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.PAUSED])
+def test_when_stuck_every_second_proposal_has_shorter_length_scales(
+    state: TrialState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for a scheduler's, most of whose results are of early epochs."""
+    narrowed = []
+    for number in range(6, 40):
+        searcher = BayesianSearcher(SQUARE, 0)
+        for earlier in range(number):
+            configuration = SQUARE.sample(0, earlier)
+            searcher.start(trial := Trial(earlier, configuration, seed=0, state=state, epoch=1, target_epoch=1))
+            searcher.tell(trial, valley(configuration) if earlier < 10 else 1.0 + valley(configuration))
+        with monkeypatch.context() as patch:
+            patch.setattr("hposweep.searchers.bayesian.NARROW", 1.0)
+            usual = searcher.propose(number, ())
+        if searcher.propose(number, ()) != usual:
+            narrowed.append(number)
+    best = min(range(10), key=lambda number: valley(SQUARE.sample(0, number)))
+    stuck = [number for number in range(best + 17, 40) if number % 2]
+    assert narrowed == ([] if state is TrialState.PAUSED else stuck)
 
 
 def test_the_last_epoch_with_enough_results() -> None:
