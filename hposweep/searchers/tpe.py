@@ -51,7 +51,7 @@ class TpeSearcher:
     search_space: SearchSpace
     seed: int
     n_startup_trials: int = 10
-    gamma: float = 0.15
+    gamma: float = 0.1
     n_candidates: int = 24
     _tried: Tried = field(init=False, repr=False)
     _observations: Observations = field(init=False)
