@@ -13,7 +13,7 @@ from hposweep.search_space import Choice, Hyperparameter
 from hposweep.search_space.priors import LARGEST_QUANTILE
 
 N_OF_FULL_WEIGHT = 25  # points, the newest
-SMALLEST_DENSITY = 1e-300  # of one kernel, so that it has a logarithm; the prior's share of a mixture is far larger
+SMALLEST_DENSITY = 1e-300  # of one kernel, or its weight, so that it has a logarithm; the prior's share is far larger
 NARROWEST_CELL = 1e-12  # of a whole number whose probability is no rounding error
 
 
@@ -41,18 +41,26 @@ class ParzenEstimator:
     Bergstra, Bardenet, Bengio and Kégl, "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011, section 4; with
     products of kernels instead of products of mixtures, as in Falkner, Klein and Hutter, "BOHB", ICML 2018, and with
     weights that decay with age, as in Bergstra, Yamins and Cox, ICML 2013. A width is the larger distance to the
-    neighbours along its axis, and at least 1 / min(100, n + 2) for n points.
+    neighbours along its axis, and at least 1 / min(100, n + 2) for n points, times `widening`.
 
     Args:
         priors: of the d hyperparameters, all of them active.
         points: shape (n, d), the oldest first.
+        weights: shape (n,), of the points, where the prior has 1; by their age if left out.
+        widening: a factor of the widths of numbers' kernels.
     """
 
-    def __init__(self, priors: Sequence[Hyperparameter], points: np.ndarray) -> None:
+    def __init__(
+        self,
+        priors: Sequence[Hyperparameter],
+        points: np.ndarray,
+        weights: np.ndarray | None = None,
+        widening: float = 1.0,
+    ) -> None:
         self.priors = priors
-        weights = np.append(recency_weights(len(points)), 1.0)
-        self.weights = weights / weights.sum()  # of the points, and of the prior
-        self._kernels = [_kernels(prior, centres) for prior, centres in zip(priors, points.T, strict=True)]
+        all_weights = np.append(recency_weights(len(points)) if weights is None else weights, 1.0)
+        self.weights = all_weights / all_weights.sum()  # of the points, and of the prior
+        self._kernels = [_kernels(prior, centres, widening) for prior, centres in zip(priors, points.T, strict=True)]
 
     def sample(self, n: int, rng: np.random.Generator) -> Candidates:
         """Draws n points, each from one part of the mixture."""
@@ -62,7 +70,7 @@ class ParzenEstimator:
 
     def log_density(self, candidates: Candidates) -> np.ndarray:
         """The logarithm of the density at m candidates, shape (m,)."""
-        logs = np.tile(np.log(self.weights), (len(candidates.points), 1))
+        logs = np.tile(np.log(np.maximum(self.weights, SMALLEST_DENSITY)), (len(candidates.points), 1))
         for column, kernels in enumerate(self._kernels):
             logs[:, :-1] += kernels.log_density(candidates.points[:, column], candidates.cells[:, column])
         largest = logs.max(axis=1)
@@ -133,11 +141,11 @@ class OptionKernels:
         return found
 
 
-def _kernels(prior: Hyperparameter, centres: np.ndarray) -> Kernels:
+def _kernels(prior: Hyperparameter, centres: np.ndarray, widening: float) -> Kernels:
     if isinstance(prior, Choice):
         n_options = len(prior.options)
         return OptionKernels(centres, n_options, smoothing=n_options / (len(centres) + 1))
-    return NormalKernels(centres, kernel_widths(centres))
+    return NormalKernels(centres, widening * kernel_widths(centres))
 
 
 def kernel_widths(centres: np.ndarray) -> np.ndarray:
@@ -161,3 +169,26 @@ def recency_weights(n: int) -> np.ndarray:
     """Weights of n points, the oldest first: 1 for the 25 newest, and falling to 1/n for the oldest."""
     n_old = max(0, n - N_OF_FULL_WEIGHT)
     return np.concatenate([np.linspace(1 / n, 1.0, n_old), np.ones(n - n_old)]) if n_old else np.ones(n)
+
+
+def improvement_weights(good: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Weights of good losses by how far they are below the smallest of the others, with a mean of 1.
+
+    Watanabe, "Tree-Structured Parzen Estimator: Understanding Its Algorithm Components and Their Roles for Better
+    Empirical Performance", arXiv:2304.11127, 2023: the weights by expected improvement. All are 1 where none is below.
+
+    Args:
+        good: shape (n,), finite.
+        others: shape (m,), none of them below one of the good ones; infinite for failures.
+    """
+    if not len(good):
+        return np.ones(0)
+    threshold = others.min(initial=math.inf)
+    # Halves, since the difference of two huge losses would be infinite.
+    improvements = (threshold if math.isfinite(threshold) else good.max()) / 2 - good / 2
+    largest = improvements.max()
+    if not largest > 0:
+        return np.ones(len(good))
+    relative = improvements / largest
+    found: np.ndarray = relative / relative.mean()
+    return found

@@ -14,12 +14,13 @@ from hposweep.searchers import Exhausted
 from hposweep.searchers.observations import Observations, Results
 from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.options import check_count, check_share
-from hposweep.searchers.parzen import ParzenEstimator
+from hposweep.searchers.parzen import ParzenEstimator, improvement_weights
 from hposweep.searchers.tried import Tried
 from hposweep.trial import Trial
 
 MOST_GOOD = 25
 MOST_BAD = 1000  # the newest: a proposal takes milliseconds after any number of trials
+WIDENING_OF_BAD = 1.5
 
 Estimators = tuple[ParzenEstimator, ParzenEstimator]  # l and g
 
@@ -31,6 +32,9 @@ class TpeSearcher:
     Bergstra, Bardenet, Bengio and Kégl, "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011, section 4. l is
     estimated from the best share `gamma` of the trials, 25 at most, and g, the density of bad ones, from the others;
     each over all hyperparameters together (see `ParzenEstimator`), so that it knows which values belong together.
+
+    A good trial weighs as much as it is better than the best of the others (Watanabe, arXiv:2304.11127, 2023). Unlike
+    there, the kernels of g are 1.5 times as wide as those of l, which was better on benchmarks.
 
     Where options bring branches, the hyperparameters that are always active come first, the choices among them, and
     then those of the branches that were chosen, each branch with l and g of the trials that have it. So a branch is
@@ -51,7 +55,7 @@ class TpeSearcher:
     search_space: SearchSpace
     seed: int
     n_startup_trials: int = 10
-    gamma: float = 0.1
+    gamma: float = 0.15
     n_candidates: int = 24
     _tried: Tried = field(init=False, repr=False)
     _observations: Observations = field(init=False)
@@ -101,10 +105,15 @@ class TpeSearcher:
         """l and g of the hyperparameters of a branch, from the trials that have it."""
         rows = ~np.isnan(results.points[:, branch[0]])
         points = results.points[rows][:, branch]
-        is_good = self._is_good(results.losses[rows])
+        losses = results.losses[rows]
+        is_good = self._is_good(losses)
+        weights = improvement_weights(losses[is_good], losses[~is_good])
         bad = np.vstack([points[~is_good], lies[~np.isnan(lies[:, branch[0]])][:, branch]])
         priors = [self.search_space.columns[column].prior for column in branch]
-        return ParzenEstimator(priors, points[is_good]), ParzenEstimator(priors, bad[-MOST_BAD:])
+        return (
+            ParzenEstimator(priors, points[is_good], weights),
+            ParzenEstimator(priors, bad[-MOST_BAD:], widening=WIDENING_OF_BAD),
+        )
 
     def _is_good(self, losses: np.ndarray) -> np.ndarray:
         """Which losses are among the best; of equal ones the older is better."""

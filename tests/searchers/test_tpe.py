@@ -14,7 +14,13 @@ from hposweep.search_space import (
     SearchSpace,
     parse_hyperparameter,
 )
-from hposweep.searchers.parzen import Candidates, ParzenEstimator, kernel_widths, recency_weights
+from hposweep.searchers.parzen import (
+    Candidates,
+    ParzenEstimator,
+    improvement_weights,
+    kernel_widths,
+    recency_weights,
+)
 from hposweep.searchers.random import RandomSearcher
 from hposweep.searchers.tpe import TpeSearcher
 from hposweep.trial import Trial, TrialState
@@ -76,6 +82,41 @@ def test_old_points_weigh_less() -> None:
     weights = recency_weights(125)
     assert weights[0] == pytest.approx(1 / 125)
     assert np.allclose(np.diff(weights[:100]), (1 - 1 / 125) / 99)
+
+
+@pytest.mark.parametrize(
+    ("good", "others", "expected"),
+    [
+        ([1.0, 3.0], [4.0, 9.0], [1.5, 0.5]),
+        ([1.0, 4.0], [4.0], [2.0, 0.0]),
+        ([2.0, 2.0], [2.0], [1.0, 1.0]),
+        ([1.0, 3.0], [math.inf], [2.0, 0.0]),
+        ([1.0, 3.0], [], [2.0, 0.0]),
+        ([-1.5e308, 1.5e308], [1.5e308], [2.0, 0.0]),
+        ([], [1.0], []),
+    ],
+)
+def test_good_trials_weigh_by_how_much_they_are_better_than_the_others(
+    good: list[float], others: list[float], expected: list[float]
+) -> None:
+    assert list(improvement_weights(np.array(good), np.array(others))) == pytest.approx(expected)
+
+
+def test_a_heavy_point_has_more_of_the_density() -> None:
+    priors, points = [parse_hyperparameter("uniform(0, 1)")], np.array([[0.2], [0.8]])
+    at = Candidates.of(priors, points)
+    light, heavy = ParzenEstimator(priors, points, np.array([0.0, 2.0])).log_density(at)
+    assert light < heavy
+    even = ParzenEstimator(priors, points, np.ones(2)).log_density(at)
+    assert even[0] == pytest.approx(even[1])
+
+
+def test_wider_kernels_are_flatter() -> None:
+    priors, points = [parse_hyperparameter("uniform(0, 1)")], np.array([[0.45], [0.5], [0.55]])
+    at = Candidates.of(priors, np.array([[0.5], [0.05]]))
+    narrow, wide = (ParzenEstimator(priors, points, widening=factor).log_density(at) for factor in (1.0, 1.5))
+    assert wide[0] < narrow[0]
+    assert wide[1] > narrow[1]
 
 
 def run(searcher: TpeSearcher | RandomSearcher, n: int) -> float:
