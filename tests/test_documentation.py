@@ -198,7 +198,7 @@ def test_the_figures_of_real_trainings_are_those_that_were_measured() -> None:
     for name, rounds in first["optimizers"].items():
         tables = [whole["optimizers"].get(name), rounds]
         cells = [f"{table[n]['score']:.1f}" if table else "not run" for table in tables for n in ("4", "16")]
-        assert f"| {' | '.join(cells)} | {part['optimizer_s_per_study'][name]:.1f} |" in page, name
+        assert f"| {' | '.join(cells)} | {first['optimizer_s_per_study'][name]:.1f} |" in page, name
     for name, sweeps in cash["sweeps"].items():
         means = cash["means"][name]
         ends, tests = (
