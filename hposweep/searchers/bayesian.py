@@ -42,8 +42,7 @@ TRIALS_PER_COEFFICIENT = 2  # of a quadratic function of a branch's hyperparamet
 N_DRAWN_FOR_BRANCHES = 1000  # points of the cube; what none of them lies in is no branch to care for
 MOST_UNPROMOTED = 32  # trials, the newest, that a model without their results keeps away from
 FEWEST_LATE = 5  # results from a rung on, by which models are judged there
-CERTAIN_FORESIGHT = 1.0  # standard deviations: one model in six has as much by chance, and one in six below minus that
-EVERY_EVEN = 2  # every second trial spreads evenly while it is uncertain whether the model misleads
+CERTAIN_FORESIGHT = 1.0  # standard deviations: one model in six has as much by chance
 N_GOOD = 8  # points near which the next one is searched, besides everywhere
 
 FittedTo = tuple[int, int, bool]  # the number of results, their largest epoch, and whether there are rungs
@@ -87,10 +86,9 @@ class BayesianSearcher:
       "Multi-Task Bayesian Optimization", NeurIPS 2013; ours has a kernel over the logarithm of epochs, not over tasks).
       Early epochs can mislead. So a second model has only the results from the last rung on that has enough of them (as
       in Falkner, Klein and Hutter, "BOHB", ICML 2018). The one is taken that better predicts the order of the losses
-      there, each of a trial whose own results are left out. Before that can be told, and where it does as chance
-      would, every second trial is at a point that spreads evenly as at the start; where it does worse, all are. The
-      trials that come that far are few and alike, so their order is hard to foresee also where early epochs do not
-      mislead.
+      there, each of a trial whose own results are left out; and only if it does so better than chance would. Until
+      then trials spread evenly as at the start: those that a misleading model proposes are good at early epochs, and a
+      scheduler would promote them in place of others.
     - Where options bring branches, every fourth trial is for the branch that has the fewest trials for its size, and
       there it is the best of this branch that is to be improved, be it worse than those of others.
 
@@ -109,7 +107,7 @@ class BayesianSearcher:
     _tried: Tried = field(init=False, repr=False)
     _encoding: Encoding | None = field(default=None, init=False, repr=False)  # once there is a result
     _has_rungs: bool = field(default=False, init=False, repr=False)  # whether a trial has come to one before the last
-    _fitted: tuple[FittedTo, list[Model], bool] | None = field(default=None, init=False, repr=False, compare=False)
+    _fitted: tuple[FittedTo, list[Model]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.n_startup is not None and (type(self.n_startup) is not int or self.n_startup < 1):
@@ -204,12 +202,12 @@ class BayesianSearcher:
         return np.unique(np.isnan(self._encoding.clean(points)), axis=0)
 
     def _model(self, results: Results, largest_epoch: int, number: int) -> Model | None:
-        """The model of the first results, as many as `n_fitted` says, for this trial; None where it would mislead."""
+        """The model of the first results, as many as `n_fitted` says, for this trial; None where it may mislead."""
         key = n_fitted(len(results)), largest_epoch, self._has_rungs
         if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, *self._most_reliable(results[: key[0]], largest_epoch)
-        _, models, is_certain = self._fitted
-        if not models or not (is_certain or number % EVERY_EVEN):
+            self._fitted = key, self._most_reliable(results[: key[0]], largest_epoch)
+        _, models = self._fitted
+        if not models:
             return None
         model = max(models, key=lambda model: model.log_density)
         if number % EVERY_PLAIN == 0:
@@ -218,20 +216,16 @@ class BayesianSearcher:
             return model.narrow()
         return model
 
-    def _most_reliable(self, results: Results, largest_epoch: int) -> tuple[list[Model], bool]:
-        """The models of all results, or of those at late epochs where all together mislead; none where both mislead.
-
-        Returns:
-            The models, and whether it is certain that they don't mislead.
-        """
+    def _most_reliable(self, results: Results, largest_epoch: int) -> list[Model]:
+        """The models of all results, or of those at late epochs where all together mislead; none where both may."""
         first_epoch, late_epoch = int(results.epochs.min()), last_with(FEWEST_LATE, results.epochs)
         if late_epoch == first_epoch:
-            return self._fit(results, first_epoch, largest_epoch), not self._has_rungs
+            return [] if self._has_rungs else self._fit(results, first_epoch, largest_epoch)
         of_all = self._fit(results, first_epoch, largest_epoch)
         of_late = self._fit(results, late_epoch, largest_epoch)
         found = [(self._foresight(models, results, late_epoch, largest_epoch), models) for models in (of_all, of_late)]
         foresight, models = max(found, key=lambda pair: pair[0])
-        return models if foresight > -CERTAIN_FORESIGHT else [], foresight > CERTAIN_FORESIGHT
+        return models if foresight > CERTAIN_FORESIGHT else []
 
     def _fit(self, results: Results, first_epoch: int, largest_epoch: int) -> list[Model]:
         """The most probable models of the results from an epoch on, one for each power."""

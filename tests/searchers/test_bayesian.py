@@ -272,12 +272,11 @@ def test_where_early_epochs_mislead_the_late_ones_teach() -> None:
     assert np.median(found[BayesianSearcher]) < np.median(found[RandomSearcher])
 
 
-def test_before_a_trial_has_come_to_a_second_rung_every_second_point_spreads_evenly() -> None:
+def test_before_a_trial_has_come_to_a_second_rung_points_spread_evenly() -> None:
     searcher, spread = BayesianSearcher(SQUARE, 0), BayesianSearcher(SQUARE, 0, n_startup=30)
     for number in range(20):
         configuration = searcher.propose(number, ())
-        is_even = number < 5 or number % 2 == 0
-        assert (configuration == spread.propose(number, ())) == is_even
+        assert configuration == spread.propose(number, ())
         assert isinstance(configuration, dict)
         trial = Trial(number, configuration, seed=0, state=TrialState.PAUSED, epoch=1, target_epoch=1)
         searcher.start(trial)
