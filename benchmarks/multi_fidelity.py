@@ -10,8 +10,12 @@ ones in the unit cube, weighted by the inverse squares of their distances; a div
 Continuous Approximations", ICML 2017), where the fidelity is the logarithm of the epoch: at epoch r of 81, with
 s = 1 - log(r) / log(81), each of the four weights is lowered by `bias` times s, and `noise` times s times |z| is added,
 z from a standard normal distribution. The presets (bias, noise) are none (0, 0), good (2.5, 2), moderate (3, 3), bad
-(3.5, 4) and terrible (4, 5). For tuning alone are the table `softmax` and Hartmann's function in three dimensions with
-the same biases; by the others nothing is to be chosen.
+(3.5, 4) and terrible (4, 5).
+
+For tuning alone are the table `softmax`, Hartmann's function in three dimensions with the same biases, and closed
+functions f with values from 0 to 1, to which an early epoch adds, with z and s as above: `basin` s times one less a
+wrong basin, `noise` s |z| / 2, `trend` s, and `crossing` exp(-0.02 r 50^x0), such that small x0 learn slowly. By the
+others nothing is to be chosen.
 
 The incumbent is the trial with the smallest loss at the largest rung that any trial has come to. It counts with its
 loss at the full budget, whether it has come there or not (`full`). The smallest loss that was seen at any rung, as in
@@ -251,6 +255,55 @@ class Hartmann(Objective):
         return float(value + self.noise * share * abs(z))
 
 
+class Closed(Objective):
+    """A function of the unit cube, with values from 0 to 1, whose early epochs differ from it in one way."""
+
+    n_epochs = 81
+
+    def __init__(self, function: Callable[[np.ndarray], float], dimension: int, bias: str) -> None:
+        self.function, self.dimension, self.bias = function, dimension, bias
+        uniform = parse_hyperparameter("uniform(0, 1)")
+        self.search_space = SearchSpace({f"x{i}": uniform for i in range(dimension)})
+        self.scale = float(np.median([function(x) for x in np.random.default_rng(0).random((999, dimension))]))
+        self.wrong = np.random.default_rng([1, dimension]).random(dimension)
+
+    def value(self, configuration: Configuration, epoch: int) -> float:
+        x = np.array([configuration[f"x{i}"] for i in range(self.dimension)])
+        raw = self.function(x)
+        value, share = raw / (raw + self.scale), 1 - math.log(epoch) / math.log(self.n_epochs)
+        if self.bias == "crossing":
+            return float(value + math.exp(-epoch * 0.02 * 50 ** x[0]))
+        if self.bias == "basin":
+            width = 0.08 * self.dimension
+            return float(value + share * (1 - math.exp(-((x - self.wrong) ** 2).sum() / width)))
+        if self.bias == "noise":
+            z = np.random.default_rng([epoch, zlib.crc32(x.tobytes())]).normal()
+            return float(value + 0.5 * share * abs(z))
+        assert self.bias == "trend"
+        return float(value + share)
+
+
+def branin(x: np.ndarray) -> float:
+    """Branin's function less its minimum, on the unit square."""
+    a, b = 15 * x[0] - 5, 15 * x[1]
+    parabola = b - 5.1 / (4 * math.pi**2) * a**2 + 5 / math.pi * a - 6
+    return float(parabola**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(a) + 10 - 0.397887)
+
+
+def rosenbrock(x: np.ndarray) -> float:
+    """Rosenbrock's function on the cube from -2 to 2."""
+    y = 4 * x - 2
+    return float((100 * (y[1:] - y[:-1] ** 2) ** 2 + (1 - y[:-1]) ** 2).sum())
+
+
+def ellipsoid(x: np.ndarray) -> float:
+    """A rotated quadratic function, a hundred times as steep along one axis as along another."""
+    rng = np.random.default_rng([2, len(x)])
+    axes, _ = np.linalg.qr(rng.normal(size=(len(x), len(x))))
+    centre = rng.uniform(0.2, 0.8, len(x))
+    return float(100 ** np.linspace(0, 1, len(x)) @ (axes @ (x - centre)) ** 2)
+
+
 def our_course(
     scheduler: Callable[[int], Scheduler],
     searcher: Callable[[SearchSpace, int], Searcher],
@@ -342,7 +395,18 @@ OBJECTIVES |= {
     for dimension in (3, 6)
     for name, preset in PRESETS.items()
 }
-TUNING = ["softmax", *(f"hartmann3_{name}" for name in PRESETS)]
+CLOSED: dict[str, Callable[[], Any]] = {
+    f"{function.__name__}{dimension}_{bias}": functools.partial(Closed, function, dimension, bias)
+    for function, dimension, biases in (
+        (branin, 2, ("basin",)),
+        (rosenbrock, 4, ("noise", "trend")),
+        (ellipsoid, 5, ("basin", "crossing")),
+        (ellipsoid, 6, ("noise",)),
+    )
+    for bias in biases
+}
+OBJECTIVES |= CLOSED
+TUNING = ["softmax", *(f"hartmann3_{name}" for name in PRESETS), *CLOSED]
 OURS: dict[str, Callable[[Any, int], Course]] = {
     f"{scheduler_name}+{searcher_name}": functools.partial(our_course, scheduler, searcher)
     for scheduler_name, searcher_name, scheduler, searcher in (
