@@ -236,6 +236,16 @@ class Recorded(Objective):
         return curve
 
 
+def earliness(epoch: int, n_epochs: int) -> float:
+    """1 after the first epoch, 0 after the last."""
+    return 1 - math.log(epoch) / math.log(n_epochs)
+
+
+def noise(x: np.ndarray, epoch: int) -> float:
+    """Half-normal, and always the same at a point and an epoch."""
+    return abs(float(np.random.default_rng([epoch, zlib.crc32(x.tobytes())]).normal()))
+
+
 class Hartmann(Objective):
     """Hartmann's function, whose early epochs are biased and noisy."""
 
@@ -248,11 +258,10 @@ class Hartmann(Objective):
 
     def value(self, configuration: Configuration, epoch: int) -> float:
         x = np.array([configuration[f"x{i}"] for i in range(self.dimension)])
-        share = 1 - math.log(epoch) / math.log(self.n_epochs)
+        share = earliness(epoch, self.n_epochs)
         scales, centres = HARTMANN_SCALES[self.dimension], HARTMANN_CENTRES[self.dimension]
         value = -(HARTMANN_WEIGHTS - self.bias * share) @ np.exp(-(scales * (x - centres) ** 2).sum(axis=1))
-        z = np.random.default_rng([epoch, zlib.crc32(x.tobytes())]).normal()
-        return float(value + self.noise * share * abs(z))
+        return float(value + self.noise * share * noise(x, epoch))
 
 
 class Closed(Objective):
@@ -270,15 +279,14 @@ class Closed(Objective):
     def value(self, configuration: Configuration, epoch: int) -> float:
         x = np.array([configuration[f"x{i}"] for i in range(self.dimension)])
         raw = self.function(x)
-        value, share = raw / (raw + self.scale), 1 - math.log(epoch) / math.log(self.n_epochs)
+        value, share = raw / (raw + self.scale), earliness(epoch, self.n_epochs)
         if self.bias == "crossing":
             return float(value + math.exp(-epoch * 0.02 * 50 ** x[0]))
         if self.bias == "basin":
             width = 0.08 * self.dimension
             return float(value + share * (1 - math.exp(-((x - self.wrong) ** 2).sum() / width)))
         if self.bias == "noise":
-            z = np.random.default_rng([epoch, zlib.crc32(x.tobytes())]).normal()
-            return float(value + 0.5 * share * abs(z))
+            return float(value + 0.5 * share * noise(x, epoch))
         assert self.bias == "trend"
         return float(value + share)
 
