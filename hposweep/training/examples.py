@@ -1,4 +1,4 @@
-"""Examples as arrays, split into parts: what the readers of data return. No TensorFlow here: the controller reads, too."""
+"""Examples as arrays, split into parts: what the readers of data return, without TensorFlow."""
 
 from __future__ import annotations
 
