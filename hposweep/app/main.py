@@ -22,6 +22,7 @@ from hposweep.app.check_config import (
     check_metric,
     check_sweep,
     name_of_value,
+    settled_options,
 )
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
@@ -55,6 +56,7 @@ def _check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:
 
 # Read by the sweeper when trials' configs are composed, before anything is written.
 trial.check_config = _check_sweep  # type: ignore[attr-defined]
+trial.settled_options = settled_options  # type: ignore[attr-defined]
 
 
 def _is_a_single_run() -> bool:
