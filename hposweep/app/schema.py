@@ -92,14 +92,32 @@ class Trainer:
 
 @dataclass
 class Task:
-    """conf/task"""
+    """What every task of conf/task has."""
 
     kind: Kind = MISSING
     loss: Any = None
     metrics: Any = None
-    n_classes: int | None = None
+
+
+@dataclass
+class BinaryTask(Task):
+    """conf/task/binary.yaml"""
+
     class_weights: Any = None
-    standardize: bool = False
+
+
+@dataclass
+class ClassificationTask(BinaryTask):
+    """conf/task/classification.yaml"""
+
+    n_classes: int | None = None
+
+
+@dataclass
+class RegressionTask(Task):
+    """conf/task/regression.yaml"""
+
+    standardize: bool = True
 
 
 @dataclass
@@ -192,7 +210,10 @@ OPTIONS: tuple[tuple[str, str, type], ...] = (
     ("model", "softmax", Model),
     ("model", "mlp", Mlp),
     ("model", "lenet", Lenet),
-    ("task", "task", Task),
+    ("task", "classification", ClassificationTask),
+    ("task", "binary", BinaryTask),
+    ("task", "multilabel", Task),
+    ("task", "regression", RegressionTask),
     ("data", "fashion_mnist", FashionMnist),
     ("optimizer", "sgd", Sgd),
     ("optimizer", "adam", Adam),
