@@ -29,6 +29,7 @@ def existing(key: str, path: str, *, may_be_folder: bool = False) -> Path:
     Raises:
         ConfigError: naming the key, if there is none.
     """
+    check_given(key, path)
     found = located(path, Path.cwd())
     if not found.exists():
         folder = found.parent
@@ -39,6 +40,12 @@ def existing(key: str, path: str, *, may_be_folder: bool = False) -> Path:
     if found.is_dir() and not may_be_folder:
         raise ConfigError(f"data.{key}: {path} is a folder, not a file")
     return found
+
+
+def check_given(key: str, value: object) -> None:
+    """Raises a ConfigError where a value that the user has to give is as it stands in conf/."""
+    if value in ("???", "", None):
+        raise ConfigError(f"data.{key}: must be given: data.{key}=...")
 
 
 def fingerprint(paths: Iterable[str | None]) -> str:

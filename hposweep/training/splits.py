@@ -31,6 +31,7 @@ def split(
     classes: np.ndarray | None = None,
     column: np.ndarray | None = None,
     column_name: str | None = None,
+    has_files: bool = False,
 ) -> Parts:
     """Splits n examples; the same seed gives the same parts.
 
@@ -43,11 +44,16 @@ def split(
             "column" they say nothing.
         classes: shape (n,), of tasks that have them.
         column: shape (n,), for "group", "time" and "column"; numbers or texts.
+        has_files: whether validation or test examples are in files of their own, and not among the n.
 
     Raises:
         ConfigError: naming the key of `data` that is to blame.
     """
     how = check_method(how, classes is not None, column_name)
+    if how == "column" and has_files:
+        raise ConfigError(
+            "data.split: column says the parts, and so do validation_path and test_path; give one of them"
+        )
     if how == "column":
         assert column is not None
         return by_column(column, column_name or "")

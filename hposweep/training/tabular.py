@@ -72,6 +72,7 @@ def csv(
         ConfigError: in one line, naming the key of `data`, if something in the files or these arguments can't be used.
     """
     targets.check_task(task)
+    data_files.check_given("target", target)
     if encode not in ("matrix", "columns"):
         raise ConfigError(f"data.encode: must be matrix or columns, got {encode}")
     if max_categories < 1:
@@ -90,7 +91,7 @@ def csv(
     found = targets.encode(values, task, " and ".join(map(repr, target_names)), tuple(target_names))
     parts = _parts(table, found.values, task, validation, test, split, split_column, split_seed)
     raw = {name: table.feature(name, name in categories) for name in names}
-    kept = _features(raw, parts.train, max_categories)
+    kept = features_of(raw, parts.train, max_categories)
     inputs = encode_rows(raw, kept, encode)
     weight = None if weights is None else table.weights(weights)
 
@@ -143,14 +144,14 @@ def fingerprint(path: str, validation_path: str | None = None, test_path: str | 
     return data_files.fingerprint([path, validation_path, test_path])
 
 
-def check(arguments: Mapping[str, Any]) -> None:
+def check(arguments: Mapping[str, Any], task: str) -> None:
     """Checks the node `data` of a config, as a plain dict, by reading the data.
 
     Raises:
         ConfigError: as `csv`, or if a batch has more examples than there are.
     """
     given = {key: value for key, value in arguments.items() if key not in ("_target_", "batch_size")}
-    splits.check_batch_size(arguments.get("batch_size"), len(csv(**given).train.targets))
+    splits.check_batch_size(arguments.get("batch_size"), len(csv(**given, task=task).train.targets))
 
 
 @dataclass(frozen=True)
@@ -390,6 +391,7 @@ def _parts(
         values[:n] if task in targets.WITH_CLASSES else None,
         column,
         column_name,
+        has_files=bool(has_own),
     )
     for start, end, key in zip(table.ends, table.ends[1:], table.kinds[1:], strict=False):
         rows = np.arange(start, end)
@@ -404,8 +406,8 @@ def _check_not_missing(column: np.ndarray, name: str) -> None:
         raise ConfigError(f"data.split_column: {rows} no value in '{name}'")
 
 
-def _features(raw: Mapping[str, np.ndarray], train: np.ndarray, max_categories: int) -> dict[str, Feature]:
-    """What the training part tells of each column; columns that tell nothing are left out, with a line in the log."""
+def features_of(raw: Mapping[str, np.ndarray], train: np.ndarray, max_categories: int) -> dict[str, Feature]:
+    """What the training part tells of each column, of raw rows as `encode_rows` has them; columns that tell nothing are left out, with a line in the log."""
     found: dict[str, Feature] = {}
     for name, whole in raw.items():
         values = whole[train]

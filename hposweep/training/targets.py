@@ -23,7 +23,7 @@ def check_task(task: str) -> None:
     """Raises a ConfigError if there is no such task."""
     if task not in get_args(Task):
         allowed = list(get_args(Task))
-        raise ConfigError(f"data.task: no '{task}'{nearest(task, allowed)}Available: {', '.join(allowed)}")
+        raise ConfigError(f"task: no '{task}'{nearest(task, allowed)}Available: {', '.join(allowed)}")
 
 
 def encode(values: np.ndarray, task: str, name: str, columns: tuple[str, ...] = ()) -> Targets:
