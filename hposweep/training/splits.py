@@ -51,9 +51,7 @@ def split(
     """
     how = check_method(how, classes is not None, column_name)
     if how == "column" and has_files:
-        raise ConfigError(
-            "data.split: column says the parts, and so do validation_path and test_path; give one of them"
-        )
+        raise ConfigError("data.split: column says the parts, as do validation_path and test_path; give one")
     if how == "column":
         assert column is not None
         return by_column(column, column_name or "")

@@ -407,7 +407,16 @@ def _check_not_missing(column: np.ndarray, name: str) -> None:
 
 
 def features_of(raw: Mapping[str, np.ndarray], train: np.ndarray, max_categories: int) -> dict[str, Feature]:
-    """What the training part tells of each column, of raw rows as `encode_rows` has them; columns that tell nothing are left out, with a line in the log."""
+    """What the training part tells of each column of raw rows, which are as `encode_rows` has them.
+
+    Columns that tell nothing are left out, with a line in the log.
+
+    Args:
+        train: indices of the training examples.
+
+    Raises:
+        ConfigError: if none is left, or two inputs of the model would have one name.
+    """
     found: dict[str, Feature] = {}
     for name, whole in raw.items():
         values = whole[train]
@@ -443,7 +452,7 @@ def _category(name: str, values: np.ndarray, max_categories: int) -> Feature | s
     if len(texts) == 1:
         return f"it is '{texts[0]}' in each training example" if texts[0] else "it is empty"
     present = texts != ""
-    if (counts[present] == 1).all() and present.sum() > max_categories:
+    if (counts[present] == 1).all():
         return "each of its texts occurs once"
     order = sorted(np.flatnonzero(present), key=lambda i: (-counts[i], texts[i]))[:max_categories]
     return Feature(name, "category", vocabulary=tuple(str(texts[i]) for i in order))
@@ -495,7 +504,6 @@ def _read_csv(key: str, path: Path, as_text: set[str]) -> tuple[pd.DataFrame, st
                 compression=None,
                 dtype={name: "str" for name in as_text if name in columns},
                 skipinitialspace=True,
-                float_precision="round_trip",
                 low_memory=False,
             )
     except UnicodeDecodeError:
