@@ -157,6 +157,56 @@ class FashionMnist(Target):
 
 
 @dataclass
+class SplitData(Target):
+    """What data that is split has: conf/data/csv.yaml, arrays.yaml and keras_dataset.yaml."""
+
+    batch_size: int = MISSING
+    validation: float = MISSING
+    split: str = MISSING
+    split_seed: int = MISSING
+
+
+@dataclass
+class SplitFiles(SplitData):
+    """What data in files of one's own has."""
+
+    path: str = MISSING
+    target: Any = MISSING
+    weights: str | None = None
+    test: float = MISSING
+    split_column: str | None = None
+    validation_path: str | None = None
+    test_path: str | None = None
+
+
+@dataclass
+class Csv(SplitFiles):
+    """conf/data/csv.yaml"""
+
+    features: list[str] | None = None
+    ignore: list[str] = field(default_factory=list)
+    categories: list[str] = field(default_factory=list)
+    encode: str = MISSING
+    max_categories: int = MISSING
+
+
+@dataclass
+class Arrays(SplitFiles):
+    """conf/data/arrays.yaml"""
+
+    inputs: list[str] | None = None
+
+
+@dataclass
+class KerasDataset(SplitData):
+    """conf/data/keras_dataset.yaml"""
+
+    name: str = MISSING
+    num_words: int | None = None
+    maxlen: int | None = None
+
+
+@dataclass
 class Optimizer:
     """What every optimizer of conf/optimizer has."""
 
@@ -215,6 +265,9 @@ OPTIONS: tuple[tuple[str, str, type], ...] = (
     ("task", "multilabel", Task),
     ("task", "regression", RegressionTask),
     ("data", "fashion_mnist", FashionMnist),
+    ("data", "csv", Csv),
+    ("data", "arrays", Arrays),
+    ("data", "keras_dataset", KerasDataset),
     ("optimizer", "sgd", Sgd),
     ("optimizer", "adam", Adam),
     ("optimizer", "rmsprop", Rmsprop),
