@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,18 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import summary
 from hposweep.sweep_folder.journal import first_schema
-from hposweep.training import fashion_mnist, metrics
+from hposweep.training import array_files, fashion_mnist, keras_datasets, metrics, tabular
 from hposweep.training.tasks import Task
 from hposweep.trial import Direction
 
 LARGEST_TRIAL_SEED = 2**31 - 1
 FASHION_MNIST = "hposweep.training.data.FashionMNIST"
+DEFAULT_FINAL_METRICS = ("test_error", "test_mae")  # of conf/task
+READERS: Mapping[str, Any] = {
+    "hposweep.training.tabular.csv": tabular,
+    "hposweep.training.array_files.arrays": array_files,
+    "hposweep.training.keras_datasets.keras_dataset": keras_datasets,
+}
 OBJECTIVE = "hposweep.training.objective.objective"
 
 
@@ -68,6 +74,8 @@ def check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:
             check_keys(each, each)
     check_metric(cfg, cfg.hydra.sweeper)
     if _is_ours(cfg):
+        for each in (cfg, *of_options):
+            _check_data(each)
         _check_direction(cfg)
         _check_old_metric(cfg)
     stage = _stage(cfg)
@@ -147,6 +155,23 @@ def _check_training(cfg: DictConfig) -> None:
         )
 
 
+def _check_data(cfg: DictConfig) -> None:
+    """Checks the data that one of our readers reads, by reading it."""
+    reader = READERS.get(str(cfg.data.get("_target_")))
+    if reader is not None:
+        reader.check(_plain(cfg.data), str(_plain(cfg.task)["kind"]))
+
+
+def data_fingerprint(cfg: DictConfig) -> str | None:
+    """The SHA-256 of the files of the data; None where they are not read by one of our readers."""
+    reader = READERS.get(str(cfg.data.get("_target_"))) if _is_ours(cfg) else None
+    if reader is None or not hasattr(reader, "fingerprint"):
+        return None
+    node = _plain(cfg.data)
+    fingerprint: str = reader.fingerprint(**{key: node.get(key) for key in ("path", "validation_path", "test_path")})
+    return fingerprint
+
+
 def settled_options(cfg: DictConfig) -> dict[str, Any]:
     """Keys of `hydra.sweeper` whose values follow from others, where the user has not given them.
 
@@ -158,10 +183,13 @@ def settled_options(cfg: DictConfig) -> dict[str, Any]:
         return {}
     settled: dict[str, Any] = {}
     if "hydra.sweeper.direction" not in given and sweeper.direction == Direction.minimize:
-        settled["direction"] = str(direction_of(cfg, str(sweeper.metric)) or Direction.minimize)
-    default = cfg.hydra.sweeper.final_metric in ("test_error", "test_mae")
-    if default and "hydra.sweeper.final_metric" not in given and metrics.name_in(str(sweeper.metric)):
-        settled["final_metric"] = final_metric_of(str(sweeper.metric))
+        meant = direction_of(cfg, str(sweeper.metric))
+        if meant is Direction.maximize:
+            settled["direction"] = str(meant)
+    final_metric = final_metric_of(str(sweeper.metric))
+    is_default = sweeper.final_metric in DEFAULT_FINAL_METRICS and "hydra.sweeper.final_metric" not in given
+    if is_default and metrics.name_in(str(sweeper.metric)) and sweeper.final_metric != final_metric:
+        settled["final_metric"] = final_metric
     return settled
 
 

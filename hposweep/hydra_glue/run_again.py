@@ -27,7 +27,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.hydra_glue.sweep_folder import dir_override, is_dir_override
 from hposweep.search_space import SearchSpace
-from hposweep.secret_keys import is_masked, masked_configuration
+from hposweep.secret_keys import is_masked, masked_configuration, masked_override
 from hposweep.shown_text import cut
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import (
@@ -54,9 +54,13 @@ NO_NODES_OF_THEIR_OWN = ("search_space", "searcher", "scheduler", "experiment")
 OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", MODE)
 
 
-def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
-    """What the file of this sweep holds; of versions those of the packages that are installed."""
-    return _record(config, search_space, program(), **environment.record())
+def record_of(config: DictConfig, search_space: SearchSpace, data: str | None = None) -> AppRecord:
+    """What the file of this sweep holds; of versions those of the packages that are installed.
+
+    Args:
+        data: the fingerprint of the data's files; None: unknown.
+    """
+    return _record(config, search_space, program(), data=data, **environment.record())
 
 
 def _record(config: DictConfig, search_space: SearchSpace | None, command: str, **of_the_environment: Any) -> AppRecord:
@@ -305,6 +309,11 @@ def _parsed(parser: OverridesParser, line: str) -> Override:
         raise ConfigError(
             f"{RECORD_FILE}: overrides: {cut(line, 100)!r} is no override of Hydra's ({reason})"
         ) from None
+
+
+def command_of_run(overrides: Sequence[str]) -> list[str]:
+    """The words that run a single run again, as people may see them."""
+    return [*_words(program()), *map(masked_override, overrides)]
 
 
 def trial_command(record: AppRecord, trial: Trial) -> list[str]:

@@ -37,6 +37,8 @@ def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: Path) -> 
     configs = (without_search_space(each.masked()) for each in map(completed, (recorded, wanted)))
     lines = [line for line in unequal_leaves("", *configs) if not line.startswith(MAY_DIFFER)]
     lines += [f"search space: {line}" for line in unequal_leaves("", recorded.prior_texts, wanted.prior_texts)]
+    if None not in (recorded.data, wanted.data) and recorded.data != wanted.data:
+        lines.append("data: the files have changed since the sweep began")
     if lines:
         raise ConfigError(
             f"hydra.sweep.dir: {summary.relative(folder)} holds another sweep; {'; '.join(lines)}. "

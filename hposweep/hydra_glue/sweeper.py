@@ -146,7 +146,7 @@ class HydraSweep:
             n_seeds=options["n_seeds"],
             confirm_top=options["confirm_top"],
         )
-        record = run_again.record_of(self._config, parsed.search_space)
+        record = run_again.record_of(self._config, parsed.search_space, self._data_fingerprint(composed))
 
         def before_first_trial() -> None:
             write_atomically(sweep_dir / run_again.MULTIRUN_FILE, OmegaConf.to_yaml(self._config))
@@ -178,7 +178,14 @@ class HydraSweep:
             self._options = {**self._options, **changed}
             for name, value in changed.items():
                 OmegaConf.update(self._config, f"hydra.sweeper.{name}", value)
+                # The configs of trials are composed anew, from the overrides.
+                self._config.hydra.overrides.hydra.append(f"hydra.sweeper.{name}={value}")
         return self._options
+
+    def _data_fingerprint(self, composed: DictConfig) -> str | None:
+        """What tells whether the data are the same, where an app knows it: ours does."""
+        of_app = getattr(self._task_function, "data_fingerprint", None)
+        return None if of_app is None else of_app(composed)
 
     def _told(self, outcome: Outcome, sweep_dir: Path) -> int:
         """Says what came out, and returns the exit code."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object, instantiate, to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FASHION_MNIST = "hposweep.training.data.FashionMNIST"
+PATHS = ("path", "validation_path", "test_path")  # keys of our readers
 # Keys of the trainer on which trained weights depend, with the values that change nothing.
 OF_THE_WEIGHTS = {
     "loop": "auto",
@@ -191,6 +192,9 @@ def load_data(node: DictConfig, task: dict[str, Any] | None = None, metric: str 
     """
     arguments = _container(node)
     batch_size = arguments.pop("batch_size")
+    for key, value in arguments.items():
+        if key in PATHS and isinstance(value, str):  # a job may run in its own folder
+            arguments[key] = to_absolute_path(value)
     target = get_object(str(arguments["_target_"]))
     # What gives batches makes them itself; arrays are the same in all.
     batches = batch_size if not inspect.isclass(target) and signatures.takes(target, "batch_size") else 1

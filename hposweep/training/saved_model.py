@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from hposweep.training.preprocessing import with_raw_inputs
 from hposweep.training.program import Data
 
 
@@ -19,10 +20,15 @@ def save(path: Path, model: keras.Model, data: Data) -> None:
         model = keras.models.load_model("model.keras")
         classes = model.predict(images).argmax(axis=1)      # images: bytes, of the shape that the model was trained on
 
-    A regression's numbers are in the units of the data, also where the model has learnt standardised ones.
+    If they are the rows of a table, it takes them as they stand in the file, by the names of the columns, as
+    `preprocessing.with_raw_inputs` tells. A regression's numbers are in the units of the data, also where the model has
+    learnt standardised ones.
     """
     # A program trains its model without compiling it: there is no optimizer and no loss in the file.
-    _with_what_surrounds_it(model, data).save(path)
+    whole = _with_what_surrounds_it(model, data)
+    if data.features is not None:
+        whole = with_raw_inputs(whole, data.features, "columns" if isinstance(data.input_shape, Mapping) else "matrix")
+    whole.save(path)
 
 
 def _with_what_surrounds_it(model: keras.Model, data: Data) -> keras.Model:
