@@ -177,4 +177,4 @@ class TrialFiles:
 def _is_size_or_baseline(name: str, value: object) -> bool:
     """Whether it is a number of examples, a share of them, or the value of some metric."""
     least = -math.inf if name == "baseline" else 0
-    return isinstance(value, int | float) and least <= value < LARGEST_SIZE and not value == -math.inf
+    return isinstance(value, int | float) and least <= value < LARGEST_SIZE and value != -math.inf

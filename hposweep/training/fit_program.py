@@ -89,6 +89,7 @@ class FitProgram(Program):
             batches, n_steps = as_keras_takes_it(part), order
         self.measures.reset()
         self._callbacks.validate = validate
+        self.model.history = None  # Keras's own list of callbacks would set it; the learning curve is ours
         self.model.fit(
             batches,
             initial_epoch=epoch,
@@ -96,6 +97,7 @@ class FitProgram(Program):
             steps_per_epoch=n_steps,
             class_weight=None if isinstance(order, np.ndarray) else self._class_weights,
             callbacks=self._callbacks,
+            shuffle=not isinstance(batches, tf.data.Dataset),
             verbose=0,
         )
         self._stopped = bool(self.model.stop_training)

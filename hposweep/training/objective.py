@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import get_object, instantiate, to_absolute_path
 from omegaconf import DictConfig, OmegaConf
@@ -212,7 +213,7 @@ def _data(arguments: str, batch_size: int, task_node: str, metric: str | None) -
     offered = {"batch_size": batch_size, "task": task.kind}
 
     def build() -> Any:
-        return instantiate(node, **signatures.named(target, offered), _convert_="all")
+        return _instantiated(node, **signatures.named(target, offered))
 
     return as_data(build, batch_size).for_task(task)
 
@@ -292,7 +293,21 @@ def _build_model(node: dict[str, Any], shape: dict[str, Any]) -> Any:
         function = get_object(target)
     except Exception as error:
         raise ConfigError(f"model._target_: {target}: {' '.join(str(error).split())}") from None
-    return instantiate(arguments, **signatures.named(function, shape), _convert_="all")
+    return _instantiated(arguments, **signatures.named(function, shape))
+
+
+def _instantiated(node: Any, **arguments: Any) -> Any:
+    """What Hydra's `instantiate` returns.
+
+    Raises:
+        ConfigError: as the target has raised it; Hydra would hide it in an error of its own.
+    """
+    try:
+        return instantiate(node, **arguments, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise
 
 
 def _build_callback(node: Any) -> Any:

@@ -83,7 +83,8 @@ class Program:
         self.names = tuple(metric.name for metric in data.task.metrics)
         self._n_answers = int(np.prod(data.output_shape)) if data.task.kind == MULTILABEL else 1
         self._has_error = data.task.kind != REGRESSION
-        optimizer.build(model.trainable_variables)
+        if not optimizer.built:  # one that scales losses would make its variables anew
+            optimizer.build(model.trainable_variables)
         compile_ = tf.function(jit_compile=self.uses_xla, autograph=False)
         self._train_epoch = compile_(self._epoch)
         self._evaluate = compile_(self._evaluation)
