@@ -132,7 +132,7 @@ def encode_rows(raw: Mapping[str, np.ndarray], features: Mapping[str, Feature], 
             columns[feature.input_name] = codes if encode == "columns" else one_hot.astype(np.float32)
             continue
         missing = np.isnan(values)
-        scaled = (values - np.float32(feature.mean)) / np.float32(feature.deviation)
+        scaled = (values - np.float32(feature.mean)) * feature.scale
         columns[feature.input_name] = np.where(missing, np.float32(0), scaled)[:, np.newaxis]
         if feature.has_missing:
             columns[feature.missing_name] = missing.astype(np.float32)[:, np.newaxis]
@@ -443,8 +443,9 @@ def _number(name: str, values: np.ndarray) -> Feature | str:
     is_constant = bool((present == present[0]).all())
     if is_constant and not has_missing:
         return f"it is {present[0]:g} in each training example"
-    # A deviation that rounds to 0 in 32 bits would divide by it.
-    return Feature(name, "number", mean, 1.0 if is_constant or not np.float32(deviation) else deviation, has_missing)
+    # Below it the scale would be infinite in 32 bits.
+    smallest = float(np.finfo(np.float32).tiny)
+    return Feature(name, "number", mean, 1.0 if is_constant or deviation < smallest else deviation, has_missing)
 
 
 def _category(name: str, values: np.ndarray, max_categories: int) -> Feature | str:
