@@ -287,14 +287,13 @@ BAD: list[tuple[str | bytes, dict[str, Any], str]] = [
     (GOOD.replace("x,c", "c,c"), {}, "data.path: {path} has two columns 'c'"),
     (GOOD.replace("3,k1", "3,k1,5"), {}, "data.path: row 4 of {path} has 5 fields for 4 columns"),
     (GOOD.replace("3,k1,", "3,"), {}, "data.path: row 4 of {path} has 3 fields for 4 columns"),
-    (GOOD * 20 + "1,2,3,4,5\n", {"ignore": ["x"]}, "data.path: {path} is no CSV file that can be read (Expected 4"),
-    (GOOD + '1,"k,1,a\n', {}, "data.path: {path} is no CSV file that can be read"),
+    (GOOD + '1,"k,1,a\n', {}, "data.path: row 11 of {path} has 2 fields for 4 columns"),
     (GOOD.replace("k1", "käse").encode("latin-1"), {}, "isn't in UTF-8 (byte 0xe4 in line 3); save it as UTF-8"),
     (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", {}, "data.path: {path} is no text file"),
     ("", {}, "data.path: {path} is empty"),
     ("\n\n", {}, "data.path: {path} is empty"),
     ("x,class\n", {}, "data.path: {path} has no rows"),
-    ('[{"x": 1},\n{"x": 2},\n{"x": 3}]\n', {}, "data.target: no column 'class'"),
+    ("<html>\n<p>rows</p>\n</html>\n", {}, "data.target: no column 'class'. Columns: <html>"),
     (GOOD, {"target": "x", "task": "multilabel"}, "data.target: multilabel needs 0 or 1, got 2.0 in row 3 of 'x'"),
     ("x,class\n" + "5,a\n5,b\n" * 4, {}, "data.features: all columns have the same value"),
     (GOOD.replace("x,c", "k,k_missing").replace("3,k1", ",5"), {"encode": "columns"}, "would be called 'k_missing'"),
@@ -337,3 +336,13 @@ def test_a_parquet_file_names_the_extra_that_it_needs(tmp_path: Path, monkeypatc
     path = written(tmp_path, "PAR1", "rows.parquet")
     with pytest.raises(ConfigError, match=r"rows\.parquet needs 'pyarrow': pip install 'hposweep\[parquet\]'"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("last", "message"), [("1,2,3,4,5", "Expected 4 fields in line 12, saw 5"), ('1,"k,1,a', "EOF")]
+)
+def test_rows_behind_those_that_are_counted_are_refused_by_pandas(tmp_path: Path, monkeypatch, last, message) -> None:
+    monkeypatch.setattr(tabular, "N_CHARACTERS", 50)
+    path = written(tmp_path, GOOD + last)
+    with pytest.raises(ConfigError, match=rf"data\.path: {path} is no CSV file that can be read \({message}"):
+        read(path, features=["c"])
