@@ -26,6 +26,31 @@ class Validation(enum.Enum):
     test = "test"
 
 
+class Loop(enum.Enum):
+    """What trains an epoch."""
+
+    auto = "auto"
+    compiled = "compiled"
+    fit = "fit"
+
+
+class Save(enum.Enum):
+    """Which weights the saved model has."""
+
+    last = "last"
+    best = "best"
+    none = "none"
+
+
+class Kind(enum.Enum):
+    """What a model is to learn."""
+
+    classification = "classification"
+    binary = "binary"
+    multilabel = "multilabel"
+    regression = "regression"
+
+
 @dataclass
 class Target:
     """A function or class, by its dotted name."""
@@ -52,13 +77,54 @@ class Trainer:
     use_gpu: bool = True
     checkpoint_every: int | None = None
     keep_checkpoints: bool = False
+    gpu_memory: Any = "growth"
+    deterministic: bool = False
+    dtype_policy: str | None = None
+    loop: Loop = Loop.auto
+    steps_per_epoch: int | None = None
+    validate_every: int = 1
+    early_stopping: Any = None
+    reduce_on_plateau: Any = None
+    callbacks: Any = None
+    save: Save | None = None
+    tensorboard: bool = False
+
+
+@dataclass
+class Task:
+    """What every task of conf/task has."""
+
+    kind: Kind = MISSING
+    loss: Any = None
+    metrics: Any = None
+
+
+@dataclass
+class BinaryTask(Task):
+    """conf/task/binary.yaml"""
+
+    class_weights: Any = None
+
+
+@dataclass
+class ClassificationTask(BinaryTask):
+    """conf/task/classification.yaml"""
+
+    n_classes: int | None = None
+
+
+@dataclass
+class RegressionTask(Task):
+    """conf/task/regression.yaml"""
+
+    standardize: bool = True
 
 
 @dataclass
 class Model(Target):
     """What every model of conf/model has; `loss` is any loss of Keras with its arguments."""
 
-    loss: Any = MISSING
+    loss: Any = None
 
 
 @dataclass
@@ -147,6 +213,7 @@ class Optimizer:
     name: str = MISSING
     learning_rate: float = MISSING
     weight_decay: float | None = None
+    schedule: Any = None
 
 
 @dataclass
@@ -184,6 +251,7 @@ class Config:
     objective: Objective = field(default_factory=Objective)
     trainer: Trainer = field(default_factory=Trainer)
     model: Any = MISSING
+    task: Any = MISSING
     data: Any = MISSING
     optimizer: Any = MISSING
 
@@ -192,6 +260,10 @@ OPTIONS: tuple[tuple[str, str, type], ...] = (
     ("model", "softmax", Model),
     ("model", "mlp", Mlp),
     ("model", "lenet", Lenet),
+    ("task", "classification", ClassificationTask),
+    ("task", "binary", BinaryTask),
+    ("task", "multilabel", Task),
+    ("task", "regression", RegressionTask),
     ("data", "fashion_mnist", FashionMnist),
     ("data", "csv", Csv),
     ("data", "arrays", Arrays),
