@@ -41,6 +41,11 @@ class Feature:
     vocabulary: tuple[str, ...] = ()
 
     @property
+    def scale(self) -> np.float32:
+        """What a number is multiplied by: XLA would divide by a constant in that way, with other bits than NumPy."""
+        return np.float32(1 / self.deviation)
+
+    @property
     def input_name(self) -> str:
         """The name of the model's input where each column has one: Keras's names have no slash."""
         return self.name.replace("/", "_")

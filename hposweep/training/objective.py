@@ -9,6 +9,7 @@ import json
 import logging
 import math
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +23,12 @@ from hposweep.errors import ConfigError
 from hposweep.job.running import RunningJob, current_job, running
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import done_without, write_atomically
-from hposweep.training import signatures
+from hposweep.training import data_files, signatures
 from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
 from hposweep.training.metrics import ERROR, LOSS, columns_of, directions_of, name_in
 from hposweep.training.tasks import Task, n_steps
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hposweep.training.program import Data
     from hposweep.training.trainer import HPOTrainer, Learner
 
@@ -195,7 +194,7 @@ def load_data(node: DictConfig, task: dict[str, Any] | None = None, metric: str 
     batch_size = arguments.pop("batch_size")
     for key, value in arguments.items():
         if key in PATHS and isinstance(value, str):  # a job may run in its own folder
-            arguments[key] = to_absolute_path(value)
+            arguments[key] = str(data_files.located(value, Path(to_absolute_path("."))))
     target = get_object(str(arguments["_target_"]))
     # What gives batches makes them itself; arrays are the same in all.
     batches = batch_size if not inspect.isclass(target) and signatures.takes(target, "batch_size") else 1

@@ -43,7 +43,7 @@ def with_raw_inputs(model: keras.Model, features: Mapping[str, Feature], encode:
             columns[feature.input_name] = codes if encode == "columns" else one_hot
             continue
         missing = ops.isnan(values)
-        scaled = ops.divide(ops.subtract(values, np.float32(feature.mean)), np.float32(feature.deviation))
+        scaled = ops.multiply(ops.subtract(values, np.float32(feature.mean)), feature.scale)
         columns[feature.input_name] = ops.where(missing, np.float32(0), scaled)
         if feature.has_missing:
             columns[feature.missing_name] = ops.cast(missing, "float32")

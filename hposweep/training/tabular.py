@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv as csv_format
+import io
 import itertools
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +30,7 @@ Encode = Literal["matrix", "columns"]
 PARQUET = (".parquet", ".pq")
 SEPARATORS = ",;\t|"
 N_SNIFFED = 100  # rows that tell the separator
+N_CHARACTERS = 1 << 20  # of a file whose rows are all counted; pandas fills up short ones
 LIKE_A_NUMBER = r"\s*[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?\s*"
 DECIMAL_COMMA = r"\s*[+-]?\d*(?:,\d+)?(?:[eE][+-]?\d+)?\s*"
 
@@ -132,7 +135,7 @@ def encode_rows(raw: Mapping[str, np.ndarray], features: Mapping[str, Feature], 
             columns[feature.input_name] = codes if encode == "columns" else one_hot.astype(np.float32)
             continue
         missing = np.isnan(values)
-        scaled = (values - np.float32(feature.mean)) / np.float32(feature.deviation)
+        scaled = (values - np.float32(feature.mean)) * feature.scale
         columns[feature.input_name] = np.where(missing, np.float32(0), scaled)[:, np.newaxis]
         if feature.has_missing:
             columns[feature.missing_name] = missing.astype(np.float32)[:, np.newaxis]
@@ -263,20 +266,25 @@ class _Table:
         return np.asarray(dates.astype("int64"))
 
     def _texts(self, name: str) -> np.ndarray:
-        column = self.frame[name]
-        texts = column.astype(object).map(_text, na_action="ignore")
-        wrong = np.flatnonzero(texts.isna() & column.notna())
-        if len(wrong):
+        column = self.frame[name].astype(object)
+        codes, distinct = _distinct(column)
+        if codes is None:
             raise ConfigError(
-                f"data.ignore: '{name}' has a {type(column.iloc[wrong[0]]).__name__} in {self.place(wrong[0])}, which "
-                "is no feature; name the column there"
+                f"data.ignore: '{name}' has a {type(column.dropna().iloc[0]).__name__}, which is no feature; "
+                "name the column there"
             )
-        return np.asarray(texts.where(texts.notna(), ""), object)
+        # A missing value has the code -1.
+        texts: np.ndarray = np.array([*map(_text, distinct), ""], object)[codes]
+        return texts
 
     def _is_like_numbers(self, column: pd.Series) -> bool:
         """Whether at least half of the values are numbers, so that the others are mistakes rather than categories."""
-        texts = column.dropna().astype(object).map(str)
-        return len(texts) > 0 and bool(2 * texts.str.fullmatch(LIKE_A_NUMBER).sum() >= len(texts))
+        codes, distinct = _distinct(column.astype(object))
+        if codes is None or not len(distinct):
+            return False
+        is_number = np.array([re.fullmatch(LIKE_A_NUMBER, str(value)) is not None for value in distinct])
+        found = is_number[codes[codes >= 0]]
+        return bool(2 * found.sum() >= len(found))
 
     def _finite(self, name: str, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -289,11 +297,24 @@ class _Table:
         return numbers
 
 
-def _text(value: object) -> str | None:
-    """A category's text: of a whole number without a decimal point; None of what is no category."""
+def _distinct(column: pd.Series) -> tuple[np.ndarray | None, list[Any]]:
+    """The number of each value among the distinct ones, -1 where it is missing, and these; None for lists and bytes."""
+    import pandas as pd
+
+    try:
+        codes, found = pd.factorize(column)
+    except TypeError:  # what has no hash
+        return None, []
+    if not all(isinstance(value, str | bool | int | float | np.generic) for value in found):
+        return None, []
+    return np.asarray(codes), list(found)
+
+
+def _text(value: object) -> str:
+    """A category's text: of a whole number without a decimal point."""
     if isinstance(value, float | np.floating) and value.is_integer():
         return str(int(value))
-    return str(value) if isinstance(value, str | bool | int | float | np.generic) else None
+    return str(value)
 
 
 def _codes(values: np.ndarray, vocabulary: Sequence[str]) -> np.ndarray:
@@ -380,7 +401,7 @@ def _parts(
         column = table.order(column_name) if how == "time" else table.frame[column_name].iloc[:n].to_numpy(object)
         if how != "time":
             _check_not_missing(column, column_name)
-            column = column if how == "column" else np.array([_text(value) or str(value) for value in column])
+            column = column if how == "column" else np.array([str(value) for value in column], object)
     has_own = {key for key in table.kinds if key != "path"}
     parts = splits.split(
         n,
@@ -443,19 +464,21 @@ def _number(name: str, values: np.ndarray) -> Feature | str:
     is_constant = bool((present == present[0]).all())
     if is_constant and not has_missing:
         return f"it is {present[0]:g} in each training example"
-    # A deviation that rounds to 0 in 32 bits would divide by it.
-    return Feature(name, "number", mean, 1.0 if is_constant or not np.float32(deviation) else deviation, has_missing)
+    # Below it the scale would be infinite in 32 bits.
+    smallest = float(np.finfo(np.float32).tiny)
+    return Feature(name, "number", mean, 1.0 if is_constant or deviation < smallest else deviation, has_missing)
 
 
 def _category(name: str, values: np.ndarray, max_categories: int) -> Feature | str:
-    texts, counts = np.unique(values.astype(str), return_counts=True)
-    if len(texts) == 1:
-        return f"it is '{texts[0]}' in each training example" if texts[0] else "it is empty"
-    present = texts != ""
-    if (counts[present] == 1).all():
+    counts = Counter(values.tolist())
+    if len(counts) == 1:
+        (only,) = counts
+        return f"it is '{only}' in each training example" if only else "it is empty"
+    del counts[""]
+    if max(counts.values()) == 1:
         return "each of its texts occurs once"
-    order = sorted(np.flatnonzero(present), key=lambda i: (-counts[i], texts[i]))[:max_categories]
-    return Feature(name, "category", vocabulary=tuple(str(texts[i]) for i in order))
+    most_frequent = sorted(counts, key=lambda text: (-counts[text], text))[:max_categories]
+    return Feature(name, "category", vocabulary=tuple(most_frequent))
 
 
 def _read(key: str, path: str, as_text: set[str]) -> tuple[pd.DataFrame, str | None]:
@@ -489,7 +512,7 @@ def _read_csv(key: str, path: Path, as_text: set[str]) -> tuple[pd.DataFrame, st
     encoding = _encoding(key, path)
     try:
         with open(path, encoding=encoding, newline="") as file:
-            separator, names = _sniffed(key, path, file.read(1 << 20))
+            separator, names = _sniffed(key, path, file.read(N_CHARACTERS))
         _check_names(key, path, [name for name in names if name])
         columns = [name or f"unnamed {number}" for number, name in enumerate(names, 1)]
         with warnings.catch_warnings():
@@ -536,17 +559,18 @@ def _encoding(key: str, path: Path) -> str:
 def _sniffed(key: str, path: Path, text: str) -> tuple[str, list[str]]:
     """The separator, and the names of the columns, stripped: that of the candidates which gives the most columns."""
 
-    def rows(separator: str) -> list[list[str]]:
-        reader = csv_format.reader(text.splitlines(keepends=True), delimiter=separator, skipinitialspace=True)
-        return list(itertools.islice((row for row in reader if row), N_SNIFFED))
+    def rows(separator: str) -> Iterator[list[str]]:
+        reader = csv_format.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        return (row for row in reader if row)
 
-    tables = {separator: rows(separator) for separator in SEPARATORS}
+    tables = {separator: list(itertools.islice(rows(separator), N_SNIFFED)) for separator in SEPARATORS}
     separator = max(SEPARATORS, key=lambda each: (_n_regular(tables[each]), len(tables[each][0])))
-    table = tables[separator]
+    table = list(rows(separator))
     names = [name.strip() for name in table[0]]
-    # The last one may be cut off where the text ends.
-    for number, row in enumerate(table[1:-1], 1):
-        if len(row) != len(names) and row != [""]:
+    if len(text) == N_CHARACTERS:  # the last row is cut off
+        del table[-1]
+    for number, row in enumerate(table[1:], 1):
+        if len(row) != len(names):
             fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
             raise ConfigError(f"data.{key}: row {number} of {path} has {fields} for {len(names)} columns")
     return separator, names
