@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 
 from hposweep.errors import ConfigError
+from hposweep.training import xla_cache
 from hposweep.training.data import ArrayData
 
 N_CACHED_PROGRAMS = 8  # each distinct program leaks 4 to 6 MB even when it is freed
@@ -52,6 +53,7 @@ class Program:
 
     Args:
         xla: compile with XLA; None: if all layers suit it.
+        key: names the program among those that XLA keeps on disk.
 
     Raises:
         ConfigError: if the model's output does not fit the loss or the classes.
@@ -64,15 +66,19 @@ class Program:
         optimizer: keras.optimizers.Optimizer,
         data: ArrayData,
         xla: bool | None,
+        key: str,
     ) -> None:
         check_output_fits_loss(model, loss, data)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.batch_size = data.batch_size
         self.uses_xla = suits_xla(model) if xla is None else xla
         optimizer.build(model.trainable_variables)
-        compile_ = tf.function(jit_compile=self.uses_xla, autograph=False)
-        self._train_epoch = compile_(self._epoch)
-        self._evaluate = compile_(self._evaluation)
+        if self.uses_xla:
+            self._train_epoch = xla_cache.kept(self._epoch, f"{key}: train")
+            self._evaluate = xla_cache.kept(self._evaluation, f"{key}: evaluate")
+        else:
+            self._train_epoch = tf.function(self._epoch, autograph=False)
+            self._evaluate = tf.function(self._evaluation, autograph=False)
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 from d2l import tensorflow as d2l
+from keras.src.utils.naming import reset_uids
 
 from hposweep.job.report import report
 from hposweep.job.running import current_job
@@ -50,11 +51,12 @@ class Learner:
         The weights are always drawn eagerly: the same seed gives other numbers inside of XLA than outside.
         """
         keras.utils.set_random_seed(self.seed)
+        reset_uids()  # the names of layers are part of a program: see `xla_cache`
         model, optimizer = self.build_model(), self.build_optimizer()
         optimizer.build(model.trainable_variables)
         fresh = [np.asarray(variable.value) for variable in (*model.variables, *optimizer.variables)]
         key = f"{self.architecture} on {data.input_shape} in {data.batch_size}"
-        program = PROGRAMS.get(key, lambda: Program(model, self.build_loss(), optimizer, data, self.xla))
+        program = PROGRAMS.get(key, lambda: Program(model, self.build_loss(), optimizer, data, self.xla, key))
         program.restore(fresh)
         return program
 
