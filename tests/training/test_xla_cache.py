@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import tensorflow as tf
 
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.files import warn_once
@@ -116,9 +117,10 @@ def test_what_a_process_has_trained_before_matters_to_no_program(tmp_path, train
     assert kept.items() < all_of_them.items()
 
 
-def names_swapped(path: Path) -> None:
-    other = next(each for each in path.parent.iterdir() if each != path)
-    path.write_bytes(other.read_bytes())
+def renamed(path: Path) -> None:
+    program = xla_cache._unpacked(path.name, path.read_bytes())
+    assert program is not None
+    path.write_bytes(xla_cache._packed("of another name", program))
 
 
 def packed_anew(path: Path) -> None:
@@ -146,7 +148,7 @@ DAMAGES = {
     "empty": lambda path: os.truncate(path, 0),
     "truncated": lambda path: os.truncate(path, 1000),
     "flipped": flipped,
-    "of another program": names_swapped,
+    "renamed": renamed,
     "a folder": replaced_by_a_folder,
     "a pipe": replaced_by_a_pipe,
 }
@@ -159,7 +161,7 @@ def test_a_damaged_file_never_gets_to_tensorflow(filled, damage) -> None:
         damage(path)
     for path in paths:
         assert not xla_cache._load(path.parent, path.name.split("-")[0])
-        assert not xla_cache.tf.io.gfile.listdir(XLA_FOLDER)
+        assert not tf.io.gfile.listdir(XLA_FOLDER)
 
 
 @pytest.mark.parametrize("damage", [DAMAGES["truncated"], DAMAGES["a folder"], packed_anew])
@@ -201,7 +203,7 @@ def test_what_a_program_depends_on_has_a_folder_of_its_own(cache, monkeypatch) -
     folders.append(xla_cache._folder())
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
     folders.append(xla_cache._folder())
-    monkeypatch.setattr(xla_cache.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 7)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 7)
     folders.append(xla_cache._folder())
     assert len(set(folders)) == 4
     assert all(folder is not None and cache in folder.parents for folder in folders)
