@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import hashlib
 import itertools
 import os
@@ -59,7 +60,7 @@ def kept(function: Compiled, key: str) -> Compiled:
 def _first_call(function: Compiled, arguments: Sequence[Any], key: str) -> tuple[Compiled, Any]:
     """The function, compiled, and its result."""
     compiled = tf.function(function, jit_compile=True, autograph=False)
-    folder = _folder() if os.environ.get("TF_XLA_FLAGS") == XLA_FLAGS else None
+    folder = _folder() if _is_on() else None
     if folder is None:
         return compiled, compiled(*arguments)
     loaded = _load(folder, key)
@@ -79,6 +80,15 @@ def _first_call(function: Compiled, arguments: Sequence[Any], key: str) -> tuple
     _save(folder, key, {path.name for path in loaded})
     _empty_memory()
     return compiled, result
+
+
+@functools.cache
+def _is_on() -> bool:
+    """Whether TensorFlow uses the folder in memory: like TensorFlow, this looks once, at the first compilation.
+
+    Later on, what a job has imported and set is gone from a worker's environment.
+    """
+    return os.environ.get("TF_XLA_FLAGS") == XLA_FLAGS
 
 
 @contextlib.contextmanager
