@@ -7,10 +7,12 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from d2l import tensorflow as d2l
 from keras.src.utils.naming import reset_uids
 
@@ -146,6 +148,7 @@ class HPOTrainer(d2l.Trainer):
         early_stopping: ends the training early.
         reduce_on_plateau: lowers the learning rate.
         best_by: the column, with its direction, by which the weights of the best epoch are kept; None: they are not.
+        tensorboard: folder of TensorBoard logs, which each epoch adds to; None: there are none.
     """
 
     def __init__(
@@ -158,6 +161,7 @@ class HPOTrainer(d2l.Trainer):
         early_stopping: EarlyStopping | None = None,
         reduce_on_plateau: ReduceOnPlateau | None = None,
         best_by: tuple[str, Direction] | None = None,
+        tensorboard: Path | None = None,
     ) -> None:
         super().__init__(max_epochs)
         self.job = current_job()
@@ -166,6 +170,7 @@ class HPOTrainer(d2l.Trainer):
         self.early_stopping, self.reduce_on_plateau, self.best_by = early_stopping, reduce_on_plateau, best_by
         self._rows: list[dict[str, float]] = []
         self._best: dict[str, Any] = {}
+        self._tensorboard = None if tensorboard is None else tf.summary.create_file_writer(str(tensorboard))
 
     def prepare_data(self, data: Data) -> None:
         self.data = data
@@ -207,6 +212,7 @@ class HPOTrainer(d2l.Trainer):
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
         column = self._column()
         report(self.epoch, row[column], **row)
+        self._write_summary(row)
         shown = f"{column.replace('_', ' ')} {number_text(row[column])}"
         log.info("epoch %d: loss %s, %s", self.epoch, number_text(row[TRAIN_LOSS]), shown)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
@@ -259,6 +265,15 @@ class HPOTrainer(d2l.Trainer):
 
     def _is_over(self) -> bool:
         return self.epoch >= self.max_epochs or self.has_diverged() or self.has_stopped_early()
+
+    def _write_summary(self, row: dict[str, float]) -> None:
+        if self._tensorboard is None:
+            return
+        with self._tensorboard.as_default(step=self.epoch):
+            for name, value in row.items():
+                tf.summary.scalar(name, value)
+            tf.summary.scalar("learning_rate", float(self.program.optimizer.learning_rate))
+        self._tensorboard.flush()
 
     def _is_validated(self, epoch: int) -> bool:
         return epoch % self.validate_every == 0 or epoch == self.max_epochs
