@@ -16,6 +16,7 @@ PACKAGES = {
     "notebook": (*OF_THE_REPORT, "pandas"),
     "optuna": ("optuna",),
     "tensorboard": ("tensorboard",),
+    "parquet": ("pandas", "pyarrow"),
     "cmaes": ("cmaes",),
 }
 

@@ -35,6 +35,19 @@ def test_the_keys_of_a_searcher_or_scheduler_are_the_arguments_of_its_class(role
     assert required == GIVEN[role] | (set(node) & required)
 
 
+READERS = ("csv", "arrays", "keras_dataset")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_keys_of_data_are_the_arguments_of_its_reader(name: str) -> None:
+    node = yaml.safe_load((CONF / "data" / f"{name}.yaml").read_text())
+    module, _, function = node.pop("_target_").rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), function)).parameters
+    assert set(node) - {"defaults"} == set(parameters) - {"task"} | {"batch_size"}
+    defaults = [(key, each.default) for key, each in parameters.items() if each.default is not inspect.Parameter.empty]
+    assert [(key, node[key] or None) for key, _ in defaults] == [(key, value or None) for key, value in defaults]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONF)))
 def test_every_file_says_what_it_is_and_how_it_is_chosen(path: Path) -> None:
     comments = [line for line in path.read_text().splitlines() if line.startswith("# ") and "@package" not in line]

@@ -1,4 +1,4 @@
-"""A wheel works from any folder, with its conf/ inside and its data from Keras's cache."""
+"""A wheel works from any folder, with its conf/ and small data inside, and Fashion-MNIST from Keras's cache."""
 
 import subprocess
 import sys
@@ -46,10 +46,22 @@ def test_a_sweep_runs_from_a_wheel(site: Path, tmp_path: Path, keras_home: Path,
     assert str(ROOT) not in config
 
 
-def test_the_wheel_holds_conf_and_no_data(site: Path) -> None:
+def test_the_wheel_holds_conf_and_small_data_alone(site: Path) -> None:
     names = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
     conf = {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
     assert {f"hposweep/{name}" for name in conf} <= names
     assert "hydra_plugins/hposweep_sweeper.py" in names
+    assert {"hposweep/datasets/penguins/penguins.csv", "hposweep/datasets/cars/cars.csv"} <= names
     assert "bin/hposweep" in names  # the console script
     assert not [name for name in names if name.endswith(".gz") or name.startswith("tests")]
+
+
+def test_a_wheel_finds_the_data_that_comes_with_it(site: Path, tmp_path: Path, python: RunText) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r})\n"
+        "from hposweep.training import tabular\n"
+        "splits = tabular.csv('datasets/penguins/penguins.csv', 'species', 'classification')\n"
+        "print(tabular.__file__, len(splits.train.targets))"
+    )
+    done = python(code, env={"PYTHONPATH": str(site)})
+    assert done.out.split() == [str(site / "hposweep" / "training" / "tabular.py"), "206"], done.err

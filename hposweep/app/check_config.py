@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hposweep import optional_packages
 from hposweep.app.option_keys import whose
@@ -13,10 +14,18 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import summary
 from hposweep.sweep_folder.journal import first_schema
-from hposweep.training import fashion_mnist, metrics
+from hposweep.training import array_files, fashion_mnist, keras_datasets, metrics, tabular
+from hposweep.training.tasks import Task
+from hposweep.trial import Direction
 
 LARGEST_TRIAL_SEED = 2**31 - 1
 FASHION_MNIST = "hposweep.training.data.FashionMNIST"
+DEFAULT_FINAL_METRICS = ("test_error", "test_mae")  # of conf/task
+READERS: Mapping[str, Any] = {
+    "hposweep.training.tabular.csv": tabular,
+    "hposweep.training.array_files.arrays": array_files,
+    "hposweep.training.keras_datasets.keras_dataset": keras_datasets,
+}
 OBJECTIVE = "hposweep.training.objective.objective"
 
 
@@ -30,7 +39,10 @@ def check_config(cfg: DictConfig) -> None:
     _check(cfg, "trainer.max_epochs", 1)
     _check(cfg, "trainer.target_epoch", 0)
     _check(cfg, "trainer.threads", 1)
-    _check(cfg, "trainer.checkpoint_every", 1)
+    for key in ("checkpoint_every", "validate_every", "steps_per_epoch"):
+        _check(cfg, f"trainer.{key}", 1)
+    if _is_ours(cfg):
+        _check_training(cfg)
     if cfg.data.get("_target_") == FASHION_MNIST:
         _check_fashion_mnist(cfg)
 
@@ -62,6 +74,8 @@ def check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:
             check_keys(each, each)
     check_metric(cfg, cfg.hydra.sweeper)
     if _is_ours(cfg):
+        for each in (cfg, *of_options):
+            _check_data(each)
         _check_direction(cfg)
         _check_old_metric(cfg)
     stage = _stage(cfg)
@@ -101,18 +115,86 @@ def check_metric(cfg: DictConfig, sweeper: DictConfig) -> None:
         ConfigError: naming the columns that there are.
     """
     metric = sweeper.get("metric")  # which only our sweeper has
-    if metric is not None and _is_ours(cfg) and metric not in metrics.COLUMNS:
+    if metric is None or not _is_ours(cfg):
+        return
+    task = task_of(cfg, str(metric))
+    columns = metrics.columns_of(task.metrics)
+    if metric not in columns:
+        others = [name for name in metrics.names_of(task.kind) if f"validation_{name}" not in columns]
+        more = f"; or train_ or validation_ and one of {', '.join(others)}" if others else ""
         raise ConfigError(
-            f"hydra.sweeper.metric: must be a column of the learning curve, {', '.join(metrics.COLUMNS)}; got {metric}"
+            f"hydra.sweeper.metric: must be a column of the learning curve, {', '.join(columns)}{more}; got {metric}"
         )
 
 
 def name_of_value(cfg: DictConfig, sweeper: DictConfig) -> str:
     """What the value that a job returns is called."""
-    if _is_ours(cfg) and _stage(cfg) != "train":
-        return "test_error"
     metric = str(sweeper.get("metric", "value"))
-    return metrics.column_of(metric) if _is_ours(cfg) else metric
+    return final_metric_of(metric) if _is_ours(cfg) and _stage(cfg) != "train" else metric
+
+
+def final_metric_of(metric: str) -> str:
+    """The column of the test part for that of the trials."""
+    return f"test_{metrics.name_in(metric)}"
+
+
+def task_of(cfg: DictConfig, metric: str | None) -> Task:
+    """The task of the config; that of an earlier version has none."""
+    return Task.of(_plain(cfg.get("task")), metric)
+
+
+def _check_training(cfg: DictConfig) -> None:
+    task = task_of(cfg, None)
+    task.loss_node(_plain(cfg.model.get("loss")))
+    memory = cfg.trainer.gpu_memory
+    if memory not in ("growth", "all") and not (isinstance(memory, int) and memory > 0):
+        raise ConfigError(f"trainer.gpu_memory: must be growth, all, or a number of MB, got {memory}")
+    if cfg.trainer.reduce_on_plateau is not None and cfg.optimizer.get("schedule") is not None:
+        raise ConfigError(
+            "trainer.reduce_on_plateau: optimizer.schedule sets the learning rate already; take one of them"
+        )
+
+
+def _check_data(cfg: DictConfig) -> None:
+    """Checks the data that one of our readers reads, by reading it."""
+    reader = READERS.get(str(cfg.data.get("_target_")))
+    if reader is not None:
+        reader.check(_plain(cfg.data), str(_plain(cfg.task)["kind"]))
+
+
+def data_fingerprint(cfg: DictConfig) -> str | None:
+    """The SHA-256 of the files of the data; None where they are not read by one of our readers."""
+    reader = READERS.get(str(cfg.data.get("_target_"))) if _is_ours(cfg) else None
+    if reader is None or not hasattr(reader, "fingerprint"):
+        return None
+    node = _plain(cfg.data)
+    fingerprint: str = reader.fingerprint(**{key: node.get(key) for key in ("path", "validation_path", "test_path")})
+    return fingerprint
+
+
+def settled_options(cfg: DictConfig) -> dict[str, Any]:
+    """Keys of `hydra.sweeper` whose values follow from others, where the user has not given them.
+
+    Args:
+        cfg: of the sweep, Hydra's node included.
+    """
+    sweeper, given = cfg.hydra.sweeper, {line.partition("=")[0] for line in cfg.hydra.overrides.hydra}
+    if not _is_ours(cfg) or not sweeper.get("metric"):
+        return {}
+    settled: dict[str, Any] = {}
+    if "hydra.sweeper.direction" not in given and sweeper.direction == Direction.minimize:
+        meant = direction_of(cfg, str(sweeper.metric))
+        if meant is Direction.maximize:
+            settled["direction"] = str(meant)
+    final_metric = final_metric_of(str(sweeper.metric))
+    is_default = sweeper.final_metric in DEFAULT_FINAL_METRICS and "hydra.sweeper.final_metric" not in given
+    if is_default and metrics.name_in(str(sweeper.metric)) and sweeper.final_metric != final_metric:
+        settled["final_metric"] = final_metric
+    return settled
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=True, enum_to_str=True) if OmegaConf.is_config(node) else node
 
 
 def _stage(cfg: DictConfig) -> str:
@@ -125,10 +207,18 @@ def _is_ours(cfg: DictConfig) -> bool:
 
 def _check_direction(cfg: DictConfig) -> None:
     sweeper = cfg.hydra.sweeper
-    if sweeper.direction != "minimize":
+    meant = direction_of(cfg, str(sweeper.metric))
+    if meant is not None and sweeper.direction != meant:
+        less = "less" if meant is Direction.minimize else "more"
         raise ConfigError(
-            f"hydra.sweeper.direction: must be minimize, since less {sweeper.metric} is better; got {sweeper.direction}"
+            f"hydra.sweeper.direction: must be {meant}, since {less} {sweeper.metric} is better; "
+            f"got {sweeper.direction}"
         )
+
+
+def direction_of(cfg: DictConfig, metric: str) -> Direction | None:
+    """The direction of a column of the learning curve; None where nobody knows it."""
+    return metrics.directions_of(task_of(cfg, metric).metrics).get(metric)
 
 
 def _check_old_metric(cfg: DictConfig) -> None:

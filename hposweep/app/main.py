@@ -21,10 +21,13 @@ from hposweep.app.check_config import (
     check_keys,
     check_metric,
     check_sweep,
+    data_fingerprint,
     name_of_value,
+    settled_options,
 )
 from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
+from hposweep.hydra_glue import run_again
 from hposweep.hydra_glue.unread_keys import keys_of
 from hposweep.results.terminal import summary
 
@@ -44,7 +47,8 @@ def trial(cfg: DictConfig) -> float:
         raise
     if _is_a_single_run():
         config = HydraConfig.get()
-        summary.print_single_run(Path(config.runtime.output_dir), name_of_value(cfg, config.sweeper), value)
+        folder, command = Path(config.runtime.output_dir), run_again.command_of_run(config.overrides.task)
+        summary.print_single_run(folder, name_of_value(cfg, config.sweeper), value, command)
     return value
 
 
@@ -55,6 +59,8 @@ def _check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:
 
 # Read by the sweeper when trials' configs are composed, before anything is written.
 trial.check_config = _check_sweep  # type: ignore[attr-defined]
+trial.data_fingerprint = data_fingerprint  # type: ignore[attr-defined]
+trial.settled_options = settled_options  # type: ignore[attr-defined]
 
 
 def _is_a_single_run() -> bool:

@@ -26,6 +26,31 @@ class Validation(enum.Enum):
     test = "test"
 
 
+class Loop(enum.Enum):
+    """What trains an epoch."""
+
+    auto = "auto"
+    compiled = "compiled"
+    fit = "fit"
+
+
+class Save(enum.Enum):
+    """Which weights the saved model has."""
+
+    last = "last"
+    best = "best"
+    none = "none"
+
+
+class Kind(enum.Enum):
+    """What a model is to learn."""
+
+    classification = "classification"
+    binary = "binary"
+    multilabel = "multilabel"
+    regression = "regression"
+
+
 @dataclass
 class Target:
     """A function or class, by its dotted name."""
@@ -52,13 +77,54 @@ class Trainer:
     use_gpu: bool = True
     checkpoint_every: int | None = None
     keep_checkpoints: bool = False
+    gpu_memory: Any = "growth"
+    deterministic: bool = False
+    dtype_policy: str | None = None
+    loop: Loop = Loop.auto
+    steps_per_epoch: int | None = None
+    validate_every: int = 1
+    early_stopping: Any = None
+    reduce_on_plateau: Any = None
+    callbacks: Any = None
+    save: Save | None = None
+    tensorboard: bool = False
+
+
+@dataclass
+class Task:
+    """What every task of conf/task has."""
+
+    kind: Kind = MISSING
+    loss: Any = None
+    metrics: Any = None
+
+
+@dataclass
+class BinaryTask(Task):
+    """conf/task/binary.yaml"""
+
+    class_weights: Any = None
+
+
+@dataclass
+class ClassificationTask(BinaryTask):
+    """conf/task/classification.yaml"""
+
+    n_classes: int | None = None
+
+
+@dataclass
+class RegressionTask(Task):
+    """conf/task/regression.yaml"""
+
+    standardize: bool = True
 
 
 @dataclass
 class Model(Target):
     """What every model of conf/model has; `loss` is any loss of Keras with its arguments."""
 
-    loss: Any = MISSING
+    loss: Any = None
 
 
 @dataclass
@@ -91,12 +157,63 @@ class FashionMnist(Target):
 
 
 @dataclass
+class SplitData(Target):
+    """What data that is split has: conf/data/csv.yaml, arrays.yaml and keras_dataset.yaml."""
+
+    batch_size: int = MISSING
+    validation: float = MISSING
+    split: str = MISSING
+    split_seed: int = MISSING
+
+
+@dataclass
+class SplitFiles(SplitData):
+    """What data in files of one's own has."""
+
+    path: str = MISSING
+    target: Any = MISSING
+    weights: str | None = None
+    test: float = MISSING
+    split_column: str | None = None
+    validation_path: str | None = None
+    test_path: str | None = None
+
+
+@dataclass
+class Csv(SplitFiles):
+    """conf/data/csv.yaml"""
+
+    features: list[str] | None = None
+    ignore: list[str] = field(default_factory=list)
+    categories: list[str] = field(default_factory=list)
+    encode: str = MISSING
+    max_categories: int = MISSING
+
+
+@dataclass
+class Arrays(SplitFiles):
+    """conf/data/arrays.yaml"""
+
+    inputs: list[str] | None = None
+
+
+@dataclass
+class KerasDataset(SplitData):
+    """conf/data/keras_dataset.yaml"""
+
+    name: str = MISSING
+    num_words: int | None = None
+    maxlen: int | None = None
+
+
+@dataclass
 class Optimizer:
     """What every optimizer of conf/optimizer has."""
 
     name: str = MISSING
     learning_rate: float = MISSING
     weight_decay: float | None = None
+    schedule: Any = None
 
 
 @dataclass
@@ -134,6 +251,7 @@ class Config:
     objective: Objective = field(default_factory=Objective)
     trainer: Trainer = field(default_factory=Trainer)
     model: Any = MISSING
+    task: Any = MISSING
     data: Any = MISSING
     optimizer: Any = MISSING
 
@@ -142,7 +260,14 @@ OPTIONS: tuple[tuple[str, str, type], ...] = (
     ("model", "softmax", Model),
     ("model", "mlp", Mlp),
     ("model", "lenet", Lenet),
+    ("task", "classification", ClassificationTask),
+    ("task", "binary", BinaryTask),
+    ("task", "multilabel", Task),
+    ("task", "regression", RegressionTask),
     ("data", "fashion_mnist", FashionMnist),
+    ("data", "csv", Csv),
+    ("data", "arrays", Arrays),
+    ("data", "keras_dataset", KerasDataset),
     ("optimizer", "sgd", Sgd),
     ("optimizer", "adam", Adam),
     ("optimizer", "rmsprop", Rmsprop),

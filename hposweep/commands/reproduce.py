@@ -51,7 +51,7 @@ def main(words: Sequence[str]) -> int:
     if not (again / RECORD_FILE).exists():
         raise ConfigError(f"{again}: the second sweep did not start (exit code {exit_code})")
     # What a later version of hposweep has added is no difference while it has its default value.
-    record = record.completed(run_again.defaults_of_keys()).masked()
+    record = run_again.completed(record).masked()
     found = differences(recorded, record, again, run_again.read(again), arguments.tolerance)
     for difference in found:
         print(f"{'DIFFERS' if difference.matters else 'noted'}: {visible(difference.text)}")

@@ -29,6 +29,7 @@ from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
+VALIDATION_ERROR = "validation_error"  # the default metric
 RESULTS_FILE = "retrained.yaml"
 EXIT_FAILED = 1
 
@@ -38,8 +39,9 @@ class Retrained(NamedTuple):
 
     seed: int
     folder: Path
-    test_error: float
-    n_train: int
+    metric: str
+    value: float
+    n_train: int | None  # None: unknown of data that stream
     epochs: int
 
 
@@ -102,19 +104,21 @@ def main(words: Sequence[str]) -> int:
     return exit_code
 
 
-def _n_test(sweep: Path, files: TrialFiles) -> int:
-    """The number of test examples, as the trial's own job counted them."""
+def _n_test(sweep: Path, files: TrialFiles) -> int | None:
+    """The number of test examples, as the trial's own job counted them; None: unknown of data that stream."""
     sizes = files.read_data_summary()
     if not sizes:
         raise ConfigError(f"{files.data_summary}: not found; only trials of hposweep's own objective can be retrained")
-    n_test = int(sizes["n_test"])
+    n_test = sizes.get("n_test")
     if n_test == 0:
         raise ConfigError(f"{sweep}: validated on the test set, so nothing is left to test a new model on")
-    return n_test
+    return None if n_test is None else int(n_test)
 
 
 def _overrides(record: AppRecord, trial: Trial, epochs: int | None) -> list[str]:
     overrides = [*run_again.trial_overrides(record, trial), "trainer.stage=retrain"]
+    if record.metric != VALIDATION_ERROR:
+        overrides.append(f"hydra.sweeper.metric={record.metric}")
     if epochs is None and trial.state is TrialState.COMPLETE:
         epochs = trial.epoch
     return overrides + ([] if epochs is None else [f"trainer.max_epochs={epochs}", "trainer.target_epoch=null"])
@@ -135,34 +139,39 @@ def _train(processes: ChildProcesses, command: Sequence[str], cwd: Path, seed: i
         reason = "it diverged" if exit_code == 0 else f"exit code {exit_code}"
         print(f"Seed {seed}: no model ({reason}); see {visible(str(output))}")
         return None
-    return Retrained(seed, folder, **json.loads(result.read_text(encoding="utf-8")))
+    found = json.loads(result.read_text(encoding="utf-8"))
+    metric = next(name for name in found if name.startswith("test_"))
+    return Retrained(seed, folder, metric, found[metric], found["n_train"], found["epochs"])
 
 
-def _results(trained: Sequence[Retrained], n_test: int) -> dict[str, Any]:
-    errors = [each.test_error for each in trained]
-    mean = statistics.fmean(errors)
+def _results(trained: Sequence[Retrained], n_test: int | None) -> dict[str, Any]:
+    metric, values = trained[0].metric, [each.value for each in trained]
+    mean = statistics.fmean(values)
     # All seeds are tested on the same examples, so more seeds don't narrow the interval.
-    low, high = wilson_interval(mean, n_test)
+    interval = wilson_interval(mean, n_test) if n_test is not None and metric == "test_error" else None
     return {
-        "test_error": {each.seed: each.test_error for each in trained},
+        metric: {each.seed: each.value for each in trained},
         "mean": mean,
-        "standard_deviation": statistics.stdev(errors) if len(errors) > 1 else None,
-        "interval_95": [low, high],
-        "n_test": n_test,
+        "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
+        **({} if interval is None else {"interval_95": [*interval]}),
+        **({} if n_test is None else {"n_test": n_test}),
         "n_train": trained[0].n_train,
         "epochs": trained[0].epochs,
     }
 
 
 def _print(trained: Sequence[Retrained], results: dict[str, Any]) -> None:
-    print(f"\nTrained on {plural(results['n_train'], 'example')} for {plural(results['epochs'], 'epoch')}:")
+    metric = trained[0].metric.replace("_", " ")
+    examples = "" if results["n_train"] is None else f" on {plural(results['n_train'], 'example')}"
+    print(f"\nTrained{examples} for {plural(results['epochs'], 'epoch')}:")
     for each in trained:
         model = visible(str(each.folder / file_names.MODEL))
-        print(f"  seed {each.seed:<10}  test error {number_text(each.test_error)}  {model}")
-    low, high = map(number_text, results["interval_95"])
-    errors = list(results["test_error"].values())
+        print(f"  seed {each.seed:<10}  {metric} {number_text(each.value)}  {model}")
+    values = [each.value for each in trained]
     if len(trained) > 1:
-        extremes = f"from {number_text(min(errors))} to {number_text(max(errors))}"
+        extremes = f"from {number_text(min(values))} to {number_text(max(values))}"
         spread = f"standard deviation {number_text(results['standard_deviation'])}, {extremes}"
-        print(f"Mean test error {number_text(results['mean'])} ({len(errors)} seeds: {spread})")
-    print(f"95% interval {low} to {high} (Wilson, {plural(results['n_test'], 'test example')})")
+        print(f"Mean {metric} {number_text(results['mean'])} ({len(values)} seeds: {spread})")
+    if "interval_95" in results:
+        low, high = map(number_text, results["interval_95"])
+        print(f"95% interval {low} to {high} (Wilson, {plural(results['n_test'], 'test example')})")

@@ -27,7 +27,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue.overrides import is_sweep, render
 from hposweep.hydra_glue.sweep_folder import dir_override, is_dir_override
 from hposweep.search_space import SearchSpace
-from hposweep.secret_keys import is_masked, masked_configuration
+from hposweep.secret_keys import is_masked, masked_configuration, masked_override
 from hposweep.shown_text import cut
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.sweep_yaml import (
@@ -49,12 +49,18 @@ CONSOLE_SCRIPT = "hposweep"
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
 # Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
 MODE = "hydra.mode="
+# Groups of our own app whose files write into the sweeper's node.
+NO_NODES_OF_THEIR_OWN = ("search_space", "searcher", "scheduler", "experiment")
 OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", MODE)
 
 
-def record_of(config: DictConfig, search_space: SearchSpace) -> AppRecord:
-    """What the file of this sweep holds; of versions those of the packages that are installed."""
-    return _record(config, search_space, program(), **environment.record())
+def record_of(config: DictConfig, search_space: SearchSpace, data: str | None = None) -> AppRecord:
+    """What the file of this sweep holds; of versions those of the packages that are installed.
+
+    Args:
+        data: the fingerprint of the data's files; None: unknown.
+    """
+    return _record(config, search_space, program(), data=data, **environment.record())
 
 
 def _record(config: DictConfig, search_space: SearchSpace | None, command: str, **of_the_environment: Any) -> AppRecord:
@@ -212,6 +218,32 @@ def defaults_of_keys() -> dict[str, dict[str, Any]]:
     return found
 
 
+def completed(record: AppRecord) -> AppRecord:
+    """The record with the keys that came since it was written, and their defaults."""
+    record = record.completed(defaults_of_keys())
+    if not _is_of_our_app(record):
+        return record
+    config = dict(record.config)
+    choices = dict(record.choices)
+    groups = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    for group, default in (pair for entry in groups if isinstance(entry, dict) for pair in entry.items()):
+        if " " in group or (conf_dir() / group).name in NO_NODES_OF_THEIR_OWN or default is None:
+            continue
+        option = choices.setdefault(group, default)
+        path = conf_dir() / group / f"{option}.yaml"
+        node = config.get(group, {})
+        if path.is_file() and isinstance(node, Mapping):
+            keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+            keys = keys.get(group, keys)
+            config[group] = {**{key: value for key, value in keys.items() if key != "defaults"}, **node}
+    hydra = {**config["hydra"], "runtime": {**config["hydra"]["runtime"], "choices": choices}}
+    return dataclasses.replace(record, config={**config, "hydra": hydra})
+
+
+def _is_of_our_app(record: AppRecord) -> bool:
+    return all(role in record.choices for role in ("searcher", "scheduler"))
+
+
 def starting_overrides(record: AppRecord, folder: Path) -> list[str]:
     """The overrides with which a recorded sweep was started, for a sweep in this folder."""
     of_hydra = [line for line in record.hydra_overrides if not is_dir_override(line)]
@@ -221,9 +253,13 @@ def starting_overrides(record: AppRecord, folder: Path) -> list[str]:
 def _search_space_of_its_time(record: AppRecord) -> list[str]:
     """The choice of the search space, where our app had another default than `own` when the sweep was started."""
     choice = record.choices.get("search_space")
-    is_ours = all(role in record.choices for role in ("searcher", "scheduler"))
     is_given = any(line.startswith("search_space=") for line in record.task_overrides)
-    if choice is None or not is_ours or is_given or "own_spaces" in (record.config_node("hydra", "sweeper") or {}):
+    if (
+        choice is None
+        or not _is_of_our_app(record)
+        or is_given
+        or "own_spaces" in (record.config_node("hydra", "sweeper") or {})
+    ):
         return []
     return [f"search_space={choice}"]
 
@@ -273,6 +309,11 @@ def _parsed(parser: OverridesParser, line: str) -> Override:
         raise ConfigError(
             f"{RECORD_FILE}: overrides: {cut(line, 100)!r} is no override of Hydra's ({reason})"
         ) from None
+
+
+def command_of_run(overrides: Sequence[str]) -> list[str]:
+    """The words that run a single run again, as people may see them."""
+    return [*_words(program()), *map(masked_override, overrides)]
 
 
 def trial_command(record: AppRecord, trial: Trial) -> list[str]:

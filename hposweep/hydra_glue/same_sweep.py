@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from hposweep.errors import ConfigError
-from hposweep.hydra_glue.run_again import defaults_of_keys, of_an_app
+from hposweep.hydra_glue.run_again import completed, of_an_app
 from hposweep.results.comparison.differences import NO_PART_OF_THE_SWEEP, unequal_leaves, without_search_space
 from hposweep.results.terminal import summary
 from hposweep.shown_text import visible
@@ -34,9 +34,11 @@ def check_same_sweep(recorded: SweepRecord, wanted: AppRecord, folder: Path) -> 
         ConfigError: with all differences, if another sweep stands in the folder.
     """
     recorded = of_an_app(recorded, folder)
-    configs = (without_search_space(each.masked()) for each in (recorded.completed(defaults_of_keys()), wanted))
+    configs = (without_search_space(each.masked()) for each in map(completed, (recorded, wanted)))
     lines = [line for line in unequal_leaves("", *configs) if not line.startswith(MAY_DIFFER)]
     lines += [f"search space: {line}" for line in unequal_leaves("", recorded.prior_texts, wanted.prior_texts)]
+    if None not in (recorded.data, wanted.data) and recorded.data != wanted.data:
+        lines.append("data: the files have changed since the sweep began")
     if lines:
         raise ConfigError(
             f"hydra.sweep.dir: {summary.relative(folder)} holds another sweep; {'; '.join(lines)}. "

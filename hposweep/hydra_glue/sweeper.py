@@ -100,7 +100,7 @@ class HydraSweep:
             raise SystemExit(exit_code)
 
     def _run(self, arguments: list[str]) -> int:
-        options = self._options
+        options = self._settle_options()
         is_new = sweep_folder.settle(self._config)
         direction = sweeper_options.check(options, self._config)
         parsed = self._read_overrides(arguments)
@@ -146,7 +146,7 @@ class HydraSweep:
             n_seeds=options["n_seeds"],
             confirm_top=options["confirm_top"],
         )
-        record = run_again.record_of(self._config, parsed.search_space)
+        record = run_again.record_of(self._config, parsed.search_space, self._data_fingerprint(composed))
 
         def before_first_trial() -> None:
             write_atomically(sweep_dir / run_again.MULTIRUN_FILE, OmegaConf.to_yaml(self._config))
@@ -169,6 +169,23 @@ class HydraSweep:
             before_first_trial=before_first_trial,
         ).run()
         return self._told(outcome, sweep_dir)
+
+    def _settle_options(self) -> Mapping[str, Any]:
+        """The options, with those that an app derives from its own config: ours does, of its metric."""
+        settle = getattr(self._task_function, "settled_options", None)
+        if settle is not None:
+            changed = settle(self._config)
+            self._options = {**self._options, **changed}
+            for name, value in changed.items():
+                OmegaConf.update(self._config, f"hydra.sweeper.{name}", value)
+                # The configs of trials are composed anew, from the overrides.
+                self._config.hydra.overrides.hydra.append(f"hydra.sweeper.{name}={value}")
+        return self._options
+
+    def _data_fingerprint(self, composed: DictConfig) -> str | None:
+        """What tells whether the data are the same, where an app knows it: ours does."""
+        of_app = getattr(self._task_function, "data_fingerprint", None)
+        return None if of_app is None else of_app(composed)
 
     def _told(self, outcome: Outcome, sweep_dir: Path) -> int:
         """Says what came out, and returns the exit code."""

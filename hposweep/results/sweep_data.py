@@ -185,7 +185,7 @@ def read(sweep_dir: Path) -> SweepData:
         rungs=targets if len(targets) > 1 else [],
         wall_s=seconds[-1] if seconds else 0.0,
         n_validation=_count(sizes, "n_validation"),
-        n_test=_count(sizes, "n_test"),
+        n_test=_count(sizes, "n_test") if record is None or record.final_metric in (None, "test_error") else None,
     )
 
 

@@ -100,6 +100,7 @@ class AppRecord(_Shared):
     hydra_overrides: Sequence[str]
     config: Mapping[str, Any]  # interpolations as they were written
     cwd: str | None = None  # the folder in which the program was started; None: an earlier version did not record it
+    data: str | None = None  # SHA-256 of the files of the data; None: they are not known, or of an earlier version
 
     def masked(self) -> Self:
         """The record with masks in place of what looks like a secret; the search space is needed as it is."""
@@ -289,6 +290,7 @@ def _as_mapping(record: SweepRecord) -> dict[str, Any]:
             "seed": record.seed,
             "n_trials": record.n_trials,
             "search_space": record.search_space,
+            **({} if record.data is None else {"data": record.data}),
             **environment,
             "config": record.config,
         }
@@ -334,7 +336,9 @@ def _from_mapping(found: dict[str, Any]) -> SweepRecord | None:
             "config": dict(config),
         } if shlex.split(command) and all(isinstance(line, str) for line in (*task, *hydra)):
             cwd = found.get("cwd")
+            data = found.get("data")
             own = {"command": command, "cwd": None if cwd is None else str(cwd), "config": config}
+            own["data"] = None if data is None else str(data)
             return AppRecord(**shared, **own, task_overrides=task, hydra_overrides=hydra)
     return None
 

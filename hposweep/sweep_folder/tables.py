@@ -267,18 +267,20 @@ def optimization_results(sweep_dir: Path, history: History, final_metric: str | 
 
 
 def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
-    """A warning if the best trial is no better than always answering the most frequent class; else empty.
+    """A warning if the best trial is no better than always giving the same answer; else empty.
 
-    Known where the objective leaves the error of that answer in its folder, as ours does.
+    Known where the objective leaves the value of that answer in its folder, as ours does.
     """
     winner = history.incumbent
     if winner is None or winner.value is None:
         return ""
-    baseline = TrialFiles(sweep_dir, winner.folder, history.schema).read_data_summary().get("baseline_error")
-    if baseline is None or winner.value < baseline:
+    summary = TrialFiles(sweep_dir, winner.folder, history.schema).read_data_summary()
+    baseline = summary.get("baseline_error", summary.get("baseline"))
+    if baseline is None or history.direction.loss(winner.value) < history.direction.loss(baseline):
         return ""
+    same_answer = "answering the most frequent class" if "baseline_error" in summary else "giving the same answer"
     best, constant = number_text(winner.value), number_text(baseline)
     return (
-        f"nothing was learnt: the best {history.metric}, {best}, is no better than always answering the most frequent "
-        f"class, {constant}. Look at the model's output, its loss and the range of learning rates."
+        f"nothing was learnt: the best {history.metric}, {best}, is no better than always {same_answer}, {constant}. "
+        "Look at the model's output, its loss and the range of learning rates."
     )

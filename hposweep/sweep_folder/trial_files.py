@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class TrialFiles:
             return {}
         except (ValueError, OSError, RecursionError):
             summary = None
-        if isinstance(summary, dict) and all(map(_is_size, summary.values())):
+        if isinstance(summary, dict) and all(map(_is_size_or_baseline, summary, summary.values())):
             return summary
         warn_once(f"{path}: damaged; the sizes of the data sets are not known without it")
         return {}
@@ -173,6 +174,7 @@ class TrialFiles:
         return path.resolve().is_relative_to(self.sweep_dir.resolve())
 
 
-def _is_size(value: object) -> bool:
-    """Whether it is a number of examples, or a share of them."""
-    return isinstance(value, int | float) and 0 <= value < LARGEST_SIZE
+def _is_size_or_baseline(name: str, value: object) -> bool:
+    """Whether it is a number of examples, a share of them, or the value of some metric."""
+    least = -math.inf if name == "baseline" else 0
+    return isinstance(value, int | float) and least <= value < LARGEST_SIZE and value != -math.inf

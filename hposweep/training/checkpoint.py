@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from hposweep.sweep_folder.files import write_atomically
 COMMENT = b"hposweep crc32 "
 N_COMMENT = len(COMMENT) + 8
 END_OF_ZIP = b"PK\x05\x06"
+ARRAY = "hposweep array"  # the one key of what stands for an array in the file's head
 
 
 class Checkpoint(NamedTuple):
@@ -26,6 +28,8 @@ class Checkpoint(NamedTuple):
     epoch: int
     state: list[np.ndarray]
     curve: int | None = None  # checksum of the learning curve by then; None in those of earlier versions
+    # What else the training goes on from: plain values and arrays, in lists and in dicts by text.
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 def save(path: Path, identity: str, checkpoint: Checkpoint) -> None:
@@ -38,7 +42,9 @@ def save(path: Path, identity: str, checkpoint: Checkpoint) -> None:
         WriteError: if it can't be written.
     """
     arrays: dict[str, Any] = {f"{position:04d}": value for position, value in enumerate(checkpoint.state)}
-    head = {"identity": identity, "epoch": checkpoint.epoch, "curve": checkpoint.curve}
+    head: dict[str, Any] = {"identity": identity, "epoch": checkpoint.epoch, "curve": checkpoint.curve}
+    if checkpoint.extra:
+        head["extra"] = _with_numbers(dict(checkpoint.extra), arrays)
     arrays["head"] = np.array(json.dumps(head))
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -66,9 +72,9 @@ def load(path: Path, identity: str, like: Sequence[np.ndarray]) -> Checkpoint | 
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             head = json.loads(str(file["head"]))
-            found = Checkpoint(
-                head["epoch"], [file[name] for name in sorted(file.files) if name != "head"], head.get("curve")
-            )
+            state = [file[name] for name in sorted(file.files) if name.isdecimal()]
+            extra = _with_arrays(head.get("extra", {}), file)
+            found = Checkpoint(head["epoch"], state, head.get("curve"), extra)
             its_identity = head["identity"]
     except Exception as error:  # whatever zipfile and NumPy make of a file without a checksum
         raise ValueError(f"damaged ({type(error).__name__}: {error})") from None
@@ -77,6 +83,25 @@ def load(path: Path, identity: str, like: Sequence[np.ndarray]) -> Checkpoint | 
     if [(value.shape, value.dtype) for value in found.state] != [(value.shape, value.dtype) for value in like]:
         raise ValueError("of another model")
     return found
+
+
+def _with_numbers(value: Any, arrays: dict[str, Any]) -> Any:
+    """The value with a name in the place of each array, which is added to the arrays."""
+    if isinstance(value, np.ndarray):
+        name = f"extra{len(arrays)}"
+        arrays[name] = value
+        return {ARRAY: name}
+    if isinstance(value, Mapping):
+        return {key: _with_numbers(each, arrays) for key, each in value.items()}
+    return [_with_numbers(each, arrays) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _with_arrays(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {ARRAY}:
+            return arrays[value[ARRAY]]
+        return {key: _with_arrays(each, arrays) for key, each in value.items()}
+    return [_with_arrays(each, arrays) for each in value] if isinstance(value, list) else value
 
 
 def _with_checksum(content: bytes) -> bytes:

@@ -40,6 +40,21 @@ class Feature:
     has_missing: bool = False  # of a number: another input, 1 where it is missing, stands beside it
     vocabulary: tuple[str, ...] = ()
 
+    @property
+    def scale(self) -> np.float32:
+        """What a number is multiplied by: XLA would divide by a constant in that way, with other bits than NumPy."""
+        return np.float32(1 / self.deviation)
+
+    @property
+    def input_name(self) -> str:
+        """The name of the model's input where each column has one: Keras's names have no slash."""
+        return self.name.replace("/", "_")
+
+    @property
+    def missing_name(self) -> str:
+        """The name of the input that stands beside it if `has_missing`."""
+        return f"{self.input_name}_missing"
+
 
 @dataclass(frozen=True)
 class Splits:

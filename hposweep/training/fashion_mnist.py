@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hposweep.errors import ConfigError
+from hposweep.training.splits import apportion
 
 SHA256 = {
     "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
@@ -69,10 +70,7 @@ def stratified_split(labels: np.ndarray, n_held_out: int, seed: int) -> tuple[np
     """
     rng = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
-    shares = counts * n_held_out / len(labels)
-    n_of_class = np.floor(shares).astype(int)
-    largest_remainders = np.argsort(n_of_class - shares, kind="stable")
-    n_of_class[largest_remainders[: n_held_out - n_of_class.sum()]] += 1
+    n_of_class = apportion(counts, n_held_out, counts)
     held_out = np.zeros(len(labels), dtype=bool)
     for label, n in zip(classes, n_of_class, strict=True):
         held_out[rng.permutation(np.flatnonzero(labels == label))[:n]] = True

@@ -1,23 +1,28 @@
 """The models of conf/model: functions that build a Keras model for the shape of the data.
 
-A model of one's own is a function like these, anywhere on the Python path: it gets `input_shape` and `n_classes` from
-the data and all keys of the model's YAML file but `_target_` and `loss`, and returns any Keras 3 model.
+A model of one's own is a function like these, anywhere on the Python path. It gets all keys of the model's YAML file
+but `_target_` and `loss`, and what its signature names of `input_shape`, `n_classes`, `output_shape` and `features`,
+which come from the data and the task. It returns any Keras 3 model, whose output is not activated: the loss does that.
 """
 
 from __future__ import annotations
+
+import math
 
 import keras
 from keras import layers
 
 
-def softmax(input_shape: tuple[int, ...], n_classes: int) -> keras.Model:
-    """Softmax regression: one linear layer ("Dive into Deep Learning", section 4.5). The softmax is in the loss."""
-    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(n_classes)])
+def softmax(input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> keras.Model:
+    """Softmax regression: one linear layer ("Dive into Deep Learning", section 4.5). The softmax is in the loss; in
+    tasks without classes this is linear regression (section 3.1).
+    """
+    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), *_last(output_shape)])
 
 
 def mlp(
     input_shape: tuple[int, ...],
-    n_classes: int,
+    output_shape: tuple[int, ...],
     num_hiddens: int,
     num_layers: int,
     dropout: float,
@@ -34,10 +39,10 @@ def mlp(
         if dropout > 0:
             hidden.append(layers.Dropout(dropout))
     # In one piece: a model that grows by `add` is built anew each time.
-    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), *hidden, layers.Dense(n_classes)])
+    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), *hidden, *_last(output_shape)])
 
 
-def lenet(input_shape: tuple[int, ...], n_classes: int, activation: str) -> keras.Model:
+def lenet(input_shape: tuple[int, ...], output_shape: tuple[int, ...], activation: str) -> keras.Model:
     """LeNet-5 ("Dive into Deep Learning", section 7.6, with the activation as an option)."""
     return keras.Sequential(
         [
@@ -49,6 +54,11 @@ def lenet(input_shape: tuple[int, ...], n_classes: int, activation: str) -> kera
             layers.Flatten(),
             layers.Dense(120, activation=activation),
             layers.Dense(84, activation=activation),
-            layers.Dense(n_classes),
+            *_last(output_shape),
         ]
     )
+
+
+def _last(output_shape: tuple[int, ...]) -> list[keras.Layer]:
+    dense = layers.Dense(math.prod(output_shape))
+    return [dense] if len(output_shape) == 1 else [dense, layers.Reshape(output_shape)]

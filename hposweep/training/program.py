@@ -7,8 +7,10 @@ so trials that differ only in these share one program, compiled once in a proces
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +19,13 @@ from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 
 from hposweep.errors import ConfigError
 from hposweep.training.data import ArrayData
+from hposweep.training.measures import Answers, Measures, from_logits
+from hposweep.training.metrics import ERROR, LOSS
+from hposweep.training.streams import StreamData
+from hposweep.training.tasks import CLASSIFICATION, MULTILABEL, REGRESSION
+
+Data = ArrayData | StreamData
+Sums = tuple[tf.Tensor, tf.Tensor]  # of the loss, and of wrong answers
 
 N_CACHED_PROGRAMS = 8  # each distinct program leaks 4 to 6 MB even when it is freed
 EVALUATION_BATCH_SIZE = 1000
@@ -54,7 +63,7 @@ class Program:
         xla: compile with XLA; None: if all layers suit it.
 
     Raises:
-        ConfigError: if the model's output does not fit the loss or the classes.
+        ConfigError: if the model's output does not fit the loss or the targets.
     """
 
     def __init__(
@@ -62,14 +71,20 @@ class Program:
         model: keras.Model,
         loss: keras.losses.Loss,
         optimizer: keras.optimizers.Optimizer,
-        data: ArrayData,
+        data: Data,
         xla: bool | None,
     ) -> None:
-        check_output_fits_loss(model, loss, data)
+        outputs = check_output_fits_loss(model, loss, data)
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.batch_size = data.batch_size
         self.uses_xla = suits_xla(model) if xla is None else xla
-        optimizer.build(model.trainable_variables)
+        self.answers = Answers(data, loss)
+        self.measures = Measures(data.task.metrics, self.answers, outputs.shape[-1], data.first_examples()[1])
+        self.names = tuple(metric.name for metric in data.task.metrics)
+        self._n_answers = int(np.prod(data.output_shape)) if data.task.kind == MULTILABEL else 1
+        self._has_error = data.task.kind != REGRESSION
+        if not optimizer.built:  # one that scales losses would make its variables anew
+            optimizer.build(model.trainable_variables)
         compile_ = tf.function(jit_compile=self.uses_xla, autograph=False)
         self._train_epoch = compile_(self._epoch)
         self._evaluate = compile_(self._evaluation)
@@ -88,48 +103,128 @@ class Program:
         for variable, value in zip(self.variables, state, strict=True):
             variable.assign(value)
 
-    def train_epoch(self, examples: tuple[tf.Tensor, tf.Tensor], order: np.ndarray) -> tuple[float, float]:
-        """Trains on all examples once, in this order, the smaller last batch included.
+    def begin(self, build_callbacks: Callable[[], list[keras.callbacks.Callback]] | None) -> None:
+        """Makes the program ready for another job; the compiled loop calls no callbacks."""
+
+    @contextlib.contextmanager
+    def training(self, epoch: int, target_epoch: int) -> Iterator[None]:
+        """Around the epochs of a job, from this one on."""
+        yield
+
+    @property
+    def wants_to_stop(self) -> bool:
+        """Whether a callback has ended the training."""
+        return False
+
+    def extra(self) -> dict[str, Any]:
+        """What the training goes on from besides `state`."""
+        return {}
+
+    def can_go_on(self, extra: Mapping[str, Any]) -> bool:
+        """Whether all that `extra` had to return could be saved."""
+        return True
+
+    def restore_extra(self, extra: Mapping[str, Any]) -> None:
+        """Sets what `extra` returned."""
+
+    def run_epoch(
+        self, examples: Any, epoch: int, validate: Callable[[], dict[str, float]] | None
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Trains an epoch and validates.
 
         Args:
-            order: a permutation of the examples, shape (n,), int32.
+            examples: what the data's `epoch` returned.
+            epoch: counted from 0.
+            validate: measures the model after the epoch; None: there is no validation part.
 
         Returns:
-            The loss and the error, averaged over the examples as each was seen before its step.
+            What was measured in training and in validation, by name.
         """
-        return _means(self._train_epoch(*examples, tf.constant(order)), len(order))
+        part, order = examples
+        trained = self.train_epoch(part, order)
+        return trained, validate() if validate is not None else {}
 
-    def evaluate(self, examples: tuple[tf.Tensor, tf.Tensor]) -> tuple[float, float]:
-        """Loss and error on these examples, each counted once."""
-        return _means(self._evaluate(*examples), len(examples[1]))
+    def train_epoch(self, part: tuple[Any, ...], order: np.ndarray) -> dict[str, float]:
+        """Trains on examples once, in this order, the smaller last batch included.
 
-    def _epoch(self, inputs: tf.Tensor, labels: tf.Tensor, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        def step(start: tf.Tensor | int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        Args:
+            part: tensors of inputs, targets and, where there are any, weights.
+            order: the examples' numbers, shape (n,), int32.
+
+        Returns:
+            Loss, error and metrics by name, of the examples as each was seen before its step.
+        """
+        self.measures.reset()
+        return self._means(self._train_epoch(part, tf.constant(order)), len(order))
+
+    def evaluate(self, part: tuple[Any, ...]) -> dict[str, float]:
+        """Loss, error and metrics by name on these examples, each counted once.
+
+        With the optimizer's `use_ema` those of the averaged weights, which are the ones that a saved model has.
+        """
+        self.measures.reset()
+        with self.averaged_weights():
+            return self._means(self._evaluate(part), len(part[1]))
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Within it the model has the moving averages of its weights, if the optimizer keeps them (`use_ema`)."""
+        inner = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if not inner.use_ema or not int(inner.iterations):
+            yield
+            return
+        variables, averages = self.model.trainable_variables, inner._model_variables_moving_average
+        kept = [np.asarray(variable.value) for variable in variables]
+        for variable, average in zip(variables, averages, strict=True):
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, kept, strict=True):
+                variable.assign(value)
+
+    def set_learning_rate(self, value: float) -> None:
+        """Sets the optimizer's learning rate, which a schedule would set itself."""
+        self.optimizer.learning_rate = value
+
+    def _epoch(self, part: tuple[Any, ...], order: tf.Tensor) -> Sums:
+        def step(start: tf.Tensor | int, size: int) -> Sums:
             batch = tf.slice(order, [start], [size])
-            return self._step(tf.gather(inputs, batch), tf.gather(labels, batch))
+            return self._step(*tf.nest.map_structure(lambda array: tf.gather(array, batch), part))
 
-        return _sum_over_batches(step, labels.shape[0], self.batch_size)
+        return _sum_over_batches(step, order.shape[0], self.batch_size)
 
-    def _evaluation(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        def step(start: tf.Tensor | int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-            batch_inputs = tf.slice(inputs, [start] + [0] * (len(inputs.shape) - 1), [size, *inputs.shape[1:]])
-            batch_labels = tf.slice(labels, [start], [size])
-            outputs = self.model(scaled(batch_inputs), training=False)
-            return self.loss(batch_labels, outputs), _n_wrong(outputs, batch_labels)
+    def _evaluation(self, part: tuple[Any, ...]) -> Sums:
+        def step(start: tf.Tensor | int, size: int) -> Sums:
+            def batch(array: tf.Tensor) -> tf.Tensor:
+                return tf.slice(array, [start] + [0] * (len(array.shape) - 1), [size, *array.shape[1:]])
 
-        n = labels.shape[0]
+            inputs, targets, *weights = tf.nest.map_structure(batch, part)
+            outputs = self.model(scaled(inputs), training=False)
+            self.measures.update(targets, outputs)
+            return self.loss(targets, outputs, *weights), self.answers.n_wrong(outputs, targets)
+
+        n = part[1].shape[0]
         return _sum_over_batches(step, n, min(n, EVALUATION_BATCH_SIZE))
 
-    def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _step(self, inputs: Any, targets: tf.Tensor, *weights: tf.Tensor) -> Sums:
         substitutes = {"MatMul": SUM_OF_OUTER_PRODUCTS} if self.uses_xla else {}
         with tf.compat.v1.get_default_graph().gradient_override_map(substitutes):
             outputs = self.model(scaled(inputs), training=True)
-            loss = self.loss(labels, outputs)
+            loss = self.loss(targets, outputs, *weights)
             # Penalties on weights are trained on, but they are no part of the loss that is reported.
-            objective = tf.add_n([loss, *self.model.losses])
+            objective = self.optimizer.scale_loss(tf.add_n([loss, *self.model.losses]))
         variables = self.model.trainable_variables
         self.optimizer.apply(tf.gradients(objective, [variable.value for variable in variables]), variables)
-        return loss, _n_wrong(outputs, labels)
+        self.measures.update(targets, outputs)
+        return loss, self.answers.n_wrong(outputs, targets)
+
+    def _means(self, sums: Sums, n: int) -> dict[str, float]:
+        loss, wrong = sums
+        means = {LOSS: float(loss) / n}
+        if self._has_error:
+            means[ERROR] = int(wrong) / (n * self._n_answers)
+        return means | self.measures.results()
 
 
 @tf.RegisterGradient(SUM_OF_OUTER_PRODUCTS)  # type: ignore[untyped-decorator]
@@ -144,7 +239,7 @@ def _matmul_gradient(operation: tf.Operation, gradient: tf.Tensor) -> tuple[tf.T
     left, right = (tf.transpose(x) if flag else x for x, flag in zip((left, right), is_transposed, strict=True))
     of_left = tf.matmul(gradient, right, transpose_b=True)
     n_rows = left.shape[0]
-    if n_rows in ROWS_AS_SUM:
+    if n_rows in ROWS_AS_SUM and left.dtype == tf.float32:
         # Without it XLA takes the flattening of images into that loop, which then computes pixel positions each time.
         left, gradient = optimization_barrier(left, gradient)
         products = [a * b for a, b in zip(tf.unstack(left[:, :, None]), tf.unstack(gradient[:, None, :]), strict=True)]
@@ -171,42 +266,82 @@ class ProgramCache:
         return self._programs[key]
 
 
-def check_output_fits_loss(model: keras.Model, loss: keras.losses.Loss, data: ArrayData) -> None:
+def first_outputs(model: keras.Model, data: Data) -> np.ndarray:
+    """The model's outputs for the first examples; it is built by them, if it was not.
+
+    Raises:
+        ConfigError: if the model doesn't take the data's inputs.
+    """
+    few = data.first_examples()[0]
+    try:
+        outputs = model(scaled(few), training=False)
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"model: doesn't take inputs of the shape {data.input_shape}: {reason}") from None
+    if not tf.is_tensor(outputs):
+        raise ConfigError(f"model: must have one output, got {len(outputs)} ({type(outputs).__name__})")
+    return np.asarray(tf.cast(outputs, tf.float32))
+
+
+def check_output_fits_loss(model: keras.Model, loss: keras.losses.Loss, data: Data) -> np.ndarray:
     """Refuses a model whose last layer does not fit its loss: it would hardly learn, without any error.
 
     A loss that expects probabilities clips what is outside of (0, 1) and passes no gradient there; one that expects
-    logits flattens probabilities. Rows that are probabilities are non-negative and add up to 1, which logits do not.
+    logits flattens probabilities. Rows that are probabilities are non-negative and add up to 1, which logits do not; of
+    single ones the last layer's activation tells, or one that is no probability.
+
+    Returns:
+        The model's outputs for the first examples.
     """
-    outputs = np.asarray(model(scaled(data.tensors("train")[0][:32]), training=False))
-    if outputs.ndim != 2 or outputs.shape[1] < data.n_classes:
+    outputs = first_outputs(model, data)
+    kind, shape = data.task.kind, data.output_shape
+    if kind == CLASSIFICATION:
+        fits = outputs.ndim == 2 and outputs.shape[1] >= shape[0]
+        needed = f"the data has {shape[0]} classes; the last layer must have {shape[0]} outputs"
+    else:
+        fits = outputs.shape[1:] == shape
+        needed = f"one target of this {kind} task has the shape {shape}; the last layer must have {shape[-1]} outputs"
+    if not fits:
+        raise ConfigError(f"model: its output has the shape {outputs.shape[1:]}, {needed}")
+    expects_logits = from_logits(loss)
+    if expects_logits is None or kind == REGRESSION:
+        return outputs
+    if kind == CLASSIFICATION:
+        are_probabilities = bool(np.all(outputs >= 0) and np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
+        activation, are_logits = "softmax", not are_probabilities
+    else:
+        are_probabilities = ends_with(model, keras.activations.sigmoid)
+        activation, are_logits = "sigmoid", bool(np.any((outputs < 0) | (outputs > 1)))
+    key = "model.loss" if data.task.loss is None else "task.loss"
+    if are_probabilities and expects_logits:
         raise ConfigError(
-            f"model: its output has the shape {outputs.shape[1:]}, the data has {data.n_classes} classes; "
-            f"the last layer must have {data.n_classes} outputs"
+            f"{key}.from_logits: is true, but the model's last layer gives probabilities (a {activation}): "
+            f"set it to false, or take the {activation} away"
         )
-    from_logits = getattr(loss, "from_logits", loss.get_config().get("from_logits"))
-    if from_logits is None:
-        return
-    are_probabilities = bool(np.all(outputs >= 0) and np.allclose(outputs.sum(axis=1), 1, atol=1e-3))
-    if are_probabilities and from_logits:
+    if are_logits and not expects_logits:
         raise ConfigError(
-            "model.loss.from_logits: is true, but the model's last layer gives probabilities (a softmax): "
-            "set it to false, or take the softmax away"
+            f"{key}.from_logits: is false, but the model's last layer gives logits, not probabilities, and would "
+            f"hardly learn: set it to true, or end the model with a {activation}"
         )
-    if not are_probabilities and not from_logits:
-        raise ConfigError(
-            "model.loss.from_logits: is false, but the model's last layer gives logits, not probabilities, and would "
-            "hardly learn: set it to true, or end the model with a softmax"
-        )
+    return outputs
 
 
-def scaled(inputs: tf.Tensor) -> tf.Tensor:
+def ends_with(model: keras.Model, activation: Callable[..., Any]) -> bool:
+    """Whether the last layer is known to have this activation."""
+    layers = list(model._flatten_layers(include_self=False, recursive=False))
+    return bool(layers) and getattr(layers[-1], "activation", None) is activation
+
+
+def scaled(inputs: Any) -> Any:
     """Bytes as floats in [0, 1]; anything else as it is. In the step, since bytes in memory are a quarter of floats."""
-    return tf.cast(inputs, tf.float32) / 255.0 if inputs.dtype == tf.uint8 else inputs
+
+    def one(array: tf.Tensor) -> tf.Tensor:
+        return tf.cast(array, tf.float32) / 255.0 if array.dtype == tf.uint8 else array
+
+    return tf.nest.map_structure(one, inputs)
 
 
-def _sum_over_batches(
-    step: Callable[[tf.Tensor | int, int], tuple[tf.Tensor, tf.Tensor]], n: int, batch_size: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+def _sum_over_batches(step: Callable[[tf.Tensor | int, int], Sums], n: int, batch_size: int) -> Sums:
     """The sums over n examples of what `step(start, size)` returns for a batch: its mean loss and its errors."""
     n_full, remainder = divmod(n, batch_size)
 
@@ -220,13 +355,3 @@ def _sum_over_batches(
         last_loss, last_wrong = step(n_full * batch_size, remainder)
         return loss + tf.cast(last_loss, tf.float64) * remainder, wrong + last_wrong
     return loss, wrong
-
-
-def _n_wrong(outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    answers = tf.argmax(outputs, axis=-1, output_type=tf.int32)
-    return tf.reduce_sum(tf.cast(answers != labels, tf.int32))
-
-
-def _means(sums: tuple[tf.Tensor, tf.Tensor], n: int) -> tuple[float, float]:
-    loss, wrong = sums
-    return float(loss) / n, int(wrong) / n

@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
 
-from hposweep.training.data import ArrayData
+from hposweep.training.preprocessing import with_raw_inputs
+from hposweep.training.program import Data
 
 
-def save(path: Path, model: keras.Model, data: ArrayData) -> None:
+def save(path: Path, model: keras.Model, data: Data) -> None:
     """Writes the model as `.keras`, for inputs like those of the data.
 
     If these are bytes, the file includes their scaling to [0, 1], so the model takes raw images:
 
         model = keras.models.load_model("model.keras")
         classes = model.predict(images).argmax(axis=1)      # images: bytes, of the shape that the model was trained on
+
+    If they are the rows of a table, it takes them as they stand in the file, by the names of the columns, as
+    `preprocessing.with_raw_inputs` tells. A regression's numbers are in the units of the data, also where the model has
+    learnt standardised ones.
     """
-    if data.train[0].dtype == np.uint8:
-        model = keras.Sequential([keras.Input(data.input_shape), keras.layers.Rescaling(1 / 255), model])
     # A program trains its model without compiling it: there is no optimizer and no loss in the file.
-    model.save(path)
+    whole = _with_what_surrounds_it(model, data)
+    if data.features is not None:
+        whole = with_raw_inputs(whole, data.features, "columns" if isinstance(data.input_shape, Mapping) else "matrix")
+    whole.save(path)
+
+
+def _with_what_surrounds_it(model: keras.Model, data: Data) -> keras.Model:
+    inputs, shape = data.first_examples()[0], data.input_shape
+    dtypes = keras.tree.map_structure(lambda array: array.dtype.name, inputs)
+    are_bytes = "uint8" in keras.tree.flatten(dtypes)
+    if data.scale is None:
+        if not are_bytes:
+            return model
+        if not isinstance(shape, Mapping):
+            return keras.Sequential([keras.Input(shape), keras.layers.Rescaling(1 / 255), model])
+    if isinstance(shape, Mapping):
+        raw: Any = {name: keras.Input(each, name=name, dtype=_read_as(dtypes[name])) for name, each in shape.items()}
+        taken: Any = {name: _scaled(raw[name], dtypes[name]) for name in raw}
+    else:
+        raw = keras.Input(shape, dtype=_read_as(dtypes))
+        taken = _scaled(raw, dtypes)
+    outputs = model(taken)
+    if data.scale is not None:
+        mean, deviation = data.scale
+        outputs = keras.layers.Rescaling(deviation.tolist(), offset=mean.tolist())(outputs)
+    return keras.Model(raw, outputs)
+
+
+def _read_as(dtype: str) -> str:
+    return "float32" if dtype == "uint8" else dtype
+
+
+def _scaled(tensor: keras.KerasTensor, dtype: str) -> keras.KerasTensor:
+    return keras.layers.Rescaling(1 / 255)(tensor) if dtype == "uint8" else tensor

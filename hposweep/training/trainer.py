@@ -1,16 +1,19 @@
-"""The trainer of a trial: d2l's Trainer with whole epochs as compiled programs, checkpoints and a trial's value."""
+"""The trainer of a trial: d2l's Trainer with whole epochs as programs, checkpoints and a trial's value."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 from d2l import tensorflow as d2l
 
+from hposweep.errors import ConfigError
 from hposweep.job.report import report
 from hposweep.job.running import current_job
 from hposweep.number_text import number_text
@@ -18,14 +21,19 @@ from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.files import done_without
 from hposweep.training import checkpoint
 from hposweep.training.checkpoint import Checkpoint
-from hposweep.training.data import ArrayData
-from hposweep.training.metrics import VALIDATION_ERROR, column_of
-from hposweep.training.program import Program, ProgramCache
+from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
+from hposweep.training.fit_program import FitProgram
+from hposweep.training.metrics import ERROR, LOSS, VALIDATION_ERROR, name_in
+from hposweep.training.program import Data, Program, ProgramCache, first_outputs
+from hposweep.training.streams import StreamData
+from hposweep.trial import Direction
 
 log = logging.getLogger(__name__)
 
-METRIC_WITHOUT_VALIDATION = "train_error"
 PROGRAMS = ProgramCache()
+TRAIN_LOSS, VALIDATION_LOSS = "train_loss", "validation_loss"
+# Methods by which a model may train in its own way.
+OWN_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,11 @@ class Learner:
 
     `architecture` names the program: learners with equal ones differ in weights, seeds and learning rates alone.
     `identity` names the training: all that the trained weights depend on.
+
+    Attributes:
+        xla: compile with XLA; None: if all layers suit it.
+        loop: "compiled", "fit", or "auto": compiled wherever data are in memory, and the step is the standard one.
+        dtype_policy: of Keras, for the model's layers, such as "mixed_bfloat16"; None: float32.
     """
 
     build_model: Callable[[], keras.Model]
@@ -43,20 +56,74 @@ class Learner:
     architecture: str
     identity: str
     xla: bool | None = None
+    loop: str = "auto"
+    build_callbacks: Callable[[], list[keras.callbacks.Callback]] | None = None
+    dtype_policy: str | None = None
 
-    def program(self, data: ArrayData) -> Program:
+    def program(self, data: Data) -> Program:
         """The learner's program with fresh weights, as the seed gives them, and a fresh optimizer.
 
         The weights are always drawn eagerly: the same seed gives other numbers inside of XLA than outside.
+
+        Raises:
+            ConfigError: if the parts don't fit together.
         """
         keras.utils.set_random_seed(self.seed)
-        model, optimizer = self.build_model(), self.build_optimizer()
+        with _dtype_policy(self.dtype_policy):
+            model, optimizer = self.build_model(), self.build_optimizer()
+            if not isinstance(model, keras.Model):
+                raise ConfigError(f"model: the function must return a keras.Model, got {type(model).__name__}")
+            if not model.built:
+                first_outputs(model, data)
+        if self.dtype_policy == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(model.trainable_variables)
         fresh = [np.asarray(variable.value) for variable in (*model.variables, *optimizer.variables)]
+        kind = self._kind_of_program(model, data)
         key = f"{self.architecture} on {data.input_shape} in {data.batch_size}"
-        program = PROGRAMS.get(key, lambda: Program(model, self.build_loss(), optimizer, data, self.xla))
+        if data.program_key or kind is FitProgram:
+            key += f" as {data.program_key} by {kind.__name__}"
+        program = PROGRAMS.get(key, lambda: kind(model, self.build_loss(), optimizer, data, self.xla))
         program.restore(fresh)
+        program.begin(self.build_callbacks)
         return program
+
+    def _kind_of_program(self, model: keras.Model, data: Data) -> type[Program]:
+        """Which of the loops trains; it depends on the configuration alone, and is said where it is Keras's own."""
+        reasons = []
+        if self.build_callbacks is not None:
+            reasons.append("trainer.callbacks are given")
+        if isinstance(data, StreamData):
+            reasons.append("the data stream")
+        own = [name for name in OWN_STEPS if getattr(type(model), name) is not getattr(keras.Model, name)]
+        if own:
+            reasons.append(f"the model has a {own[0]} of its own")
+        if self.loop == "compiled" and reasons:
+            raise ConfigError(f"trainer.loop: can't be compiled, since {reasons[0]}; set it to auto or fit")
+        if self.loop == "fit":
+            reasons.append("trainer.loop says so")
+        if reasons:
+            log.info("trained by Keras's fit, since %s", reasons[0])
+        return FitProgram if reasons else Program
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str | None) -> Iterator[None]:
+    """Within it layers are made with this policy.
+
+    Raises:
+        ConfigError: if Keras knows none of this name.
+    """
+    before = keras.config.dtype_policy()
+    if name is not None:
+        try:
+            keras.config.set_dtype_policy(name)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"trainer.dtype_policy: {' '.join(str(error).split())}") from None
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 class HPOTrainer(d2l.Trainer):
@@ -71,79 +138,151 @@ class HPOTrainer(d2l.Trainer):
     Args:
         max_epochs: where to stop; training goes on from the checkpoint that earlier jobs of the trial left, if any.
         checkpoint_every: epochs from one checkpoint to the next; the last epoch always leaves one. None: only that.
+        validate_every: epochs from one validation to the next; the last epoch is always validated. The curve has NaN in
+            the others.
+        steps_per_epoch: training steps of an epoch, on the first examples of its order; None: all examples.
+        early_stopping: ends the training early.
+        reduce_on_plateau: lowers the learning rate.
+        best_by: the column, with its direction, by which the weights of the best epoch are kept; None: they are not.
     """
 
-    def __init__(self, max_epochs: int, checkpoint_every: int | None = None) -> None:
+    def __init__(
+        self,
+        max_epochs: int,
+        checkpoint_every: int | None = None,
+        *,
+        validate_every: int = 1,
+        steps_per_epoch: int | None = None,
+        early_stopping: EarlyStopping | None = None,
+        reduce_on_plateau: ReduceOnPlateau | None = None,
+        best_by: tuple[str, Direction] | None = None,
+    ) -> None:
         super().__init__(max_epochs)
         self.job = current_job()
-        self.checkpoint_every = checkpoint_every
-        self._last_row: dict[str, float] | None = None
+        self.checkpoint_every, self.validate_every = checkpoint_every, validate_every
+        self.steps_per_epoch = steps_per_epoch
+        self.early_stopping, self.reduce_on_plateau, self.best_by = early_stopping, reduce_on_plateau, best_by
+        self._rows: list[dict[str, float]] = []
+        self._best: dict[str, Any] = {}
 
-    def prepare_data(self, data: ArrayData) -> None:
+    def prepare_data(self, data: Data) -> None:
         self.data = data
         self.train_examples = data.tensors("train")
-        self.val_examples = None if data.val is None else data.tensors("val")
+        self.val_examples = data.tensors("val") if data.has("val") else None
 
     def prepare_model(self, model: Learner) -> None:
         self.model = model
         self.program = model.program(self.data)
+        if self.reduce_on_plateau is not None:
+            self.learning_rate = float(self.program.optimizer.learning_rate)
 
-    def fit(self, model: Learner, data: ArrayData) -> None:
+    def fit(self, model: Learner, data: Data) -> None:
         """Trains from the epoch of the checkpoint to `max_epochs`, or until the loss is NaN or infinite."""
         self.prepare_data(data)
         self.prepare_model(model)
         self.epoch = self._go_on_from_checkpoint()
-        while self.epoch < self.max_epochs and not self.has_diverged():
-            self.fit_epoch()
+        if self._is_over():
+            return
+        with self.program.training(self.epoch, self.max_epochs):
+            while not self._is_over():
+                self.fit_epoch()
 
     def fit_epoch(self) -> None:
         """One pass over the training data, in the order that (trial seed, epoch) gives, and its row of the curve."""
-        n_train = self.data.n_train
-        order = np.random.default_rng([self.model.seed, self.epoch]).permutation(n_train).astype(np.int32)
-        train_loss, train_error = self.program.train_epoch(self.train_examples, order)
-        self._last_row = {"train_loss": train_loss, "train_error": train_error}
-        if self.val_examples is not None:
-            validation_loss, validation_error = self.program.evaluate(self.val_examples)
-            self._last_row |= {"validation_loss": validation_loss, "validation_error": validation_error}
+        if self.reduce_on_plateau is not None:
+            rate = self.reduce_on_plateau.learning_rate_after(self._rows, self.learning_rate)
+            self.program.set_learning_rate(rate)
+        trained, validated = self.program.run_epoch(
+            self.data.epoch(self.train_examples, self.model.seed, self.epoch, self.steps_per_epoch),
+            self.epoch,
+            self._validate if self.val_examples is not None else None,
+        )
+        row = {f"train_{name}": value for name, value in trained.items()}
+        row |= {f"validation_{name}": value for name, value in validated.items()}
         self.epoch += 1
+        self._rows.append(row)
+        self._keep_best(row)
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
-        column = column_of(self.job.metric)
-        if column not in self._last_row:
-            column = METRIC_WITHOUT_VALIDATION
-        value = self._last_row[column]
-        report(self.epoch, value, **self._last_row)
-        shown = f"{column.replace('_', ' ')} {number_text(value)}"
-        log.info("epoch %d: loss %s, %s", self.epoch, number_text(train_loss), shown)
+        column = self._column()
+        report(self.epoch, row[column], **row)
+        shown = f"{column.replace('_', ' ')} {number_text(row[column])}"
+        log.info("epoch %d: loss %s, %s", self.epoch, number_text(row[TRAIN_LOSS]), shown)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
-        if is_due or self.epoch == self.max_epochs or self.has_diverged():
+        if is_due or self._is_over():
             self._save_checkpoint()
 
     def value(self) -> float:
         """The job's metric after the last epoch; NaN where it has diverged."""
-        return self._after_last_epoch(column_of(self.job.metric))
+        return self._after_last_epoch(self._column())
 
     def validation_error(self) -> float:
         """The share of validation examples that the model gets wrong; NaN where it has diverged."""
         return self._after_last_epoch(VALIDATION_ERROR)
 
-    def _after_last_epoch(self, column: str) -> float:
-        if self.has_diverged():
-            return math.nan
-        if self._last_row is not None:
-            return self._last_row[column]
-        examples = self.train_examples if column.startswith("train") else self.val_examples
-        assert examples is not None
-        loss, error = self.program.evaluate(examples)
-        return loss if column.endswith("_loss") else error
+    def test_value(self) -> float:
+        """The job's metric on the test examples."""
+        return self.program.evaluate(self.data.tensors("test"))[name_in(self._column())]
 
     def test_error(self) -> float:
         """The share of test examples that the model gets wrong."""
-        return self.program.evaluate(self.data.tensors("test"))[1]
+        return self.program.evaluate(self.data.tensors("test"))[ERROR]
+
+    def use_best_weights(self) -> None:
+        """Gives the model the weights of the best epoch, if they are kept."""
+        if self._best:
+            self.program.restore(self._best["state"])
+
+    def has_stopped_early(self) -> bool:
+        """Whether early stopping or a callback has ended the training."""
+        stops = self.early_stopping is not None and self.early_stopping.stops_after(self._rows)
+        return stops or self.program.wants_to_stop
 
     def has_diverged(self) -> bool:
         """Whether the last epoch's loss is NaN or infinite: no later epoch can learn."""
-        row = self._last_row
-        return row is not None and not all(math.isfinite(row[name]) for name in row if name.endswith("_loss"))
+        if not self._rows:
+            return False
+        row = self._rows[-1]
+        losses = [TRAIN_LOSS, *([VALIDATION_LOSS] if self._is_validated(self.epoch) else [])]
+        return not all(math.isfinite(row[name]) for name in losses if name in row)
+
+    def _column(self) -> str:
+        """The column that is the job's metric; a caller may have a name of its own for the value."""
+        names, name = self.program.names, name_in(self.job.metric)
+        if name not in names:
+            return f"{self._judging_part()}_{ERROR if ERROR in names else LOSS}"
+        return f"train_{name}" if self.job.metric.startswith("train_") else f"{self._judging_part()}_{name}"
+
+    def _judging_part(self) -> str:
+        return "train" if self.val_examples is None else "validation"
+
+    def _is_over(self) -> bool:
+        return self.epoch >= self.max_epochs or self.has_diverged() or self.has_stopped_early()
+
+    def _is_validated(self, epoch: int) -> bool:
+        return epoch % self.validate_every == 0 or epoch == self.max_epochs
+
+    def _validate(self) -> dict[str, float]:
+        assert self.val_examples is not None
+        if not self._is_validated(self.epoch + 1):
+            return dict.fromkeys(self.program.names, math.nan)
+        return self.program.evaluate(self.val_examples)
+
+    def _keep_best(self, row: dict[str, float]) -> None:
+        if self.best_by is None:
+            return
+        column, direction = self.best_by
+        loss = direction.loss(row[column])
+        if not self._best or loss < self._best["loss"]:
+            self._best = {"epoch": self.epoch, "loss": loss, "state": self.program.state()}
+
+    def _after_last_epoch(self, column: str) -> float:
+        if self.has_diverged():
+            return math.nan
+        if self._rows and not math.isnan(self._rows[-1][column]):
+            return self._rows[-1][column]
+        examples = self.train_examples if column.startswith("train") else self.val_examples
+        assert examples is not None
+        return self.program.evaluate(examples)[name_in(column)]
 
     def _go_on_from_checkpoint(self) -> int:
         """Restores the checkpoint, cuts the curve back to it, and returns its epoch; 0 where there is none to use."""
@@ -161,16 +300,22 @@ class HPOTrainer(d2l.Trainer):
         if found is not None and found.curve not in (None, learning_curve.checksum(files.learning_curve, found.epoch)):
             log.warning("%s: changed since its checkpoint was written; training starts again", files.learning_curve)
             found = None
+        if found is not None and not self.program.can_go_on(found.extra):
+            log.warning("a callback's state can't be saved: training starts again at epoch 0")
+            found = None
         epoch = 0 if found is None else found.epoch
         if found is not None:
             self.program.restore(found.state)
-        self._last_row = rows[epoch] if epoch else None
+            self.program.restore_extra(found.extra)
+            self._best = dict(found.extra.get("best", {}))
+        self._rows = [rows[each] for each in sorted(rows) if each <= epoch]
         learning_curve.cut_back(files.learning_curve, epoch)
         return epoch
 
     def _save_checkpoint(self) -> None:
         files = self.job.files
         curve = learning_curve.checksum(files.learning_curve, self.epoch)
-        found = Checkpoint(self.epoch, self.program.state(), curve)
+        extra = {**self.program.extra(), **({"best": self._best} if self._best else {})}
+        found = Checkpoint(self.epoch, self.program.state(), curve, extra)
         with self.job.writing_files(), done_without():
             checkpoint.save(files.checkpoint, self.model.identity, found)

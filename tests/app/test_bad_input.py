@@ -46,7 +46,7 @@ BAD_INPUT = [
     ("hydra/sweeper/searcher=random", "hydra/sweeper/searcher: here it is searcher=random"),
     ("model=sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
     ("model=mlp,sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
-    ("data=nosuch", "data: no 'nosuch'. Available: fashion_mnist, fashion_mnist_book"),
+    ("data=nosuch", "data: no 'nosuch'. Available: arrays, csv, fashion_mnist, fashion_mnist_book, keras_dataset"),
     (f'{SPACE}="gama(2,1)"', "search_space.optimizer.learning_rate: no distribution 'gama'; did you mean 'gamma'?"),
     (
         f'{SPACE}="loguniform(1,1e-4)"',
@@ -99,8 +99,8 @@ WORKERS = "a key of another plugin; here the number of workers is hydra.launcher
 STUDY = "a key of another plugin; here the sweep's folder is the study: hydra.sweep.dir names it"
 UNREAD = [
     (
-        "+trainer.callbacks=[a]",
-        "trainer.callbacks: nothing reads this key. Keys of trainer: max_epochs, target",
+        "+trainer.hooks=[a]",
+        "trainer.hooks: nothing reads this key. Keys of trainer: max_epochs, target",
     ),
     ("+trainer.max_epoch=3", "trainer.max_epoch: nothing reads this key; did you mean 'trainer.max_epochs'?"),
     ("+trainer.max_epoch=3,4", "trainer.max_epoch: nothing reads this key; did you mean 'trainer.max_epochs'?"),
@@ -298,7 +298,7 @@ def test_a_sweep_that_began_with_a_key_that_nothing_reads_can_be_gone_on_with(
 ) -> None:
     """Which is refused for what it differs in, and not for the key."""
     shutil.copytree(ROOT / "tests" / "recorded" / "schema1" / "asha", tmp_path / "swept")
-    done = hposweep_here("--multirun", "hydra.sweep.dir=swept", "+hydra.sweeper.n_jobs=4", "+trainer.callbacks=[a]")
+    done = hposweep_here("--multirun", "hydra.sweep.dir=swept", "+hydra.sweeper.n_jobs=4", "+trainer.hooks=[a]")
     assert done.error_lines[-1].startswith("hydra.sweep.dir: swept holds another sweep; ")
 
 
@@ -315,7 +315,7 @@ def test_tracebacks_come_back_with_hydra_full_error(hposweep_here: Run) -> None:
         ("data.batch_size=50001", "data.batch_size: must be from 1 to 50000"),
         ("trainer.threads=0", "trainer.threads: must be at least 1, got 0"),
         (f"{METRIC}=accuracy", f"{METRIC}: must be a column of the learning curve, "),
-        ("+trainer.callbacks=[a]", "trainer.callbacks: nothing reads this key"),
+        ("+trainer.hooks=[a]", "trainer.hooks: nothing reads this key"),
         ("+hydra.sweeper.n_jobs=4", f"hydra.sweeper.n_jobs: {WORKERS}"),
     ],
 )

@@ -50,15 +50,15 @@ def learner(data: Any) -> Callable[..., Any]:
             "batch_norm": False,
         }
         arguments |= options
-        return lambda: models.mlp((28, 28, 1), 10, **arguments)
+        return lambda: models.mlp((28, 28, 1), (10,), **arguments)
 
     architectures = {
-        "softmax": lambda: models.softmax((28, 28, 1), 10),
+        "softmax": lambda: models.softmax((28, 28, 1), (10,)),
         "mlp": mlp(),
         "wide": mlp(num_hiddens=40),
         "batch_norm": mlp(batch_norm=True),
         "dropout": mlp(dropout=0.3),
-        "lenet": lambda: models.lenet((28, 28, 1), 10, activation="relu"),
+        "lenet": lambda: models.lenet((28, 28, 1), (10,), activation="relu"),
     }
 
     def make(

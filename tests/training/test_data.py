@@ -15,7 +15,7 @@ def test_validation_examples_join_the_training_examples_of_the_copy_alone() -> N
     data = ArrayData(part(0, 1), part(2), part(3), batch_size=2)
     data.tensors("train")
     joined = data.with_validation_in_training()
-    assert [column.tolist() for column in joined.train] == [[[0], [1], [2]], [0, 1, 2]]
+    assert [np.asarray(column).tolist() for column in joined.train] == [[[0], [1], [2]], [0, 1, 2]]
     assert joined.val is None
     assert joined.tensors("train")[1].numpy().tolist() == [0, 1, 2]
     assert joined.n_classes == data.n_classes == 3

@@ -15,9 +15,11 @@ from hposweep.job.running import GivenUp, RunningJob, running
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
-from hposweep.training.metrics import COLUMNS, VALIDATION_ERROR
+from hposweep.training.metrics import VALIDATION_ERROR
 from hposweep.training.trainer import HPOTrainer
 from support.warm import WarmProcess
+
+COLUMNS = ("validation_error", "validation_loss", "train_error", "train_loss")
 
 
 def curve(folder: Path) -> list[dict[str, str]]:
@@ -239,7 +241,7 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training.objective import configure_tensorflow, learner, load_data
 schema.register()
 configure_tensorflow(1, True)
-from hposweep.training.metrics import COLUMNS, VALIDATION_ERROR
+from hposweep.training.metrics import VALIDATION_ERROR
 from hposweep.training.trainer import HPOTrainer
 from support.warm import WarmProcess
 with initialize_config_dir(str(conf_dir()), version_base="1.3"):

@@ -55,6 +55,8 @@ def differences(
         for line in unequal_leaves("", *map(without_search_space, (first_record, second_record)))
         if not line.startswith(NO_PART_OF_THE_SWEEP)
     ]
+    files = (first_record.data, second_record.data)
+    data = [Difference("data: the files have changed", matters=True)] if None not in files and len({*files}) > 1 else []
     space = [
         Difference(f"search space: {line}", matters=True)
         for line in unequal_leaves("", first_record.prior_texts, second_record.prior_texts)
@@ -70,6 +72,7 @@ def differences(
         *environment,
         *commit,
         *config,
+        *data,
         *space,
         *trials,
         *_of_winners(history, again, None if same_bits else tolerance),

@@ -111,13 +111,14 @@ def end_line(history: History) -> str:
     return f"{text}; best: trial {best.number}, {history.metric} {value_and_seeds(history, best)}"
 
 
-def print_single_run(folder: Path, metric: str, value: object) -> None:
-    """The result of a job that was run by itself, and its folder."""
+def print_single_run(folder: Path, metric: str, value: object, command: Sequence[str]) -> None:
+    """The result of a job that was run by itself, its folder, and the command that runs it again."""
     console = terminal()
     if isinstance(value, int | float) and not isinstance(value, bool):
         text = number_text(value) if math.isfinite(value) else "none, the training diverged"
         console.print(shown(f"Result: {metric} {text}"))
     console.print(shown(f"Folder: {relative(folder)}"), soft_wrap=True)
+    console.print(shown(f"The same again: {shell_line(command)}"), soft_wrap=True)
 
 
 def print_report(report: Report) -> None:
