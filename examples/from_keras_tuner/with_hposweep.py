@@ -55,11 +55,11 @@ if __name__ == "__main__":
     sweep = hposweep.tune(
         objective,
         SPACE,
-        n_trials=12,
+        n_trials=9,
         scheduler=HyperbandScheduler(r_max=9),
         metric="val_accuracy",
         direction="maximize",
         folder="outputs/digits",
     )
-    print(sweep.best.configuration)
-    print(sweep.trials.sort_values("val_accuracy", ascending=False).head(3))
+    columns = ["val_accuracy", "epochs", "layers", "units", "optimizer"]
+    print(sweep.trials.sort_values("val_accuracy", ascending=False)[columns].head(3))
