@@ -34,7 +34,8 @@ class LossOfModule(keras.losses.Loss):
 def as_learner(module: d2l.Module, seed: int) -> Learner:
     """A d2l module as a learner, which trains the module itself.
 
-    Weights that it has already are gone on from. It is compiled with XLA if all layers of its `net` suit that.
+    Weights that it has already are gone on from; others come from the seeds that its layers drew from Python's global
+    generator when they were made. It is compiled with XLA if all layers of its `net` suit that.
     """
     hyperparameters = {name: repr(value) for name, value in getattr(module, "hparams", {}).items()}
     identity = [type(module).__qualname__, hyperparameters, seed, keras.version()]

@@ -32,6 +32,7 @@ def little_data(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_book_s_model_and_data_are_trained_by_the_book_s_lines(tmp_path, monkeypatch, little_data) -> None:
     monkeypatch.chdir(tmp_path)
     data = d2l.FashionMNIST(batch_size=16)
+    keras.utils.set_random_seed(1)
     model = d2l.SoftmaxRegression(num_outputs=10, lr=0.1)
     trainer = HPOTrainer(max_epochs=2)
     trainer.fit(model=model, data=data)
@@ -41,6 +42,7 @@ def test_the_book_s_model_and_data_are_trained_by_the_book_s_lines(tmp_path, mon
     assert trainer.program.uses_xla
     assert list(tmp_path.iterdir()) == []
 
+    keras.utils.set_random_seed(1)
     again = HPOTrainer(max_epochs=2)
     again.fit(model=d2l.SoftmaxRegression(num_outputs=10, lr=0.1), data=data)
     assert again.validation_error() == trainer.validation_error()

@@ -210,8 +210,8 @@ def test_a_job_that_finds_its_trial_trained_trains_no_epoch(tmp_path, target_epo
 
 
 def test_a_target_before_the_checkpoint_is_trained_for_anew(tmp_path) -> None:
-    whole = Trial(tmp_path / "whole").job(target_epoch=2)
-    trial = Trial(tmp_path / "behind").job().job(target_epoch=2)
+    whole = Trial(tmp_path / "whole").job(target_epoch=1)
+    trial = Trial(tmp_path / "behind").job(target_epoch=2).job(target_epoch=1)
     assert (trial.value, trial.curve) == (whole.value, whole.curve)
 
 
@@ -238,12 +238,11 @@ def without_its_curve(trial: Trial) -> None:
 
 @pytest.mark.parametrize("change", [damaged, of_another_model, with_a_changed_curve, without_its_curve])
 def test_what_is_damaged_is_said_once_and_the_trial_begins_anew_with_the_same_bits(tmp_path, caplog, change) -> None:
-    trial = Trial(tmp_path).job()
+    trial = Trial(tmp_path).job(epochs=2)
     curve, state = trial.curve, trial.state
-    trial.job(epochs=2)
     change(trial)
     caplog.clear()
-    trial.job()
+    trial.job(epochs=2)
     assert trial.callback.epochs_trained == 0
     assert (trial.curve, trial.state) == (curve, state)
     (said,) = [record.getMessage() for record in caplog.records if record.name.startswith("hposweep")]
