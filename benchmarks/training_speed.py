@@ -158,9 +158,9 @@ def book(model: str, batch_size: int, learning_rate: float, epochs: int) -> dict
     from hposweep.training import models
 
     build = {
-        "softmax": lambda: models.softmax((28, 28, 1), 10),
-        "mlp": lambda: models.mlp((28, 28, 1), 10, 256, 1, dropout=0.0, activation="relu", batch_norm=False),
-        "lenet": lambda: models.lenet((28, 28, 1), 10, activation="relu"),
+        "softmax": lambda: models.softmax((28, 28, 1), (10,)),
+        "mlp": lambda: models.mlp((28, 28, 1), (10,), 256, 1, dropout=0.0, activation="relu", batch_norm=False),
+        "lenet": lambda: models.lenet((28, 28, 1), (10,), activation="relu"),
     }
     keras.utils.set_random_seed(0)
     data = d2l.FashionMNIST(batch_size=batch_size)

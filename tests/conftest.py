@@ -50,6 +50,14 @@ def logging_as_it_begins() -> None:
     logging.getLogger("hposweep").setLevel(logging.NOTSET)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What this run of the tests compiles is kept for its own processes, and nothing comes from the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(made_once(tmp_path_factory, "cache", lambda folder: None)))
+        yield
+
+
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders whose report was made; none takes a process."""
@@ -130,8 +138,7 @@ def warm_hydra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess
 @pytest.fixture(scope="session")
 def warm_keras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmProcess]:
     """A process that has imported what our own app, its trials and its report need."""
-    xla_cache = made_once(tmp_path_factory, "xla_cache", lambda folder: None)
-    process = WarmProcess([*KERAS, *REPORT], tmp_path_factory.mktemp("warm_keras") / "bin", xla_cache)
+    process = WarmProcess([*KERAS, *REPORT], tmp_path_factory.mktemp("warm_keras") / "bin")
     yield process
     process.stop()
 

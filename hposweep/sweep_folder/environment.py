@@ -42,6 +42,16 @@ def machine() -> dict[str, str]:
     }
 
 
+def processor() -> str | None:
+    """What the system tells of this machine's kinds of processors; None where it doesn't."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return None
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    kind = r"^(?:vendor_id|cpu family|model|model name|stepping|flags|Features|CPU \w+)\s*:.*$"
+    return "\n".join(sorted(set(re.findall(kind, text, re.MULTILINE)))) or None
+
+
 def commit() -> str | None:
     """The commit of the checkout that hposweep runs from, `-dirty` where files were changed; None outside of one."""
     try:

@@ -34,8 +34,9 @@ class FitProgram(Program):
         optimizer: keras.optimizers.Optimizer,
         data: Data,
         xla: bool | None,
+        key: str,
     ) -> None:
-        super().__init__(model, loss, optimizer, data, xla)
+        super().__init__(model, loss, optimizer, data, xla, key)
         metrics = [ErrorRate(self.answers)] if self._has_error else []
         model.compile(
             optimizer=optimizer,

@@ -27,12 +27,26 @@ def with_raw_inputs(model: keras.Model, features: Mapping[str, Feature], encode:
         model: its inputs are as `encode_rows` gives them: one matrix, or arrays by `Feature.input_name`.
         encode: "matrix" or "columns".
     """
-    inputs = {
-        feature.input_name: keras.Input(
-            (1,), name=feature.input_name, dtype="float32" if feature.kind == "number" else "string"
-        )
-        for feature in features.values()
-    }
+    inside, inputs = {}, {}
+    for number, feature in enumerate(features.values()):
+        dtype = "float32" if feature.kind == "number" else "string"
+        inside[feature.input_name] = keras.Input((1,), name=f"column_{number}", dtype=dtype)
+        inputs[feature.input_name] = keras.Input((1,), name=feature.input_name, dtype=dtype)
+    # Names are unique in a model, and those of its operations ("cast", "where") may be columns', too: so the operations
+    # are in a model of their own.
+    name = "encoded"
+    while name in inputs:
+        name += "_"
+    encoded = _encoded(inside, features, encode)
+    if isinstance(encoded, dict) and isinstance(model.input, dict):
+        encoded = {key: encoded[key] for key in model.input}
+    surrounded = keras.Model(list(inside.values()), model(encoded), name=name)
+    return keras.Model(inputs, surrounded(list(inputs.values())))
+
+
+def _encoded(
+    inputs: Mapping[str, keras.KerasTensor], features: Mapping[str, Feature], encode: str
+) -> keras.KerasTensor | dict[str, keras.KerasTensor]:
     columns: dict[str, keras.KerasTensor] = {}
     for feature in features.values():
         values = inputs[feature.input_name]
@@ -48,7 +62,5 @@ def with_raw_inputs(model: keras.Model, features: Mapping[str, Feature], encode:
         if feature.has_missing:
             columns[feature.missing_name] = ops.cast(missing, "float32")
     if encode == "columns":
-        encoded = {name: columns[name] for name in model.input} if isinstance(model.input, dict) else columns
-    else:
-        encoded = ops.concatenate(list(columns.values()), axis=1) if len(columns) > 1 else next(iter(columns.values()))
-    return keras.Model(inputs, model(encoded))
+        return columns
+    return ops.concatenate(list(columns.values()), axis=1) if len(columns) > 1 else next(iter(columns.values()))

@@ -18,6 +18,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 
 from hposweep.errors import ConfigError
+from hposweep.training import xla_cache
 from hposweep.training.data import ArrayData
 from hposweep.training.measures import Answers, Measures, from_logits
 from hposweep.training.metrics import ERROR, LOSS
@@ -61,6 +62,7 @@ class Program:
 
     Args:
         xla: compile with XLA; None: if all layers suit it.
+        key: names the program among those that XLA keeps on disk.
 
     Raises:
         ConfigError: if the model's output does not fit the loss or the targets.
@@ -73,6 +75,7 @@ class Program:
         optimizer: keras.optimizers.Optimizer,
         data: Data,
         xla: bool | None,
+        key: str,
     ) -> None:
         outputs = check_output_fits_loss(model, loss, data)
         self.model, self.loss, self.optimizer = model, loss, optimizer
@@ -85,9 +88,12 @@ class Program:
         self._has_error = data.task.kind != REGRESSION
         if not optimizer.built:  # one that scales losses would make its variables anew
             optimizer.build(model.trainable_variables)
-        compile_ = tf.function(jit_compile=self.uses_xla, autograph=False)
-        self._train_epoch = compile_(self._epoch)
-        self._evaluate = compile_(self._evaluation)
+        if self.uses_xla:
+            self._train_epoch = xla_cache.kept(self._epoch, f"{key}: train")
+            self._evaluate = xla_cache.kept(self._evaluation, f"{key}: evaluate")
+        else:
+            self._train_epoch = tf.function(self._epoch, autograph=False)
+            self._evaluate = tf.function(self._evaluation, autograph=False)
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 
 from hposweep.errors import ConfigError, nearest
+from hposweep.training.tasks import BINARY, CLASSIFICATION, KINDS, MULTILABEL, REGRESSION
 
-Task = Literal["classification", "binary", "multilabel", "regression"]
-WITH_CLASSES = ("classification", "binary")
+WITH_CLASSES = (CLASSIFICATION, BINARY)
 
 
 class Targets(NamedTuple):
@@ -21,9 +21,8 @@ class Targets(NamedTuple):
 
 def check_task(task: str) -> None:
     """Raises a ConfigError if there is no such task."""
-    if task not in get_args(Task):
-        allowed = list(get_args(Task))
-        raise ConfigError(f"task: no '{task}'{nearest(task, allowed)}Available: {', '.join(allowed)}")
+    if task not in KINDS:
+        raise ConfigError(f"task: no '{task}'{nearest(task, list(KINDS))}Available: {', '.join(KINDS)}")
 
 
 def encode(values: np.ndarray, task: str, name: str, columns: tuple[str, ...] = ()) -> Targets:
@@ -39,7 +38,7 @@ def encode(values: np.ndarray, task: str, name: str, columns: tuple[str, ...] = 
         ConfigError: if a target is missing, or they don't fit the task.
     """
     check_task(task)
-    if values.ndim == 2 and values.shape[1] == 1 and task != "multilabel":
+    if values.ndim == 2 and values.shape[1] == 1 and task != MULTILABEL:
         values = values[:, 0]
     if not len(values):
         raise ConfigError(f"data.target: {name} has no values")
@@ -47,11 +46,10 @@ def encode(values: np.ndarray, task: str, name: str, columns: tuple[str, ...] = 
     if n_missing:
         rows = "1 row has" if n_missing == 1 else f"{n_missing} of {len(values)} rows have"
         raise ConfigError(f"data.target: {rows} no value in {name}; remove them from the data")
-    match task:
-        case "regression":
-            return Targets(_numbers(values, name))
-        case "multilabel":
-            return Targets(_labels(values, name), columns)
+    if task == REGRESSION:
+        return Targets(_numbers(values, name))
+    if task == MULTILABEL:
+        return Targets(_labels(values, name), columns)
     return _classes(values, task, name)
 
 
@@ -72,7 +70,7 @@ def _classes(values: np.ndarray, task: str, name: str) -> Targets:
     labels, codes = np.unique(values, return_inverse=True)
     if len(labels) == 1:
         raise ConfigError(f"data.target: all values of {name} are {labels[0]}; there must be at least two classes")
-    if task == "binary" and len(labels) != 2:
+    if task == BINARY and len(labels) != 2:
         shown = ", ".join(map(str, labels[:5])) + (", ..." if len(labels) > 5 else "")
         raise ConfigError(
             f"data.target: binary needs two classes, {name} has {len(labels)} ({shown}); take task=classification"

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 from d2l import tensorflow as d2l
+from keras.src.utils.naming import reset_uids
 
 from hposweep.errors import ConfigError
 from hposweep.job.running import RunningJob, job_or_none
@@ -72,6 +73,7 @@ class Learner:
             ConfigError: if the parts don't fit together.
         """
         keras.utils.set_random_seed(self.seed)
+        reset_uids()  # the names of layers are part of a program: see `xla_cache`
         with _dtype_policy(self.dtype_policy):
             model, optimizer = self.build_model(), self.build_optimizer()
             if not isinstance(model, keras.Model):
@@ -86,7 +88,7 @@ class Learner:
         key = f"{self.architecture} on {data.input_shape} in {data.batch_size}"
         if data.program_key or kind is FitProgram:
             key += f" as {data.program_key} by {kind.__name__}"
-        program = PROGRAMS.get(key, lambda: kind(model, self.build_loss(), optimizer, data, self.xla))
+        program = PROGRAMS.get(key, lambda: kind(model, self.build_loss(), optimizer, data, self.xla, key))
         program.restore(fresh)
         program.begin(self.build_callbacks)
         return program

@@ -4,7 +4,6 @@ For tests that need *a* sweep. A process of this kind differs from a fresh one i
 
 - What it would import first is there already, with the variables of the tests' environment, and so it is in its
   workers, whose forkserver is forked from it, too.
-- XLA takes a program that a command has compiled before from a cache of this run of the tests.
 - It makes no report.html, which takes half of the time of a small sweep, unless it is run by one of the scripts.
 
 Signals that a script gets go on to its command, but for SIGKILL. Whatever is about imports, the environment, the first
@@ -54,13 +53,11 @@ class WarmProcess:
 
     Args:
         folder: to be made, for scripts `python` and `hposweep` that run in forks, too, and make their sweeps' reports.
-        xla_cache: of compiled programs; several processes may use it.
     """
 
-    def __init__(self, modules: Sequence[str], folder: Path, xla_cache: Path | None = None) -> None:
+    def __init__(self, modules: Sequence[str], folder: Path) -> None:
         self._modules = modules
         self._folder = folder
-        self._xla_flags = "" if xla_cache is None else f"--tf_xla_persistent_cache_directory={xla_cache}"
         self._process: subprocess.Popen[bytes] | None = None
         self._address = f"\0hposweep-tests-{os.getpid()}-{id(self)}"
 
@@ -100,12 +97,11 @@ class WarmProcess:
         # A process with threads must not fork: OpenBLAS starts them when it is imported.
         env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
         env["PYTHONPATH"] = os.pathsep.join(map(str, _path()))
-        code = "import sys; from support.warm import serve; serve(int(sys.argv[1]), *sys.argv[2:4], sys.argv[4:])"
+        code = "import sys; from support.warm import serve; serve(int(sys.argv[1]), sys.argv[2], sys.argv[3:])"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(self._address)
             listener.listen()
-            words = [sys.executable, "-c", code, str(listener.fileno()), str(self._folder / "python"), self._xla_flags]
-            words += self._modules
+            words = [sys.executable, "-c", code, str(listener.fileno()), str(self._folder / "python"), *self._modules]
             self._process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
 
     def _write_scripts(self) -> None:
@@ -121,7 +117,7 @@ def _path() -> list[Path | str]:
     return [Path(__file__).resolve().parents[1], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
 
 
-def serve(listener_fd: int, python: str, xla_flags: str, modules: Sequence[str]) -> None:
+def serve(listener_fd: int, python: str, modules: Sequence[str]) -> None:
     """What the warm process does, until its standard input is closed."""
     listener = socket.socket(fileno=listener_fd)
     from hydra.core.plugins import Plugins
@@ -141,8 +137,8 @@ def serve(listener_fd: int, python: str, xla_flags: str, modules: Sequence[str])
             listener.close()
             *streams, status = descriptors
             command = json.loads(request)
-            if xla_flags:
-                command["env"].setdefault("TF_XLA_FLAGS", xla_flags)
+            if "TF_XLA_FLAGS" in os.environ:  # an import has set it
+                command["env"].setdefault("TF_XLA_FLAGS", os.environ["TF_XLA_FLAGS"])
             _watch(command, streams, status)
         for descriptor in descriptors:
             os.close(descriptor)

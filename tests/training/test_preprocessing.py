@@ -68,6 +68,20 @@ def test_a_single_column_is_enough(features: list[str]) -> None:
     assert (model.predict({features[0]: raw}, verbose=0) == expected).all()
 
 
+@pytest.mark.parametrize(
+    "names", [("cast", "where"), ("string_lookup", "encoded"), ("functional", "column_1"), ("a:b", "a\nb")]
+)
+def test_any_name_of_a_column_will_do(tmp_path: Path, names: tuple[str, str]) -> None:
+    keras.backend.clear_session()
+    category = Feature(names[0], "category", vocabulary=("x", "y"))
+    features = {names[0]: category, names[1]: Feature(names[1], "number", mean=1, deviation=2, has_missing=True)}
+    raw = {names[0]: np.array(["x", ""], object), names[1]: np.array([3, np.nan], np.float32)}
+    expected = tabular.encode_rows(raw, features, "matrix")
+    with_raw_inputs(passes_on(expected), features, "matrix").save(tmp_path / "model.keras")
+    model = keras.models.load_model(tmp_path / "model.keras")
+    assert (model.predict(raw, verbose=0) == expected).all()
+
+
 PREDICT = """
 import sys
 import keras, numpy, pandas

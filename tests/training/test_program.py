@@ -22,16 +22,16 @@ SHAPE = (28, 28, 1)
 
 def mlp(**options: object) -> keras.Model:
     arguments = {"num_hiddens": 8, "num_layers": 2, "dropout": 0.0, "activation": "relu", "batch_norm": True}
-    return models.mlp(SHAPE, 10, **{**arguments, **options})  # type: ignore[arg-type]
+    return models.mlp(SHAPE, (10,), **{**arguments, **options})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        (lambda: models.softmax(SHAPE, 10), True),
+        (lambda: models.softmax(SHAPE, (10,)), True),
         (mlp, True),
         (lambda: mlp(dropout=0.5), False),
-        (lambda: models.lenet(SHAPE, 10, activation="relu"), False),
+        (lambda: models.lenet(SHAPE, (10,), activation="relu"), False),
     ],
     ids=["softmax", "mlp", "dropout", "lenet"],
 )
