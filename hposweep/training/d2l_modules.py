@@ -6,8 +6,8 @@ that name. Here it is called through the class.
 
 from __future__ import annotations
 
+import itertools
 import json
-import secrets
 from typing import Any
 
 import keras
@@ -18,6 +18,9 @@ from hposweep.errors import ConfigError
 from hposweep.training.data import ArrayData
 from hposweep.training.program import suits_xla
 from hposweep.training.trainer import Learner
+
+# Of the modules of this process, each of which is trained by a program of its own.
+_numbers = itertools.count()
 
 
 class LossOfModule(keras.losses.Loss):
@@ -45,7 +48,7 @@ def as_learner(module: d2l.Module, seed: int) -> Learner:
         build_loss=lambda: LossOfModule(module),
         build_optimizer=module.configure_optimizers,
         seed=seed,
-        architecture=f"{type(module).__qualname__} {secrets.token_hex(8)}",  # its program trains it alone
+        architecture=f"{type(module).__qualname__} {next(_numbers)}",
         identity=json.dumps(identity),
         xla=isinstance(net, keras.Model) and suits_xla(net),
     )
