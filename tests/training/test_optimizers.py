@@ -3,7 +3,7 @@
 import pytest
 
 from hposweep.errors import ConfigError
-from hposweep.training.optimizers import build_optimizer
+from hposweep.training.optimizers import build_optimizer, build_schedule
 
 
 def test_the_keys_are_keras_arguments_and_null_leaves_the_default() -> None:
@@ -42,3 +42,9 @@ def test_a_misspelt_name_is_refused_with_the_nearest() -> None:
 def test_a_value_that_keras_refuses_is_one_line() -> None:
     with pytest.raises(ConfigError, match=r"^optimizer: .*momentum"):
         build_optimizer({"name": "sgd", "learning_rate": 0.1, "momentum": 2.0})
+
+
+def test_a_warm_up_rises_to_the_learning_rate_over_its_epochs_and_is_followed_by_the_decay() -> None:
+    schedule = build_schedule({"name": "CosineDecay", "warmup_epochs": 1}, 0.1, steps_per_epoch=10, n_epochs=5)
+    rates = [float(schedule(step)) for step in (0, 5, 10, 50)]
+    assert rates == pytest.approx([0, 0.05, 0.1, 0], abs=1e-6)
