@@ -253,7 +253,8 @@ def shown(value: Any) -> str:
 
 def escaped(text: str) -> str:
     """A comment as Markdown: keys as code, and nothing that is read otherwise."""
-    return re.sub(r"_target_|[\w./]*\w[_./][a-z][\w.]*(=NAME)?(\(\))?", r"`\g<0>`", re.sub(r"[*|]", r"\\\g<0>", text.strip()))
+    plain = re.sub(r"[*|]", r"\\\g<0>", text.strip())
+    return re.sub(r"_target_|[\w./]*\w[_./][a-z][\w.]*(=NAME)?(\(\))?", r"`\g<0>`", plain)
 
 
 def description(path: Path) -> str:

@@ -21,7 +21,7 @@ from support.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "guides").glob("*.md"))]
+PAGES = [ROOT / "README.md", DOCS / "tutorial.md", *sorted((DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 FILE_NAME = re.compile(r"(?:# @package .*\n)?# ([\w./]+\.(?:py|yaml))\n")
 NOT_RUN = "not run: "
