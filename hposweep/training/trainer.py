@@ -230,6 +230,10 @@ class HPOTrainer(d2l.Trainer):
         self._keep_best(row)
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
         column = self._column()
+        if column not in row:
+            raise ConfigError(
+                f"hydra.sweeper.metric: {column} is not among what the model's own steps measure: {', '.join(row)}"
+            )
         self.job.report(self.epoch, row[column], **row)
         self._write_summary(row)
         shown = f"{column.replace('_', ' ')} {number_text(row[column])}"
