@@ -28,6 +28,7 @@ from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
 from hposweep.training.data import ArrayData
 from hposweep.training.fit_program import FitProgram
+from hposweep.training.keras_errors import reason
 from hposweep.training.metrics import ERROR, LOSS, VALIDATION_ERROR, name_in
 from hposweep.training.program import Data, Program, ProgramCache, first_outputs
 from hposweep.training.streams import StreamData
@@ -125,7 +126,7 @@ def _dtype_policy(name: str | None) -> Iterator[None]:
         try:
             keras.config.set_dtype_policy(name)
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"trainer.dtype_policy: {' '.join(str(error).split())}") from None
+            raise ConfigError(f"trainer.dtype_policy: {reason(error)}") from None
     try:
         yield
     finally:
