@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from hposweep.errors import ConfigError
 from hposweep.shown_text import cut, shortened, visible
 
 MOST_CHARACTERS_OF_A_LINE = 300
@@ -23,6 +24,8 @@ GROUP_MARGIN = "  | "
 
 def line_of_exception(error: BaseException) -> str:
     """The line of a failure where the exception is at hand."""
+    if isinstance(error, ConfigError):  # its message says where, what and what is allowed
+        return _short(f"{error}")
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ in WITHOUT_MODULE else f"{kind.__module__}.{kind.__qualname__}"
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +12,22 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep import optional_packages
+from hposweep.app.check_training import check_training
 from hposweep.app.option_keys import whose
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import summary
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.training import array_files, fashion_mnist, keras_datasets, metrics, tabular
+from hposweep.training.curve_rules import check_validation
 from hposweep.training.tasks import Task
 from hposweep.trial import Direction
 
+log = logging.getLogger(__name__)
+
 LARGEST_TRIAL_SEED = 2**31 - 1
 FASHION_MNIST = "hposweep.training.data.FashionMNIST"
+TEST_STAGE = ["trainer.stage=test"]
 DEFAULT_FINAL_METRICS = ("test_error", "test_mae")  # of conf/task
 READERS: Mapping[str, Any] = {
     "hposweep.training.tabular.csv": tabular,
@@ -41,8 +49,6 @@ def check_config(cfg: DictConfig) -> None:
     _check(cfg, "trainer.threads", 1)
     for key in ("checkpoint_every", "validate_every", "steps_per_epoch"):
         _check(cfg, f"trainer.{key}", 1)
-    if _is_ours(cfg):
-        _check_training(cfg)
     if cfg.data.get("_target_") == FASHION_MNIST:
         _check_fashion_mnist(cfg)
 
@@ -70,14 +76,16 @@ def check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:
             sweep's metric.
     """
     check_extra(cfg)
-    check_config(cfg)
+    for each in (cfg, *of_options):
+        check_config(each)
     if first_schema(Path(str(cfg.hydra.sweep.dir))) is None:
         for each in (cfg, *of_options):
             check_keys(each, each)
-    check_metric(cfg, cfg.hydra.sweeper)
+    for each in (cfg, *of_options):
+        check_metric(each, cfg.hydra.sweeper)
     if _is_ours(cfg):
         for each in (cfg, *of_options):
-            _check_data(each)
+            _check_parts(each, str(cfg.hydra.sweeper.metric))
         _check_direction(cfg)
         _check_old_metric(cfg)
     stage = _stage(cfg)
@@ -111,13 +119,17 @@ def check_keys(cfg: DictConfig, with_hydra: DictConfig) -> None:
 
 
 def check_metric(cfg: DictConfig, sweeper: DictConfig) -> None:
-    """Checks that our own objective can return the metric; what any other objective returns is known to it alone.
+    """Checks how our own objective trains, and that it can return the metric; any other objective knows its own.
 
     Raises:
-        ConfigError: naming the columns that there are.
+        ConfigError: naming the key, and of a metric the columns that there are.
     """
+    if not _is_ours(cfg):
+        return
     metric = sweeper.get("metric")  # which only our sweeper has
-    if metric is None or not _is_ours(cfg):
+    nodes = {name: _plain(cfg.get(name)) for name in ("task", "model", "optimizer", "trainer")}
+    check_training(nodes, None if metric is None else str(metric))
+    if metric is None:
         return
     task = task_of(cfg, str(metric))
     columns = metrics.columns_of(task.metrics)
@@ -145,23 +157,28 @@ def task_of(cfg: DictConfig, metric: str | None) -> Task:
     return Task.of(_plain(cfg.get("task")), metric)
 
 
-def _check_training(cfg: DictConfig) -> None:
-    task = task_of(cfg, None)
-    task.loss_node(_plain(cfg.model.get("loss")))
-    memory = cfg.trainer.gpu_memory
-    if memory not in ("growth", "all") and not (isinstance(memory, int) and memory > 0):
-        raise ConfigError(f"trainer.gpu_memory: must be growth, all, or a number of MB, got {memory}")
-    if cfg.trainer.reduce_on_plateau is not None and cfg.optimizer.get("schedule") is not None:
-        raise ConfigError(
-            "trainer.reduce_on_plateau: optimizer.schedule sets the learning rate already; take one of them"
-        )
+def _check_parts(cfg: DictConfig, metric: str) -> None:
+    """Checks the data, where a reader of ours reads them, and that they have the parts that are needed."""
+    parts = _parts(cfg)
+    if parts is not None:
+        check_validation(_plain(cfg.trainer), metric, has_validation="val" in parts)
 
 
-def _check_data(cfg: DictConfig) -> None:
-    """Checks the data that one of our readers reads, by reading it."""
-    reader = READERS.get(str(cfg.data.get("_target_")))
-    if reader is not None:
-        reader.check(_plain(cfg.data), str(_plain(cfg.task)["kind"]))
+def _parts(cfg: DictConfig) -> frozenset[str] | None:
+    """The parts "train", "val" and "test" that the data have; None where only a job can tell."""
+    target = str(cfg.data.get("_target_"))
+    if target == FASHION_MNIST:
+        is_tested = str(getattr(cfg.data.validation, "value", cfg.data.validation)) != "test"
+        return frozenset({"train", "val", "test"} if is_tested else {"train", "val"})
+    if target not in READERS:
+        return None
+    return _read_parts(target, json.dumps(_plain(cfg.data)), json.dumps(_plain(cfg.task)))
+
+
+@functools.lru_cache(maxsize=8)  # of each option of a searched group, and of what follows from them
+def _read_parts(reader: str, node: str, task: str) -> frozenset[str]:
+    found: frozenset[str] = READERS[reader].check(json.loads(node), Task.of(json.loads(task)))
+    return found
 
 
 def data_fingerprint(cfg: DictConfig) -> str | None:
@@ -192,7 +209,19 @@ def settled_options(cfg: DictConfig) -> dict[str, Any]:
     is_default = sweeper.final_metric in DEFAULT_FINAL_METRICS and "hydra.sweeper.final_metric" not in given
     if is_default and metrics.name_in(str(sweeper.metric)) and sweeper.final_metric != final_metric:
         settled["final_metric"] = final_metric
+    if is_default and sweeper.final_overrides == TEST_STAGE and not _has_test_part(cfg):
+        log.info("the data have no test part: the winner is not tested")
+        settled |= {"final_overrides": None, "final_metric": None}
     return settled
+
+
+def _has_test_part(cfg: DictConfig) -> bool:
+    """Whether there may be one: data that can't be read are refused later."""
+    try:
+        parts = _parts(cfg)
+    except ConfigError:
+        return True
+    return parts is None or "test" in parts
 
 
 def _plain(node: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def trial(cfg: DictConfig) -> float:
             check_keys(cfg, OmegaConf.create({"hydra": HydraConfig.get()}))
         value: float = hydra.utils.get_method(cfg.objective._target_)(cfg)
     except ConfigError as error:
-        if _is_a_single_run():
+        if _is_a_single_run() and composition_errors.VARIABLE not in os.environ:
             raise SystemExit(f"{error}") from None
         raise
     if _is_a_single_run():

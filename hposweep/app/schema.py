@@ -207,6 +207,13 @@ class KerasDataset(SplitData):
 
 
 @dataclass
+class Dataset(Target):
+    """conf/data/dataset.yaml"""
+
+    batch_size: int = MISSING
+
+
+@dataclass
 class Optimizer:
     """What every optimizer of conf/optimizer has."""
 
@@ -268,6 +275,7 @@ OPTIONS: tuple[tuple[str, str, type], ...] = (
     ("data", "csv", Csv),
     ("data", "arrays", Arrays),
     ("data", "keras_dataset", KerasDataset),
+    ("data", "dataset", Dataset),
     ("optimizer", "sgd", Sgd),
     ("optimizer", "adam", Adam),
     ("optimizer", "rmsprop", Rmsprop),

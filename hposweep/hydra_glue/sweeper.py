@@ -179,7 +179,7 @@ class HydraSweep:
             for name, value in changed.items():
                 OmegaConf.update(self._config, f"hydra.sweeper.{name}", value)
                 # The configs of trials are composed anew, from the overrides.
-                self._config.hydra.overrides.hydra.append(f"hydra.sweeper.{name}={value}")
+                self._config.hydra.overrides.hydra.append(f"hydra.sweeper.{name}={'null' if value is None else value}")
         return self._options
 
     def _data_fingerprint(self, composed: DictConfig) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from hposweep.errors import ConfigError, nearest
+from hposweep.training.metrics import name_in
 from hposweep.trial import Direction
 
 Rows = Sequence[Mapping[str, float]]
@@ -152,3 +153,25 @@ class ReduceOnPlateau(_Rule):
                     learning_rate = max(learning_rate * self.factor, min(self.min_lr, learning_rate))
                     cooling, wait = self.cooldown, 0
         return learning_rate
+
+
+def check_validation(trainer: Mapping[str, Any], metric: str, *, has_validation: bool) -> None:
+    """Checks that nothing needs a validation part that the data lack.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    if has_validation:
+        return
+    why = "and the data have no validation examples"
+    if metric.startswith("validation_"):
+        raise ConfigError(
+            f"hydra.sweeper.metric: {metric} is measured on validation examples, {why}: set data.validation above 0, "
+            f"or take train_{name_in(metric)}"
+        )
+    if trainer.get("save") == "best":
+        raise ConfigError(f"trainer.save: the best epoch is that of the validation, {why}; set it to last")
+    for name in ("early_stopping", "reduce_on_plateau"):
+        monitor = str((trainer.get(name) or {}).get("monitor") or metric)
+        if monitor.startswith("validation_"):
+            raise ConfigError(f"trainer.{name}.monitor: {monitor} is measured on validation examples, {why}")

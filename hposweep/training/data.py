@@ -180,7 +180,8 @@ class ArrayData(d2l.DataModule):
         """
         if self.test is None:
             raise ConfigError("trainer.stage: retrain needs a test set, and this data has none")
-        assert self.val is not None
+        if self.val is None:
+            return self
         other = copy.copy(self)
         both = [Examples(*part) for part in (self.train, self.val)]
         weights = None

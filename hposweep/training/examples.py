@@ -65,3 +65,8 @@ class Splits:
     test: Examples | None
     features: Mapping[str, Feature] | None = None  # of a table, by column
     class_names: tuple[str, ...] = ()  # of classes that are no numbers from 0 in the data
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Those that there are, of "train", "val" and "test"."""
+        return frozenset(name for name in ("train", "val", "test") if getattr(self, name) is not None)

@@ -15,6 +15,7 @@ import numpy as np
 from hposweep.errors import ConfigError, nearest
 from hposweep.training import array_files, data_files, splits, tabular, targets
 from hposweep.training.examples import Examples, Splits
+from hposweep.training.tasks import Task
 
 log = logging.getLogger(__name__)
 
@@ -84,18 +85,24 @@ def keras_dataset(
     return Splits(*parts, None, encoded.names)
 
 
-def check(arguments: Mapping[str, Any], task: str) -> None:
+def check(arguments: Mapping[str, Any], task: Task) -> frozenset[str]:
     """Checks the node `data` of a config, as a plain dict, without the data.
+
+    Returns:
+        The parts that there are, of "train", "val" and "test".
 
     Raises:
         ConfigError: naming the key of `data`.
     """
     name = arguments["name"]
     data_files.check_given("name", name)
-    _check_arguments(name, task, arguments.get("split", "auto"), arguments.get("num_words"), arguments.get("maxlen"))
+    _check_arguments(
+        name, task.kind, arguments.get("split", "auto"), arguments.get("num_words"), arguments.get("maxlen")
+    )
     n = DATASETS[name].n_train
     n_val, _ = splits.n_held_out(n, arguments.get("validation", 0.2), 0)
     splits.check_batch_size(arguments.get("batch_size"), n - n_val)
+    return frozenset({"train", "val", "test"} if n_val else {"train", "test"})
 
 
 def _check_arguments(name: str, task: str, split: str, num_words: int | None, maxlen: int | None) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from hposweep.errors import ConfigError
 from hposweep.training.data import ArrayData
+from hposweep.training.keras_errors import reason
 from hposweep.training.metrics import ERROR, LOSS, Metric
 from hposweep.training.streams import StreamData
 from hposweep.training.tasks import CLASSIFICATION, REGRESSION
@@ -81,7 +82,7 @@ class Measures:
                 built.update_state(self._as_taken(metric, few), outputs)
                 result = np.asarray(built.result())
             except Exception as error:
-                raise _refusal(metric, " ".join(str(error).split())) from None
+                raise _refusal(metric, reason(error)) from None
             if result.size != 1:
                 raise _refusal(metric, f"gives {result.size} numbers; an average, such as average=macro, gives one")
         self.reset()
@@ -159,7 +160,7 @@ def build(metric: Metric, n_outputs: int) -> keras.metrics.Metric:
     try:
         built = getattr(importlib.import_module(module), name)(**arguments)
     except Exception as error:
-        raise _refusal(metric, f"{metric.target}: {' '.join(str(error).split())}") from None
+        raise _refusal(metric, f"{metric.target}: {reason(error)}") from None
     if not isinstance(built, keras.metrics.Metric):
         raise _refusal(metric, f"{metric.target} is no keras.metrics.Metric")
     return built
@@ -217,5 +218,5 @@ def _config(loss: keras.losses.Loss) -> dict[str, Any]:
     return config
 
 
-def _refusal(metric: Metric, reason: str) -> ConfigError:
-    return ConfigError(f"task.metrics: {metric.name}: {reason}")
+def _refusal(metric: Metric, why: str) -> ConfigError:
+    return ConfigError(f"task.metrics: {metric.name}: {why}")

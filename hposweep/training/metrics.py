@@ -65,6 +65,59 @@ GREATER_IS_BETTER = (
     "TrueNegatives",
     "TruePositives",
 )
+# Metrics of Keras that fail with the targets of other tasks, or compare what can't be compared.
+_OF_LABELS, _OF_NUMBERS = ("binary", "multilabel"), ("regression",)
+TASKS_OF_METRIC: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(
+        (
+            "AUC",
+            "F1Score",
+            "FBetaScore",
+            "FalseNegatives",
+            "FalsePositives",
+            "Precision",
+            "PrecisionAtRecall",
+            "Recall",
+            "RecallAtPrecision",
+            "SensitivityAtSpecificity",
+            "SpecificityAtSensitivity",
+            "TrueNegatives",
+            "TruePositives",
+        ),
+        (*_OF_LABELS, "classification"),
+    ),
+    **dict.fromkeys(("BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "Hinge", "SquaredHinge"), _OF_LABELS),
+    **dict.fromkeys(
+        (
+            "CategoricalAccuracy",
+            "CategoricalCrossentropy",
+            "CategoricalHinge",
+            "KLDivergence",
+            "OneHotIoU",
+            "OneHotMeanIoU",
+            "SparseCategoricalAccuracy",
+            "SparseCategoricalCrossentropy",
+            "SparseTopKCategoricalAccuracy",
+            "TopKCategoricalAccuracy",
+        ),
+        ("classification",),
+    ),
+    **dict.fromkeys(("MeanAbsoluteError", "MeanSquaredError", "RootMeanSquaredError"), (*_OF_LABELS, *_OF_NUMBERS)),
+    **dict.fromkeys(
+        (
+            "ConcordanceCorrelation",
+            "CosineSimilarity",
+            "LogCoshError",
+            "MeanAbsolutePercentageError",
+            "MeanSquaredLogarithmicError",
+            "PearsonCorrelation",
+            "Poisson",
+            "R2Score",
+        ),
+        _OF_NUMBERS,
+    ),
+    "Accuracy": (),  # of answers that are classes already
+}
 
 
 @dataclass(frozen=True)
@@ -147,7 +200,7 @@ def metrics_of(kind: str, entries: Sequence[Any], wanted: str | None = None) -> 
     """
     found = {metric.name: metric for metric in SHORT_NAMES[kind] if metric.name in (LOSS, ERROR)}
     for entry in entries:
-        metric = _of_node(entry) if isinstance(entry, Mapping) else _named(kind, str(entry))
+        metric = _of_node(kind, entry) if isinstance(entry, Mapping) else _named(kind, str(entry))
         if metric is None:
             names = names_of(kind)
             raise ConfigError(
@@ -192,12 +245,18 @@ def _named(kind: str, name: str) -> Metric | None:
         if metric.name == name:
             return metric
     for each in (*LESS_IS_BETTER, *GREATER_IS_BETTER):
-        if name in (each, snake_case(each)):
-            return _keras(snake_case(each), each)
+        if name in (each, snake_case(each)) and kind in TASKS_OF_METRIC.get(each, (kind,)):
+            return _keras(snake_case(each), each, takes_one_hot=_takes_one_hot(kind, each))
     return None
 
 
-def _of_node(node: Mapping[str, Any]) -> Metric:
+def _takes_one_hot(kind: str, metric: str) -> bool:
+    """Whether a metric of Keras takes classes as one-hot vectors, which a classification's targets are not."""
+    is_of_classes = kind == "classification" and metric in TASKS_OF_METRIC
+    return is_of_classes and not metric.startswith("Sparse")
+
+
+def _of_node(kind: str, node: Mapping[str, Any]) -> Metric:
     target = str(node.get("_target_") or "")
     if not target:
         raise ConfigError(f"task.metrics: {dict(node)} has no _target_, the metric's class")
@@ -208,7 +267,11 @@ def _of_node(node: Mapping[str, Any]) -> Metric:
     if direction is not None and direction not in list(Direction):
         raise ConfigError(f"task.metrics: {name}: direction must be minimize or maximize, got {direction}")
     arguments = {str(key): value for key, value in node.items() if key not in ("_target_", "name", "direction")}
-    return Metric(name, direction_of(target) if direction is None else Direction(direction), target, arguments)
+    of_keras = target.removeprefix(MODULE) if target.startswith(MODULE) else ""
+    if kind not in TASKS_OF_METRIC.get(of_keras, (kind,)):
+        raise ConfigError(f"task.metrics: {target} doesn't fit the targets of a {kind} task")
+    of_name = direction_of(target) if direction is None else Direction(direction)
+    return Metric(name, of_name, target, arguments, _takes_one_hot(kind, of_keras))
 
 
 def snake_case(name: str) -> str:

@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import math
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,8 @@ from hposweep.errors import ConfigError
 from hposweep.job.running import RunningJob, current_job, running
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import done_without, write_atomically
-from hposweep.training import data_files, signatures
-from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
+from hposweep.training import data_files, keras_errors, signatures
+from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau, check_validation
 from hposweep.training.metrics import ERROR, LOSS, columns_of, directions_of, name_in
 from hposweep.training.tasks import Task, n_steps
 
@@ -71,7 +72,9 @@ def objective(cfg: DictConfig) -> float:
     job = current_job()
     task = task_of(cfg, job.metric)
     data = load_data(cfg.data, _node(cfg, "task"), job.metric)
-    if options["stage"] == "retrain":
+    if options["stage"] != "retrain":
+        check_validation(options, job.metric, has_validation=data.has("val"))
+    else:
         job, data = RunningJob(job.files, f"train_{_name(job.metric, task)}"), data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
     made = learner(cfg, data)
@@ -79,7 +82,7 @@ def objective(cfg: DictConfig) -> float:
         write_data_summary(job.files.data_summary, data, made, job.metric)
     logs = job.files.job_dir / file_names.TENSORBOARD if options.get("tensorboard") else None
     with running(job):
-        followed = rules(options, task, job.metric, data)
+        followed = rules(options, task, job.metric)
         trainer = HPOTrainer(target_epoch, options["checkpoint_every"], tensorboard=logs, **followed)
         trainer.fit(made, data)
     saves = options.get("save")
@@ -103,7 +106,7 @@ def task_of(cfg: DictConfig, metric: str) -> Task:
     return Task.of(_node(cfg, "task"), metric)
 
 
-def rules(options: dict[str, Any], task: Task, metric: str, data: Data) -> dict[str, Any]:
+def rules(options: dict[str, Any], task: Task, metric: str) -> dict[str, Any]:
     """The options of the trainer that follow its learning curve, as arguments of `HPOTrainer`.
 
     Raises:
@@ -113,7 +116,7 @@ def rules(options: dict[str, Any], task: Task, metric: str, data: Data) -> dict[
     column = metric if metric in directions else columns_of(task.metrics)[0]
     stopping, plateau = (options.get(name) for name in ("early_stopping", "reduce_on_plateau"))
     best_by = (column, directions[column]) if options.get("save") == "best" else None
-    if not data.has("val"):
+    if options["stage"] == "retrain":
         # As many epochs as are asked for, whose number the validation has found.
         stopping, best_by = None, None
         if plateau is not None:
@@ -170,7 +173,7 @@ def learner(cfg: DictConfig, data: Data) -> Learner:
     callbacks = trainer.get("callbacks") or ()
     return Learner(
         build_model=lambda: _build_model(model, shape),
-        build_loss=lambda: instantiate(dict(loss), _convert_="all"),
+        build_loss=lambda: _built("model.loss" if task.loss is None else "task.loss", dict(loss), {}),
         build_optimizer=lambda: build_optimizer(optimizer, *of_a_schedule),
         seed=cfg.seed,
         architecture=_canonical(program),
@@ -197,7 +200,7 @@ def load_data(node: DictConfig, task: dict[str, Any] | None = None, metric: str 
     for key, value in arguments.items():
         if key in PATHS and isinstance(value, str):  # a job may run in its own folder
             arguments[key] = str(data_files.located(value, Path(to_absolute_path("."))))
-    target = get_object(str(arguments["_target_"]))
+    target = _function("data", arguments)
     # What gives batches makes them itself; arrays are the same in all.
     batches = batch_size if not inspect.isclass(target) and signatures.takes(target, "batch_size") else 1
     found = _data(_canonical(arguments), batches, _canonical(task or {}), metric)
@@ -209,12 +212,11 @@ def _data(arguments: str, batch_size: int, task_node: str, metric: str | None) -
     from hposweep.training.data import as_data
 
     node = json.loads(arguments)
-    target = get_object(str(node["_target_"]))
     task = Task.of(json.loads(task_node) or None, metric)
     offered = {"batch_size": batch_size, "task": task.kind}
 
     def build() -> Any:
-        return _instantiated(node, **signatures.named(target, offered))
+        return _built("data", node, offered)
 
     return as_data(build, batch_size).for_task(task)
 
@@ -288,27 +290,43 @@ def _configure_gpus(memory: str | int | None, deterministic: bool | None) -> Non
 
 
 def _build_model(node: dict[str, Any], shape: dict[str, Any]) -> Any:
-    target = str(node["_target_"])
     arguments = {key: value for key, value in node.items() if key != "loss"}
-    try:
-        function = get_object(target)
-    except Exception as error:
-        raise ConfigError(f"model._target_: {target}: {' '.join(str(error).split())}") from None
-    return _instantiated(arguments, **signatures.named(function, shape))
+    return _built("model", arguments, shape)
 
 
-def _instantiated(node: Any, **arguments: Any) -> Any:
-    """What Hydra's `instantiate` returns.
+def _built(key: str, node: dict[str, Any], offered: Mapping[str, Any]) -> Any:
+    """What the function or class returns that the node names, called with what the node has and what it takes of more.
 
     Raises:
-        ConfigError: as the target has raised it; Hydra would hide it in an error of its own.
+        ConfigError: naming the key, and the line of the user's that has raised something.
     """
     try:
-        return instantiate(node, **arguments, _convert_="all")
+        return instantiate(node, **signatures.named(_function(key, node), offered), _convert_="all")
     except InstantiationException as error:
-        if isinstance(error.__cause__, ConfigError):
-            raise error.__cause__ from None
-        raise
+        # Hydra hides what was raised in an error of its own.
+        cause = error.__cause__
+        if isinstance(cause, ConfigError):
+            raise cause from None
+        raise ConfigError(
+            f"{key}._target_: {node['_target_']} raised {keras_errors.with_place(cause or error)}"
+        ) from cause
+
+
+def _function(key: str, node: Mapping[str, Any]) -> Any:
+    """The function or class that the node names.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    target = str(node.get("_target_") or "???")
+    if target == "???":
+        raise ConfigError(f"{key}._target_: must be given: {key}._target_=module.function")
+    try:
+        return get_object(target)
+    except Exception as error:
+        raise ConfigError(
+            f"{key}._target_: no {target}: {keras_errors.with_place(error.__cause__ or error)}"
+        ) from error
 
 
 def _build_callback(node: Any) -> Any:
@@ -317,13 +335,9 @@ def _build_callback(node: Any) -> Any:
     key = "trainer.callbacks"
     if isinstance(node, str):
         node = {"_target_": f"keras.callbacks.{node}" if "." not in node else node}
-    try:
-        built = instantiate(node, _convert_="all")
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise ConfigError(f"{key}: {node.get('_target_')}: {' '.join(str(cause).split())}") from None
+    built = _built(key, node, {})
     if not isinstance(built, keras.callbacks.Callback):
-        raise ConfigError(f"{key}: {node.get('_target_')} is no keras.callbacks.Callback")
+        raise ConfigError(f"{key}: {node['_target_']} is no keras.callbacks.Callback")
     return built
 
 
@@ -347,7 +361,7 @@ def _steps(trainer: dict[str, Any], data: Data) -> tuple[int | None, int]:
 
 def _test_winner(trainer: HPOTrainer, cfg: DictConfig, saves: str | None) -> float:
     if not trainer.data.has("test"):
-        raise ConfigError("trainer.stage: there is no test set: this data validates on it (data.validation=test)")
+        raise ConfigError("trainer.stage: test needs a test part, and the data have none")
     if saves == "best":
         trainer.use_best_weights()
     value = trainer.test_value()

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from hposweep.errors import ConfigError, nearest
+from hposweep.training.keras_errors import reason
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def build_optimizer(
     try:
         return kind(**{key: value for key, value in given.items() if key in known})
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"optimizer: {reason(error)}") from None
 
 
 def build_schedule(
@@ -108,7 +109,7 @@ def build_schedule(
         schedule = kind(**given)
         float(schedule(0))
     except Exception as error:
-        raise ConfigError(f"{key}: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{key}: {reason(error)}") from None
     return schedule
 
 

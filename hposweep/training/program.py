@@ -20,6 +20,7 @@ from tensorflow.compiler.tf2xla.python.xla import optimization_barrier
 from hposweep.errors import ConfigError
 from hposweep.training import xla_cache
 from hposweep.training.data import ArrayData
+from hposweep.training.keras_errors import reason
 from hposweep.training.measures import Answers, Measures, from_logits
 from hposweep.training.metrics import ERROR, LOSS
 from hposweep.training.streams import StreamData
@@ -179,10 +180,9 @@ class Program:
         if not inner.use_ema or not int(inner.iterations):
             yield
             return
-        variables, averages = self.model.trainable_variables, inner._model_variables_moving_average
+        variables = self.model.trainable_variables
         kept = [np.asarray(variable.value) for variable in variables]
-        for variable, average in zip(variables, averages, strict=True):
-            variable.assign(average)
+        inner.finalize_variable_values(variables)
         try:
             yield
         finally:
@@ -282,8 +282,7 @@ def first_outputs(model: keras.Model, data: Data) -> np.ndarray:
     try:
         outputs = model(scaled(few), training=False)
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"model: doesn't take inputs of the shape {data.input_shape}: {reason}") from None
+        raise ConfigError(f"model: doesn't take inputs of the shape {data.input_shape}: {reason(error)}") from None
     if not tf.is_tensor(outputs):
         raise ConfigError(f"model: must have one output, got {len(outputs)} ({type(outputs).__name__})")
     return np.asarray(tf.cast(outputs, tf.float32))

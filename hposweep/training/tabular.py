@@ -20,6 +20,7 @@ from hposweep import optional_packages
 from hposweep.errors import ConfigError, nearest
 from hposweep.training import data_files, splits, targets
 from hposweep.training.examples import Examples, Feature, Inputs, Splits
+from hposweep.training.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,14 +148,20 @@ def fingerprint(path: str, validation_path: str | None = None, test_path: str | 
     return data_files.fingerprint([path, validation_path, test_path])
 
 
-def check(arguments: Mapping[str, Any], task: str) -> None:
+def check(arguments: Mapping[str, Any], task: Task) -> frozenset[str]:
     """Checks the node `data` of a config, as a plain dict, by reading the data.
 
+    Returns:
+        The parts that there are, of "train", "val" and "test".
+
     Raises:
-        ConfigError: as `csv`, or if a batch has more examples than there are.
+        ConfigError: as `csv`, if a batch has more examples than there are, or if the task can't learn from them.
     """
     given = {key: value for key, value in arguments.items() if key not in ("_target_", "batch_size")}
-    splits.check_batch_size(arguments.get("batch_size"), len(csv(**given, task=task).train.targets))
+    found = csv(**given, task=task.kind)
+    splits.check_batch_size(arguments.get("batch_size"), len(found.train.targets))
+    task.check(found)
+    return found.parts
 
 
 @dataclass(frozen=True)

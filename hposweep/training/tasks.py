@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hposweep.errors import ConfigError, nearest
-from hposweep.training.examples import Examples
+from hposweep.training.examples import Examples, Splits
 from hposweep.training.metrics import Metric, metrics_of
 
 CLASSIFICATION, BINARY, MULTILABEL, REGRESSION = KINDS = ("classification", "binary", "multilabel", "regression")
@@ -84,10 +84,8 @@ class Task:
         class_weights = node.get("class_weights")
         if class_weights is not None and kind not in (CLASSIFICATION, BINARY):
             raise ConfigError(f"task.class_weights: a {kind} task has no classes to weigh; set it to null")
-        if isinstance(class_weights, str) and class_weights != "balanced":
-            raise ConfigError(
-                f"task.class_weights: must be balanced, a weight for each class or null; got {class_weights}"
-            )
+        if class_weights is not None:
+            _check_class_weights(class_weights)
         return cls(
             kind=kind,
             loss=node.get("loss"),
@@ -172,6 +170,19 @@ class Task:
             return (self.n_classes or int(max(part.max() for part in parts)) + 1,)
         return tuple(parts[0].shape[1:])
 
+    def check(self, examples: Splits) -> None:
+        """Refuses examples that this task can't learn from.
+
+        Raises:
+            ConfigError: as `target_array`, `check_parts` and `training_weights`.
+        """
+        train, val = (
+            None if part is None else self.target_array(part.targets) for part in (examples.train, examples.val)
+        )
+        assert train is not None
+        self.check_parts(train, val)
+        self.training_weights(examples.train, train)
+
     def check_parts(self, train: np.ndarray, val: np.ndarray | None) -> None:
         """Refuses target arrays from which nothing can be learnt.
 
@@ -225,8 +236,6 @@ class Task:
                     f"task.class_weights: class {lacking[0]} has none; there are {n_classes} classes from 0 on"
                 )
             of_class = np.array([given[number] for number in range(n_classes)])
-            if not np.isfinite(of_class).all() or (of_class < 0).any():
-                raise ConfigError(f"task.class_weights: must be finite numbers from 0 on, got {of_class.tolist()}")
         product = of_class[flat] * (1.0 if weights is None else weights)
         return product.astype(np.float32)
 
@@ -239,6 +248,19 @@ class Task:
         if self.kind == CLASSIFICATION:
             return np.bincount(train, minlength=n_outputs) / len(train)
         return np.asarray(train.mean(axis=0, dtype=np.float64))
+
+
+def _check_class_weights(given: Any) -> None:
+    key = "task.class_weights"
+    if given == "balanced":
+        return
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{key}: must be balanced, a weight for each class or null; got {given}")
+    for number, weight in given.items():
+        if not str(number).isdecimal():
+            raise ConfigError(f"{key}: classes are whole numbers from 0 on, got {number}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise ConfigError(f"{key}: must be finite numbers from 0 on, got {weight} for class {number}")
 
 
 def _first_other(targets: np.ndarray) -> str:

@@ -28,6 +28,7 @@ from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
 from hposweep.training.data import ArrayData
 from hposweep.training.fit_program import FitProgram
+from hposweep.training.keras_errors import reason
 from hposweep.training.metrics import ERROR, LOSS, VALIDATION_ERROR, name_in
 from hposweep.training.program import Data, Program, ProgramCache, first_outputs
 from hposweep.training.streams import StreamData
@@ -125,7 +126,7 @@ def _dtype_policy(name: str | None) -> Iterator[None]:
         try:
             keras.config.set_dtype_policy(name)
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"trainer.dtype_policy: {' '.join(str(error).split())}") from None
+            raise ConfigError(f"trainer.dtype_policy: {reason(error)}") from None
     try:
         yield
     finally:
@@ -230,6 +231,10 @@ class HPOTrainer(d2l.Trainer):
         self._keep_best(row)
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
         column = self._column()
+        if column not in row:
+            raise ConfigError(
+                f"hydra.sweeper.metric: {column} is not among what the model's own steps measure: {', '.join(row)}"
+            )
         self.job.report(self.epoch, row[column], **row)
         self._write_summary(row)
         shown = f"{column.replace('_', ' ')} {number_text(row[column])}"

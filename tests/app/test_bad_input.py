@@ -46,7 +46,10 @@ BAD_INPUT = [
     ("hydra/sweeper/searcher=random", "hydra/sweeper/searcher: here it is searcher=random"),
     ("model=sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
     ("model=mlp,sofmax", "model: no 'sofmax'; did you mean 'softmax'? Available: lenet, mlp, softmax"),
-    ("data=nosuch", "data: no 'nosuch'. Available: arrays, csv, fashion_mnist, fashion_mnist_book, keras_dataset"),
+    (
+        "data=nosuch",
+        "data: no 'nosuch'. Available: arrays, csv, dataset, fashion_mnist, fashion_mnist_book, keras_dataset",
+    ),
     (f'{SPACE}="gama(2,1)"', "search_space.optimizer.learning_rate: no distribution 'gama'; did you mean 'gamma'?"),
     (
         f'{SPACE}="loguniform(1,1e-4)"',

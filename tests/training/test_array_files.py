@@ -10,6 +10,7 @@ import pytest
 from hposweep.errors import ConfigError
 from hposweep.training import array_files
 from hposweep.training.array_files import arrays
+from hposweep.training.tasks import Task
 
 N = 20
 
@@ -104,7 +105,7 @@ def test_validation_and_test_examples_in_files_of_their_own(tmp_path: Path) -> N
 def test_the_check_of_a_config_counts_the_training_examples(tmp_path: Path) -> None:
     node = {"_target_": "...", "path": saved(tmp_path, **plain()), "batch_size": 13}
     with pytest.raises(ConfigError, match=r"data\.batch_size: must be from 1 to 12, the training examples; got 13"):
-        array_files.check(node, "classification")
+        array_files.check(node, Task())
 
 
 NAN = np.arange(N, dtype=np.float32)[:, np.newaxis].copy()

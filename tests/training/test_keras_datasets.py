@@ -12,6 +12,7 @@ import pytest
 from hposweep.errors import ConfigError
 from hposweep.training import keras_datasets
 from hposweep.training.keras_datasets import keras_dataset
+from hposweep.training.tasks import Task
 
 Write = Callable[..., None]
 
@@ -106,11 +107,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_what_is_wrong_is_known_without_the_data(changed: dict[str, Any], message: str) -> None:
     node = {"_target_": "...", "name": "mnist", "validation": 0.2, "split": "auto", "batch_size": 16} | changed
     with pytest.raises(ConfigError) as raised:
-        keras_datasets.check(node, "classification")
+        keras_datasets.check(node, Task())
     assert message in str(raised.value)
 
 
 def test_a_task_that_the_data_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"data\.name: mnist needs task=classification, got binary"):
-        keras_datasets.check({"name": "mnist"}, "binary")
-    keras_datasets.check({"name": "imdb"}, "binary")
+        keras_datasets.check({"name": "mnist"}, Task.of({"kind": "binary"}))
+    keras_datasets.check({"name": "imdb"}, Task.of({"kind": "binary"}))

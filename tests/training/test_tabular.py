@@ -10,6 +10,7 @@ import pytest
 from hposweep.errors import ConfigError
 from hposweep.training import data_files, tabular
 from hposweep.training.tabular import csv
+from hposweep.training.tasks import Task
 
 DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 CLASSES = ["a", "b", "a", "b", "a", "b", "a", "b", "a", "b"]
@@ -232,9 +233,9 @@ def test_a_parquet_file_is_read_like_a_csv_file(tmp_path: Path) -> None:
 
 def test_the_check_of_a_config_counts_the_training_examples() -> None:
     node = {"_target_": "...", "path": "datasets/penguins/penguins.csv", "target": "species", "batch_size": 206}
-    tabular.check(node, "classification")
+    tabular.check(node, Task())
     with pytest.raises(ConfigError, match=r"data\.batch_size: must be from 1 to 206, the training examples; got 207"):
-        tabular.check({**node, "batch_size": 207}, "classification")
+        tabular.check({**node, "batch_size": 207}, Task())
 
 
 GOOD = "x,c,w,class\n" + "".join(f"{i},k{i % 2},1,{CLASSES[i]}\n" for i in range(10))
