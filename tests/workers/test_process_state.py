@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hposweep.api.tuning import FunctionJobs
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local.pool import WorkerPool
+from hposweep.workers.local.process_state import ASPECTS
 from support.bad_objectives import BAD, objective
 
 pytestmark = pytest.mark.process
@@ -66,6 +68,22 @@ def test_after_a_bad_objective_a_healthy_one_finds_a_process_like_a_new_one(
     found, printed = worker.what_a_healthy_one_finds()
     assert {key: (now, fresh[0][key]) for key, now in found.items() if now != fresh[0][key]} == {}
     assert printed == fresh[1] == "healthy\nand well\nto the end\n"
+
+
+class Finder:
+    """Of a module that has brought it along."""
+
+    def find_spec(self, *_: object) -> None:
+        """It finds nothing."""
+
+
+def test_importers_come_back_and_one_finder_of_each_kind_that_modules_bring_along_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finders, brought = list(sys.meta_path), Finder()
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *finders[1:], brought])
+    ASPECTS["importers"].put_right((finders, list(sys.path_hooks)))
+    assert sys.meta_path == [*finders, brought]
 
 
 def test_no_process_of_a_job_is_left() -> None:
