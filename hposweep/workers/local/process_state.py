@@ -125,8 +125,8 @@ def _set_path(was: list[str]) -> None:
 
 def _set_importers(was: tuple[list[Any], list[Any]]) -> None:
     finders, sys.path_hooks[:] = was
-    # As of the path: importlib_metadata, say, brings a finder along when it is imported, and switches off Python's own. Of
-    # each kind one stays, so that there aren't more with each job.
+    # As of the path: importlib_metadata, say, brings a finder along when it is imported, and switches off Python's own.
+    # Of each kind one stays, so that there aren't more with each job.
     added = {each if isinstance(each, type) else type(each): each for each in sys.meta_path if each not in finders}
     sys.meta_path[:] = [*finders, *added.values()]
     sys.path_importer_cache.clear()
