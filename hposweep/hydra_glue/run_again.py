@@ -311,9 +311,14 @@ def _parsed(parser: OverridesParser, line: str) -> Override:
         ) from None
 
 
-def command_of_run(overrides: Sequence[str]) -> list[str]:
-    """The words that run a single run again, as people may see them."""
-    return [*_words(program()), *map(masked_override, overrides)]
+def command_of_run(overrides: DictConfig) -> list[str]:
+    """The words that run a single run again, in another folder, as people may see them.
+
+    Args:
+        overrides: the node of Hydra's config.
+    """
+    of_hydra = [line for line in overrides.hydra if not line.startswith(("hydra.run.dir=", MODE))]
+    return [*_words(program()), *map(masked_override, (*overrides.task, *of_hydra))]
 
 
 def trial_command(record: AppRecord, trial: Trial) -> list[str]:
