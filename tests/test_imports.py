@@ -6,6 +6,7 @@ from support.processes import RunText
 
 PURE = ["hposweep.search_space", "hposweep.trial", "hposweep.history", "hposweep.tuner", "hposweep.simulation"]
 PURE += [
+    "hposweep",
     "hposweep.searchers.random",
     "hposweep.searchers.tpe",
     "hposweep.searchers.cmaes",

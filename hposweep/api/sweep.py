@@ -21,6 +21,7 @@ from hposweep.results import sweep_data
 from hposweep.results.shown_values import rows_shown
 from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import plural, visible
+from hposweep.sweep_folder import file_names, learning_curve
 from hposweep.sweep_folder.tables import NOT_SET, Column, names_of_means, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
@@ -46,6 +47,21 @@ def load(folder: Path | str) -> Sweep:
     return Sweep.read(Path(folder))
 
 
+@dataclass(frozen=True)
+class BestTrial(Trial):
+    """The best complete trial of a sweep, in its folder."""
+
+    sweep_folder: Path = Path()
+
+    @property
+    def model_path(self) -> Path | None:
+        """The model that our own objective has saved of this trial, which `keras.models.load_model` loads; None where
+        there is none: `trainer.save` in conf/trainer/default.yaml says when there is.
+        """
+        path = self.sweep_folder / self.folder / file_names.MODEL
+        return path if self.folder and path.is_file() else None
+
+
 @dataclass(frozen=True, repr=False)
 class Sweep:
     """A sweep, read from its folder.
@@ -66,9 +82,10 @@ class Sweep:
         return cls(folder, sweep_data.read(folder))
 
     @property
-    def best(self) -> Trial | None:
-        """The best complete trial, with its `number`, `configuration` and `value`; None without a complete one."""
-        return self.data.history.incumbent
+    def best(self) -> BestTrial | None:
+        """The best complete trial, with its `number`, `configuration`, `value` and `model_path`; None without one."""
+        winner = self.data.history.incumbent
+        return None if winner is None else BestTrial(**vars(winner), sweep_folder=self.folder)
 
     @property
     def metric(self) -> str:
@@ -112,6 +129,22 @@ class Sweep:
             cells[i] = cell if cell is not NOT_SET else math.nan if dtype == "float64" else pandas.NA
         # A series: of an array pandas would guess the type, and turn null among texts into a missing one.
         return pandas.Series(cells, index=index, dtype=dtype)
+
+    @functools.cached_property
+    def metrics(self) -> pandas.DataFrame:
+        """A row a trial, indexed by its number, with all that it has reported of its last epoch.
+
+        Raises:
+            ConfigError: if pandas is not installed.
+        """
+        pandas = _pandas()
+        rows = {}
+        for trial in self.data.trials:
+            reported = TrialFiles(self.folder, trial.folder, self.data.history.schema).read_curve()
+            if reported:
+                rows[trial.number] = learning_curve.metrics_of(reported[-1])
+        frame = pandas.DataFrame.from_dict(rows, orient="index")
+        return frame.rename_axis("trial")
 
     @functools.cached_property
     def curves(self) -> pandas.DataFrame:
@@ -187,7 +220,7 @@ class Sweep:
 
     def _summary(self) -> str:
         history = self.data.history
-        best, name = self.best, "best"
+        best, name = history.incumbent, "best"
         if best is None:
             best, name = best_partial(history), "none complete; the best so far"
         value = "" if best is None or best.value is None else f" {number_text(best.value)}"

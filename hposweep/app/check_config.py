@@ -61,6 +61,8 @@ def check_extra(cfg: DictConfig) -> None:
     """
     if _is_ours(cfg):
         optional_packages.check(f"objective._target_: {OBJECTIVE}", "keras")
+        if cfg.trainer.tensorboard:
+            optional_packages.check("trainer.tensorboard", "tensorboard")
 
 
 def check_sweep(cfg: DictConfig, of_options: Sequence[DictConfig]) -> None:

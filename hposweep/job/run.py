@@ -64,6 +64,7 @@ def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
     try:
         with done_without(), writing(job.files.failure):
             job.files.failure.unlink(missing_ok=True)
+        job.seed = seed
         seed_global_states(seed)
         main_module.reseed(seed)
         with running(job), output_to(job.files.output):

@@ -61,6 +61,7 @@ class RunningJob:
         self.write_error: WriteError | None = None  # the objective may have caught it
         self.first_epoch: int | None = None  # first epoch that the job reported
         self.was_ended_at_target = False
+        self.seed: int | None = None  # of the trial; None where nobody has given it one
         self._target_epoch, self._clock = target_epoch, clock
         self._curve = CurveWriter(self.files.learning_curve)
         self._reported_at = clock()  # or began
@@ -193,6 +194,14 @@ def running(job: RunningJob) -> Iterator[RunningJob]:
         yield job
     finally:
         _current, _is_given = before
+
+
+def job_or_none() -> RunningJob | None:
+    """The job that this process runs; None in a script or a notebook that runs by itself."""
+    try:
+        return current_job()
+    except ValueError:
+        return None
 
 
 def current_job() -> RunningJob:

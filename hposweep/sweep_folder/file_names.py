@@ -1,6 +1,7 @@
-"""The names of the files that a job which retrains a winner leaves in its folder, for its user."""
+"""The names of the files that our own objective leaves in its job's folder, for its user."""
 
 MODEL = "model.keras"
 MODEL_CONFIG = "model.yaml"
 OUTPUT = "output.txt"  # what it printed
+TENSORBOARD = "tensorboard"  # folder
 TEST_RESULT = "test.json"

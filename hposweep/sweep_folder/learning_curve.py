@@ -18,6 +18,7 @@ from hposweep.sweep_folder.files import done_without, read_file, warn_once, writ
 
 FILE_NAME = "learning_curve.csv"
 LARGEST_EPOCH = 2**53
+NO_METRICS = ("epoch", "seconds")  # columns that tell when, and not how well
 
 Row = Mapping[str, float]
 
@@ -87,6 +88,11 @@ class CurveWriter:
         # The last epoch once more: nothing has to be read for that.
         os.truncate(self._path, self._last_row_at)
         self._size, self._last_epoch, self._last_row_at = self._last_row_at, epoch, None
+
+
+def metrics_of(row: Row) -> dict[str, float]:
+    """What was measured in an epoch, by name."""
+    return {name: value for name, value in row.items() if name not in NO_METRICS}
 
 
 def read(path: Path) -> list[dict[str, float]]:

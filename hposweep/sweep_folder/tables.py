@@ -20,6 +20,7 @@ from hposweep.history import History, best_partial, count_states
 from hposweep.number_text import number_text
 from hposweep.search_space import Value
 from hposweep.secret_keys import masked_configuration
+from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.files import done_without, write_atomically
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
@@ -264,6 +265,13 @@ def optimization_results(sweep_dir: Path, history: History, final_metric: str | 
     if warning:
         results["warning"] = warning
     return results
+
+
+def other_metrics(sweep_dir: Path, history: History, trial: Trial) -> dict[str, float]:
+    """What else than the metric the trial has reported of its last epoch, by name; empty where that is nothing."""
+    rows = TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
+    found = learning_curve.metrics_of(rows[-1]) if rows else {}
+    return {name: value for name, value in found.items() if name != history.metric}
 
 
 def warning_of_no_learning(sweep_dir: Path, history: History) -> str:

@@ -80,8 +80,10 @@ def objective(cfg: DictConfig) -> float:
     made = learner(cfg, data)
     with job.writing_files(), done_without():
         write_data_summary(job.files.data_summary, data, made, job.metric)
+    logs = job.files.job_dir / file_names.TENSORBOARD if options.get("tensorboard") else None
     with running(job):
-        trainer = HPOTrainer(target_epoch, options["checkpoint_every"], **rules(options, task, job.metric))
+        followed = rules(options, task, job.metric)
+        trainer = HPOTrainer(target_epoch, options["checkpoint_every"], tensorboard=logs, **followed)
         trainer.fit(made, data)
     saves = options.get("save")
     match options["stage"]:

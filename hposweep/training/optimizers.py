@@ -64,7 +64,8 @@ def build_schedule(
 
     Keras counts training steps. A key that ends in `_epochs` stands for that of Keras that ends in `_steps`, and
     `boundary_epochs` for `boundaries`. Where they are not given, `initial_learning_rate` is `optimizer.learning_rate`,
-    and `decay_steps` the whole training after the warm-up.
+    and `decay_steps` the whole training after the warm-up. A warm-up without `warmup_target` goes from 0 to
+    `optimizer.learning_rate`.
 
     Args:
         node: the schedule's name, or its name or `_target_` with its arguments.
@@ -92,6 +93,10 @@ def build_schedule(
             raise ConfigError(
                 f"{key}.{name}: {kind.__name__} has no such key{nearest(name, allowed)}Keys: {', '.join(allowed)}"
             )
+    if given.get("warmup_steps") and "warmup_target" not in given:
+        # Keras has no warm-up without a target, whatever its steps.
+        given["warmup_target"] = learning_rate
+        given.setdefault("initial_learning_rate", 0.0)
     if "initial_learning_rate" in known:
         given.setdefault("initial_learning_rate", learning_rate)
     if "decay_steps" in known and "decay_steps" not in given:

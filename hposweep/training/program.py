@@ -180,10 +180,9 @@ class Program:
         if not inner.use_ema or not int(inner.iterations):
             yield
             return
-        variables, averages = self.model.trainable_variables, inner._model_variables_moving_average
+        variables = self.model.trainable_variables
         kept = [np.asarray(variable.value) for variable in variables]
-        for variable, average in zip(variables, averages, strict=True):
-            variable.assign(average)
+        inner.finalize_variable_values(variables)
         try:
             yield
         finally:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from d2l import tensorflow as d2l
 from keras.src.utils.naming import reset_uids
 
 from hposweep.errors import ConfigError
-from hposweep.job.report import report
-from hposweep.job.running import current_job
+from hposweep.job.running import RunningJob, job_or_none
 from hposweep.number_text import number_text
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.files import done_without
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
 from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
+from hposweep.training.data import ArrayData
 from hposweep.training.fit_program import FitProgram
 from hposweep.training.keras_errors import reason
 from hposweep.training.metrics import ERROR, LOSS, VALIDATION_ERROR, name_in
@@ -133,10 +137,11 @@ class HPOTrainer(d2l.Trainer):
     """A trainer that reports the metric of the current job, by default the validation error ("Dive into Deep Learning",
     section 19.1.1).
 
-    Outside of a Hydra job it needs one, which says where learning curve and checkpoint go:
+    Outside of a job learning curve and checkpoint stand in a temporary folder, and it is the book's:
 
-        with running(RunningJob(TrialFiles(folder, "."), "validation_error")):
-            HPOTrainer(max_epochs=10).fit(model, data)
+        trainer = HPOTrainer(max_epochs=8)
+        trainer.fit(model=d2l.SoftmaxRegression(num_outputs=10, lr=0.1), data=d2l.FashionMNIST(batch_size=16))
+        trainer.validation_error()
 
     Args:
         max_epochs: where to stop; training goes on from the checkpoint that earlier jobs of the trial left, if any.
@@ -147,6 +152,7 @@ class HPOTrainer(d2l.Trainer):
         early_stopping: ends the training early.
         reduce_on_plateau: lowers the learning rate.
         best_by: the column, with its direction, by which the weights of the best epoch are kept; None: they are not.
+        tensorboard: folder of TensorBoard logs, which each epoch adds to; None: there are none.
     """
 
     def __init__(
@@ -159,14 +165,20 @@ class HPOTrainer(d2l.Trainer):
         early_stopping: EarlyStopping | None = None,
         reduce_on_plateau: ReduceOnPlateau | None = None,
         best_by: tuple[str, Direction] | None = None,
+        tensorboard: Path | None = None,
     ) -> None:
         super().__init__(max_epochs)
-        self.job = current_job()
+        job = job_or_none()
+        if job is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="hposweep-")  # as long as there is the trainer
+            job = RunningJob(TrialFiles(Path(self._folder.name), "."), VALIDATION_ERROR)
+        self.job = job
         self.checkpoint_every, self.validate_every = checkpoint_every, validate_every
         self.steps_per_epoch = steps_per_epoch
         self.early_stopping, self.reduce_on_plateau, self.best_by = early_stopping, reduce_on_plateau, best_by
         self._rows: list[dict[str, float]] = []
         self._best: dict[str, Any] = {}
+        self._tensorboard = None if tensorboard is None else tf.summary.create_file_writer(str(tensorboard))
 
     def prepare_data(self, data: Data) -> None:
         self.data = data
@@ -179,8 +191,20 @@ class HPOTrainer(d2l.Trainer):
         if self.reduce_on_plateau is not None:
             self.learning_rate = float(self.program.optimizer.learning_rate)
 
-    def fit(self, model: Learner, data: Data) -> None:
-        """Trains from the epoch of the checkpoint to `max_epochs`, or until the loss is NaN or infinite."""
+    def fit(self, model: Learner | d2l.Module, data: Data | d2l.DataModule) -> None:
+        """Trains from the epoch of the checkpoint to `max_epochs`, or until the loss is NaN or infinite.
+
+        Args:
+            model: may be a classifier of the book, which is trained itself.
+            data: may be a data module of the book, whose examples fit into memory.
+        """
+        from hposweep.training import d2l_modules  # which makes learners
+
+        seed = self.job.seed or 0
+        if not isinstance(data, ArrayData | StreamData):
+            data = d2l_modules.as_array_data(data, seed)
+        if not isinstance(model, Learner):
+            model = d2l_modules.as_learner(model, seed)
         self.prepare_data(data)
         self.prepare_model(model)
         self.epoch = self._go_on_from_checkpoint()
@@ -207,7 +231,12 @@ class HPOTrainer(d2l.Trainer):
         self._keep_best(row)
         # The row comes before the checkpoint: a curve that is ahead is cut back, one that lags behind would have a gap.
         column = self._column()
-        report(self.epoch, row[column], **row)
+        if column not in row:
+            raise ConfigError(
+                f"hydra.sweeper.metric: {column} is not among what the model's own steps measure: {', '.join(row)}"
+            )
+        self.job.report(self.epoch, row[column], **row)
+        self._write_summary(row)
         shown = f"{column.replace('_', ' ')} {number_text(row[column])}"
         log.info("epoch %d: loss %s, %s", self.epoch, number_text(row[TRAIN_LOSS]), shown)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
@@ -260,6 +289,15 @@ class HPOTrainer(d2l.Trainer):
 
     def _is_over(self) -> bool:
         return self.epoch >= self.max_epochs or self.has_diverged() or self.has_stopped_early()
+
+    def _write_summary(self, row: dict[str, float]) -> None:
+        if self._tensorboard is None:
+            return
+        with self._tensorboard.as_default(step=self.epoch):
+            for name, value in row.items():
+                tf.summary.scalar(name, value)
+            tf.summary.scalar("learning_rate", float(self.program.optimizer.learning_rate))
+        self._tensorboard.flush()
 
     def _is_validated(self, epoch: int) -> bool:
         return epoch % self.validate_every == 0 or epoch == self.max_epochs

@@ -88,7 +88,7 @@ def compared(folder: Path) -> AppRecord:
     record = read_record(folder)
     assert record is not None
     if isinstance(record, AppRecord):
-        return record.completed(run_again.defaults_of_keys())
+        return run_again.completed(record)
     environment_then: dict[str, Any] = {"versions": record.versions, "platform": record.platform}
     return AppRecord(command="", task_overrides=[], hydra_overrides=[], config={}, **environment_then)
 

@@ -114,3 +114,9 @@ def test_an_optimizer_takes_its_schedule() -> None:
     assert float(optimizer.learning_rate) == pytest.approx(0.5)
     optimizer.iterations.assign(20)
     assert float(optimizer.learning_rate) == pytest.approx(0.25)
+
+
+def test_a_warm_up_rises_to_the_learning_rate_over_its_epochs_and_is_followed_by_the_decay() -> None:
+    schedule = build_schedule({"name": "CosineDecay", "warmup_epochs": 1}, 0.1, steps_per_epoch=10, n_epochs=5)
+    rates = [float(schedule(step)) for step in (0, 5, 10, 50)]
+    assert rates == pytest.approx([0, 0.05, 0.1, 0], abs=1e-6)

@@ -253,10 +253,17 @@ with initialize_config_dir(str(conf_dir()), version_base="1.3"):
 """
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["trainer.loop=compiled"], id="compiled"),
+        pytest.param(["trainer.loop=fit", "trainer.dtype_policy=mixed_bfloat16"], id="fit"),
+    ],
+)
 def test_a_trial_that_runs_second_in_a_process_has_the_bits_of_a_first_one(
-    tmp_path: Path, warm_keras: WarmProcess
+    tmp_path: Path, warm_keras: WarmProcess, words: list[str]
 ) -> None:
-    trial = ["model=mlp", "model.dropout=0.2", "optimizer=adam", "seed=5", "model.num_hiddens=32"]
+    trial = ["model=mlp", "model.dropout=0.2", "optimizer=adam", "seed=5", "model.num_hiddens=32", *words]
     other = ["model=mlp", "model.dropout=0.1", "optimizer=sgd", "optimizer.momentum=0.9", "model.num_hiddens=48"]
     for name, trials in (("first", [trial]), ("second", [other, trial])):
         words = ["-c", PROGRAM, json.dumps(trials), str(tmp_path / name)]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from hposweep.sweep_folder import environment
 from hposweep.sweep_folder.files import warn_once
 from hposweep.training import XLA_FOLDER, xla_cache
-from support.processes import Completed
+from support.processes import Completed, Run
 from support.warm import WarmProcess
 
 # Trains softmax regression, after another model if one is asked for, and prints all of its numbers.
@@ -187,6 +187,14 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing_that_is_used(tm
     assert train().out == result
     assert len(programs(tmp_path)) == 2
     assert not left.exists()
+
+
+def test_the_workers_of_a_sweep_keep_their_programs(tmp_path, hposweep: Run) -> None:
+    """In fresh processes: TensorFlow's flags come from the modules that workers import before they start."""
+    words = ["--multirun", "hydra.sweeper.n_trials=1", "data.train_fraction=0.02", "trainer.max_epochs=1"]
+    completed = hposweep(*words, env={"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert completed.exit_code == 0, completed.err
+    assert programs(tmp_path)
 
 
 @pytest.fixture

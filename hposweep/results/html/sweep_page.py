@@ -115,6 +115,10 @@ def summary(sweep_dir: Path, sweep: SweepData) -> list[str]:
             final = history.final.value
             text = "unknown, its job failed" if final is None else _with_interval(sweep, final, is_final=True)
             sentences.append(f"Its {_final_metric(sweep)}: {text}.")
+        others = tables.other_metrics(sweep_dir, history, winner)
+        if others:
+            listed = ", ".join(f"{name} {_value(value)}" for name, value in others.items())
+            sentences.append(f"Its other metrics, at its last epoch: {listed}.")
         if not history.n_repeating:
             sentences += _like_the_winner(sweep, winner)
     n_epochs = sum(sweep.n_epochs(trial) for trial in sweep.trials)
