@@ -65,6 +65,28 @@ def weighted(batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     return _dataset((x, y, (1.0 + (y == 0)).astype("float32")), batch_size), _dataset(val, batch_size)
 
 
+def ordered(batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    train, val, _ = arrays()
+    return _dataset(train, batch_size), _dataset(val, batch_size)
+
+
+def filtered(batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Datasets that don't tell how many batches they have."""
+    train, val, _ = arrays()
+    examples = [tf.data.Dataset.from_tensor_slices(part).filter(lambda x, y: y >= 0) for part in (train, val)]
+    return examples[0].shuffle(N).batch(batch_size), examples[1].batch(batch_size)
+
+
+def empty(batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    train, val, _ = arrays()
+    return _dataset(train, batch_size).take(0), _dataset(val, batch_size)
+
+
+def inputs_alone(batch_size: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    train, val, _ = arrays()
+    return _dataset(train[:1], batch_size), _dataset(val, batch_size)
+
+
 def built_anew(batch_size: int) -> tuple[Any, tf.data.Dataset]:
     """The training part is a function."""
     train, val, _ = arrays()
