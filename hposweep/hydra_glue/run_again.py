@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.conf import OverridesConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -311,7 +312,7 @@ def _parsed(parser: OverridesParser, line: str) -> Override:
         ) from None
 
 
-def command_of_run(overrides: DictConfig) -> list[str]:
+def command_of_run(overrides: OverridesConf) -> list[str]:
     """The words that run a single run again, in another folder, as people may see them.
 
     Args:
