@@ -78,7 +78,12 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     complete = ranked(history)
     if complete:
         shown_columns = ("trial", history.metric, *tables.names_of_means(history.metric))
-        of_best = trial_table(complete[:N_BEST], history, lambda trial: trial.epoch).of(*shown_columns)
+        best_trials = complete[:N_BEST]
+        of_best = tables.with_further_metrics(
+            trial_table(best_trials, history, lambda trial: trial.epoch).of(*shown_columns),
+            [tables.other_metrics(sweep_dir, history, trial) for trial in best_trials],
+            history.metric,
+        )
         table = table_of(*(column.name for column in of_best.columns))
         for row in rows_shown(of_best):
             table.add_row(*texts(*row))
