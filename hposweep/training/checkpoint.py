@@ -72,7 +72,7 @@ def load(path: Path, identity: str, like: Sequence[np.ndarray]) -> Checkpoint | 
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             head = json.loads(str(file["head"]))
-            state = [file[name] for name in sorted(file.files) if name.isdecimal()]
+            state = [file[name] for name in sorted(filter(str.isdecimal, file.files), key=int)]
             extra = _with_arrays(head.get("extra", {}), file)
             found = Checkpoint(head["epoch"], state, head.get("curve"), extra)
             its_identity = head["identity"]

@@ -101,7 +101,7 @@ class EarlyStopping(_Rule):
             if not self._is_measured(row):
                 continue
             loss = self._loss(row)
-            if best is None or loss < best - self.min_delta:
+            if best is None or loss + self.min_delta < best:
                 best, wait = loss, 0
                 continue
             wait += 1
@@ -128,7 +128,7 @@ class ReduceOnPlateau(_Rule):
 
     def __post_init__(self) -> None:
         self._check(patience=1, min_delta=0, cooldown=0, min_lr=0)
-        if not 0 < self.factor < 1:
+        if not isinstance(self.factor, int | float) or not 0 < self.factor < 1:
             raise ConfigError(f"factor: must be above 0 and below 1, got {self.factor}")
 
     def learning_rate_after(self, rows: Rows, learning_rate: float) -> float:
@@ -145,7 +145,7 @@ class ReduceOnPlateau(_Rule):
             loss = self._loss(row)
             if cooling > 0:
                 cooling, wait = cooling - 1, 0
-            if loss < best - self.min_delta:
+            if loss + self.min_delta < best:
                 best, wait = loss, 0
             elif cooling == 0:
                 wait += 1

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from hposweep.training.measures import ErrorRate
 from hposweep.training.program import Data, Program, scaled
-from hposweep.training.streams import as_keras_takes_it
+from hposweep.training.streams import Batches, as_keras_takes_it
 
 PLAIN = (bool, int, float, str, type(None))
 # What a callback may hold that is no state of its own.
@@ -90,6 +90,11 @@ class FitProgram(Program):
             batches, n_steps = as_keras_takes_it(part), order
         self.measures.reset()
         self._callbacks.validate = validate
+        self._callbacks.stream = None
+        if isinstance(batches, Batches):
+            if n_steps is None:
+                self._callbacks.stream = batches
+            batches = batches.generator()
         self.model.history = None  # Keras's own list of callbacks would set it; the learning curve is ours
         self.model.fit(
             batches,
@@ -98,7 +103,7 @@ class FitProgram(Program):
             steps_per_epoch=n_steps,
             class_weight=None if isinstance(order, np.ndarray) else self._class_weights,
             callbacks=self._callbacks,
-            shuffle=not isinstance(batches, tf.data.Dataset),
+            shuffle=isinstance(batches, keras.utils.PyDataset),
             verbose=0,
         )
         self._stopped = bool(self.model.stop_training)
@@ -110,8 +115,11 @@ class FitProgram(Program):
             return super().evaluate(part)
         batches = self._in_batches(part, np.arange(len(part[1]))) if is_in_memory else as_keras_takes_it(part)
         self.measures.reset()
+        end = []
+        if isinstance(batches, Batches):
+            end, batches = [_EndOfTest(batches)], batches.generator()
         with self.averaged_weights():
-            logs = self.model.evaluate(batches, return_dict=True, verbose=0)
+            logs = self.model.evaluate(batches, callbacks=end, return_dict=True, verbose=0)
         return {name: float(logs[name]) for name in self.names if name in logs}
 
     def _in_batches(self, part: tuple[Any, ...], order: np.ndarray) -> tf.data.Dataset:
@@ -123,6 +131,18 @@ class FitProgram(Program):
         return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
+class _EndOfTest(keras.callbacks.Callback):
+    """Ends an evaluation after the last batch."""
+
+    def __init__(self, stream: Batches) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch + 1 == self._stream.n:
+            self.model.stop_evaluating = True
+
+
 class _Callbacks(keras.callbacks.CallbackList):
     """The callbacks of a training that calls `fit` once an epoch: they see one training."""
 
@@ -131,6 +151,8 @@ class _Callbacks(keras.callbacks.CallbackList):
         self.validate: Callable[[], dict[str, float]] | None = None
         self.trained: dict[str, float] = {}
         self.validated: dict[str, float] = {}
+        self.stream: Batches | None = None  # which the epoch ends with
+        self._is_at_end = False
         self._weights: list[np.ndarray] = []
 
     def begin(self) -> None:
@@ -147,7 +169,14 @@ class _Callbacks(keras.callbacks.CallbackList):
         for variable, value in zip(self._model.trainable_variables, self._weights, strict=False):
             variable.assign(value)
 
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch, logs)
+        if self.stream is not None and batch + 1 == self.stream.n and not self._model.stop_training:
+            self._model.stop_training = self._is_at_end = True
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._is_at_end:  # of the stream, not of the training
+            self._model.stop_training = self._is_at_end = False
         self.trained = {name: float(value) for name, value in (logs or {}).items()}
         self.validated = self.validate() if self.validate is not None else {}
         of_validation = {f"val_{name}": value for name, value in self.validated.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import keras
 
 from hposweep.training.preprocessing import with_raw_inputs
 from hposweep.training.program import Data
+
+OF_COMPILE = ("compiled", "optimizer", "_compile_config", "_compile_loss", "_compile_metrics", "_loss_tracker")
 
 
 def save(path: Path, model: keras.Model, data: Data) -> None:
@@ -24,11 +27,26 @@ def save(path: Path, model: keras.Model, data: Data) -> None:
     `preprocessing.with_raw_inputs` tells. A regression's numbers are in the units of the data, also where the model has
     learnt standardised ones.
     """
-    # A program trains its model without compiling it: there is no optimizer and no loss in the file.
     whole = _with_what_surrounds_it(model, data)
     if data.features is not None:
         whole = with_raw_inputs(whole, data.features, "columns" if isinstance(data.input_shape, Mapping) else "matrix")
-    whole.save(path)
+    with _not_compiled(model):
+        whole.save(path)
+
+
+@contextlib.contextmanager
+def _not_compiled(model: keras.Model) -> Iterator[None]:
+    """Within it the model is as if `compile` had not been called: plain Keras could not load metrics of ours.
+
+    Past Keras's tracking of attributes, which would take them for new ones.
+    """
+    attributes = vars(model)
+    kept = {name: attributes[name] for name in OF_COMPILE if name in attributes}
+    attributes.update(dict.fromkeys(kept, None), compiled=False)
+    try:
+        yield
+    finally:
+        attributes.update(kept)
 
 
 def _with_what_surrounds_it(model: keras.Model, data: Data) -> keras.Model:

@@ -51,6 +51,7 @@ class StreamData(d2l.DataModule):
                     f"data: {name}: must be arrays or a dataset that gives batches, got {type(part).__name__}"
                 )
         self._first: tuple[Any, Any] | None = None
+        self._has_weights = False
 
     def has(self, part: str) -> bool:
         """As that of `ArrayData`."""
@@ -63,7 +64,15 @@ class StreamData(d2l.DataModule):
         """Inputs and targets of a first batch, on which a new model is tried."""
         if self._first is None:
             part = self._parts["train"]
-            inputs, targets = next(iter(_batches(part() if callable(part) and not is_stream(part) else part)))[:2]
+            batch = next(iter(_batches(part() if callable(part) and not is_stream(part) else part)), None)
+            if batch is None:
+                raise ConfigError("data: train: gives no batches")
+            if len(batch) not in (2, 3):
+                raise ConfigError(
+                    f"data: train: a batch must be inputs, targets and, where there are any, weights; got {len(batch)}"
+                )
+            inputs, targets = batch[:2]
+            self._has_weights = len(batch) == 3
             self._first = tf.nest.map_structure(tf.convert_to_tensor, inputs), np.asarray(targets)
         inputs, targets = self._first
         return inputs, self.task.target_array(targets)
@@ -96,8 +105,8 @@ class StreamData(d2l.DataModule):
 
     @property
     def program_key(self) -> str:
-        """Nothing of the data is part of a program but their shapes."""
-        return ""
+        """Nothing of the data is part of a program but their shapes, and the weights of their classes."""
+        return "" if self.task.class_weights is None else f"{self.task.class_weights}"
 
     def tensors(self, part: str) -> Any:
         """The part itself; of one in memory, its tensors."""
@@ -140,6 +149,8 @@ class StreamData(d2l.DataModule):
             )
         self.task = task
         self.first_examples()
+        if task.class_weights is not None and self._has_weights:
+            raise ConfigError("task.class_weights: the batches of these data have weights already; multiply them there")
         return self
 
     def with_batch_size(self, batch_size: int) -> StreamData:
@@ -177,9 +188,36 @@ def is_arrays(part: Any) -> bool:
     return isinstance(part, tuple | list) and len(part) in (2, 3)
 
 
+class Batches:
+    """The batches of a stream of which nobody knows beforehand how many there are.
+
+    Keras finds the end by a step without a batch, in which it may still count, and draw random numbers. So it has to be
+    stopped after the last batch; `n` tells which that is as soon as it has been given.
+    """
+
+    def __init__(self, part: Any) -> None:
+        self._part = part
+        self.n: int | None = None
+
+    def generator(self) -> Iterator[tuple[Any, ...]]:
+        """The batches, each given when the next one is there or known to lack."""
+        n, last = 0, None
+        for batch in _batches(self._part):
+            if last is not None:
+                yield last
+            n, last = n + 1, batch
+        self.n = n
+        if last is not None:
+            yield last
+
+
 def as_keras_takes_it(part: Any) -> Any:
-    """The stream for Keras's loops: tensors of PyTorch become arrays."""
-    return part if isinstance(part, tf.data.Dataset | keras.utils.PyDataset) else _batches(part)
+    """The stream for Keras's loops: as it is where it tells its number of batches, else as `Batches`."""
+    if isinstance(part, keras.utils.PyDataset):
+        return part
+    if isinstance(part, tf.data.Dataset) and int(part.cardinality()) != tf.data.UNKNOWN_CARDINALITY:
+        return part
+    return Batches(part)
 
 
 def _batches(part: Any) -> Iterator[tuple[Any, ...]]:

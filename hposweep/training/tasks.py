@@ -64,7 +64,7 @@ class Task:
     metrics: tuple[Metric, ...] = field(default_factory=lambda: metrics_of(CLASSIFICATION, ()))
     n_classes: int | None = None
     standardizes: bool = False
-    class_weights: str | Mapping[Any, float] | None = None
+    class_weights: str | Mapping[int, float] | None = None
 
     @classmethod
     def of(cls, node: Mapping[str, Any] | None, metric: str | None = None) -> Task:
@@ -85,7 +85,7 @@ class Task:
         if class_weights is not None and kind not in (CLASSIFICATION, BINARY):
             raise ConfigError(f"task.class_weights: a {kind} task has no classes to weigh; set it to null")
         if class_weights is not None:
-            _check_class_weights(class_weights)
+            class_weights = _class_weights(class_weights)
         return cls(
             kind=kind,
             loss=node.get("loss"),
@@ -229,13 +229,12 @@ class Task:
             counts = np.bincount(flat, minlength=n_classes)
             of_class = len(flat) / (np.count_nonzero(counts) * np.maximum(counts, 1))
         else:
-            given = {int(key): float(value) for key, value in self.class_weights.items()}
-            lacking = sorted({*range(n_classes)} - {*given})
+            lacking = sorted({*range(n_classes)} - {*self.class_weights})
             if lacking:
                 raise ConfigError(
                     f"task.class_weights: class {lacking[0]} has none; there are {n_classes} classes from 0 on"
                 )
-            of_class = np.array([given[number] for number in range(n_classes)])
+            of_class = np.array([self.class_weights[number] for number in range(n_classes)])
         product = of_class[flat] * (1.0 if weights is None else weights)
         return product.astype(np.float32)
 
@@ -250,10 +249,11 @@ class Task:
         return np.asarray(train.mean(axis=0, dtype=np.float64))
 
 
-def _check_class_weights(given: Any) -> None:
+def _class_weights(given: Any) -> str | dict[int, float]:
+    """As `Task.class_weights`; in a config that was written as JSON the classes are texts."""
     key = "task.class_weights"
     if given == "balanced":
-        return
+        return "balanced"
     if not isinstance(given, Mapping):
         raise ConfigError(f"{key}: must be balanced, a weight for each class or null; got {given}")
     for number, weight in given.items():
@@ -261,6 +261,7 @@ def _check_class_weights(given: Any) -> None:
             raise ConfigError(f"{key}: classes are whole numbers from 0 on, got {number}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             raise ConfigError(f"{key}: must be finite numbers from 0 on, got {weight} for class {number}")
+    return {int(number): float(weight) for number, weight in given.items()}
 
 
 def _first_other(targets: np.ndarray) -> str:

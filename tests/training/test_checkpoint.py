@@ -2,7 +2,9 @@
 
 import io
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,3 +123,32 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path: Path, limit: Limi
         saved(tmp_path)
     assert is_right(loaded(path))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_more_than_the_state_comes_back_with_arrays_and_numbers_that_are_infinite(tmp_path: Path) -> None:
+    extra: dict[str, Any] = {
+        "callbacks": [{"best": math.inf, "wait": 3, "name": None, "is_set": True}, {}],
+        "best": {
+            "epoch": 2,
+            "loss": -0.1,
+            "state": [np.arange(3.0), np.array([[1, 2]], np.uint8), np.asarray(np.float32(3))],
+        },
+        "nothing": [],
+    }
+    path = tmp_path / "checkpoint.npz"
+    checkpoint.save(path, IDENTITY, Checkpoint(3, [np.asarray(value) for value in STATE], 1, extra))
+    found = loaded(path)
+    assert is_right(found)
+    assert found is not None
+    np.testing.assert_equal(dict(found.extra), extra)
+    types = [array.dtype for array in found.extra["best"]["state"]]
+    assert types == [np.float64, np.uint8, np.float32]
+
+
+def test_the_order_of_very_many_variables_is_kept(tmp_path: Path) -> None:
+    state = [np.asarray(number, np.int32) for number in range(10_002)]
+    path = tmp_path / "checkpoint.npz"
+    checkpoint.save(path, IDENTITY, Checkpoint(1, state))
+    found = checkpoint.load(path, IDENTITY, state)
+    assert found is not None
+    assert [int(value) for value in found.state] == list(range(10_002))
