@@ -300,16 +300,18 @@ def _built(key: str, node: dict[str, Any], offered: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: naming the key, and the line of the user's that has raised something.
     """
+    more = signatures.named(_function(key, node), offered)
     try:
-        return instantiate(node, **signatures.named(_function(key, node), offered), _convert_="all")
-    except InstantiationException as error:
+        # What is offered is no config: Hydra would make lists of tuples, and dicts of features.
+        return instantiate(node, _partial_=True, _convert_="all")(**more)
+    except ConfigError:
+        raise
+    except Exception as error:
         # Hydra hides what was raised in an error of its own.
-        cause = error.__cause__
+        cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         if isinstance(cause, ConfigError):
             raise cause from None
-        raise ConfigError(
-            f"{key}._target_: {node['_target_']} raised {keras_errors.with_place(cause or error)}"
-        ) from cause
+        raise ConfigError(f"{key}._target_: {node['_target_']} raised {keras_errors.with_place(cause)}") from cause
 
 
 def _function(key: str, node: Mapping[str, Any]) -> Any:
