@@ -107,7 +107,7 @@ def sections() -> list[Section]:
         Section(2, "The launcher", OF_THE_LAUNCHER, dataclass_keys("hposweep_launcher", "HposweepLauncherConf")),
         Section(2, "A trial", OF_TRIALS, trial_keys(main_file)),
     ]
-    for group, text in (("trainer", ""), ("model", ""), ("data", ""), ("optimizer", "")):
+    for group, text in (("trainer", ""), ("task", ""), ("model", ""), ("data", ""), ("optimizer", "")):
         found += group_sections(group, text)
     for role, text in (("searcher", OF_THE_SEARCHER), ("scheduler", OF_THE_SCHEDULER)):
         found += group_sections(role, text)
@@ -192,7 +192,7 @@ def group_keys(group: str, path: Path, everything: list[dict[str, Commented]]) -
     keys = []
     for name, (value, comment) in file.items():
         key = name.removeprefix(f"{prefix(group)}.")
-        if key == name or key == "_target_":
+        if key == name or key in ("_target_", "kind"):
             continue
         others = [other[name].comment for other in everything if name in other and other[name].comment]
         words = comment or (others[0] if others else "")
@@ -253,7 +253,8 @@ def shown(value: Any) -> str:
 
 def escaped(text: str) -> str:
     """A comment as Markdown: keys as code, and nothing that is read otherwise."""
-    return re.sub(r"[\w./]*\w[_./][a-z][\w.]*(=NAME)?(\(\))?", r"`\g<0>`", re.sub(r"[*|]", r"\\\g<0>", text.strip()))
+    plain = re.sub(r"[*|]", r"\\\g<0>", text.strip())
+    return re.sub(r"_target_|[\w./]*\w[_./][a-z][\w.]*(=NAME)?(\(\))?", r"`\g<0>`", plain)
 
 
 def description(path: Path) -> str:
@@ -267,6 +268,9 @@ def description(path: Path) -> str:
     text = []
     for line in lines:
         words, command, rest = line.partition("python -m hposweep")
+        if not command and line.startswith("  ") and text and text[-1].endswith("`\n\n"):  # more of the command above
+            text[-1] = text[-1].removesuffix("`\n\n").removesuffix(" \\") + f" {' '.join(line.split())}`\n\n"
+            continue
         text.append(f"{escaped(words)}\n\n`{command}{rest}`\n\n" if command else escaped(words))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(text)).strip()
 
@@ -292,7 +296,8 @@ def walk(node: yaml.MappingNode, lines: list[str], start: str) -> Iterator[tuple
             yield from walk(value, lines, name)
         else:
             plain = yaml.safe_load(yaml.serialize(value))
-            yield name, Commented(plain, comment_beside(lines, value.end_mark.line, value.end_mark.column))
+            beside = comment_beside(lines, value.end_mark.line, value.end_mark.column)
+            yield name, Commented(plain, beside or comment_above(lines, key.start_mark.line))
 
 
 def comment_beside(lines: list[str], line: int, column: int) -> str:
@@ -307,6 +312,14 @@ def comment_beside(lines: list[str], line: int, column: int) -> str:
             break
         parts.append(following[at:])
     return " ".join(part.lstrip("# ").strip() for part in parts)
+
+
+def comment_above(lines: list[str], line: int) -> str:
+    """The lines of comment right above a key that are not the head of the file."""
+    start = line
+    while start and lines[start - 1].lstrip().startswith("#"):
+        start -= 1
+    return " ".join(each.strip().lstrip("# ") for each in lines[start:line]) if start else ""
 
 
 if __name__ == "__main__":

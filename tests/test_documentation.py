@@ -21,7 +21,7 @@ from support.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = [DOCS / "tutorial.md", *sorted((DOCS / "guides").glob("*.md"))]
+PAGES = [ROOT / "README.md", DOCS / "tutorial.md", *sorted((DOCS / "guides").glob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 FILE_NAME = re.compile(r"(?:# @package .*\n)?# ([\w./]+\.(?:py|yaml))\n")
 NOT_RUN = "not run: "
@@ -211,3 +211,11 @@ def test_the_figures_of_real_trainings_are_those_that_were_measured() -> None:
         )
         mean = f"{means['epochs']:.0f} | {means['training_s']:.0f} | {means['incumbent_at_shared_epochs']:.4f}"
         assert f"| {mean} | {ends} | {tests} |" in page, name
+
+
+def test_each_row_beside_keras_other_tuners_has_its_example() -> None:
+    page = (DOCS / "keras_tools.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if re.match(r"\| [^|]", line)]
+    assert len(rows) > 40
+    assert [row[0] for row in rows if len(row) != 5] == []
+    assert [row[0] for row in rows if ".md)" not in row[-1]] == []

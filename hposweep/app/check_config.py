@@ -144,12 +144,13 @@ def check_metric(cfg: DictConfig, sweeper: DictConfig) -> None:
 def name_of_value(cfg: DictConfig, sweeper: DictConfig) -> str:
     """What the value that a job returns is called."""
     metric = str(sweeper.get("metric", "value"))
-    return final_metric_of(metric) if _is_ours(cfg) and _stage(cfg) != "train" else metric
+    return final_metric_of(cfg, metric) if _is_ours(cfg) and _stage(cfg) != "train" else metric
 
 
-def final_metric_of(metric: str) -> str:
-    """The column of the test part for that of the trials."""
-    return f"test_{metrics.name_in(metric)}"
+def final_metric_of(cfg: DictConfig, metric: str) -> str:
+    """What the winner's test value is called, for the trials' metric."""
+    names = [each.name for each in task_of(cfg, metric).metrics]
+    return f"test_{metrics.tested_name(metric, names)}"
 
 
 def task_of(cfg: DictConfig, metric: str | None) -> Task:
@@ -205,7 +206,7 @@ def settled_options(cfg: DictConfig) -> dict[str, Any]:
         meant = direction_of(cfg, str(sweeper.metric))
         if meant is Direction.maximize:
             settled["direction"] = str(meant)
-    final_metric = final_metric_of(str(sweeper.metric))
+    final_metric = final_metric_of(cfg, str(sweeper.metric))
     is_default = sweeper.final_metric in DEFAULT_FINAL_METRICS and "hydra.sweeper.final_metric" not in given
     if is_default and metrics.name_in(str(sweeper.metric)) and sweeper.final_metric != final_metric:
         settled["final_metric"] = final_metric

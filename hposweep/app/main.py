@@ -48,7 +48,7 @@ def trial(cfg: DictConfig) -> float:
         raise
     if _is_a_single_run():
         config = HydraConfig.get()
-        folder, command = Path(config.runtime.output_dir), run_again.command_of_run(config.overrides.task)
+        folder, command = Path(config.runtime.output_dir), run_again.command_of_run(config.overrides)
         summary.print_single_run(folder, name_of_value(cfg, config.sweeper), value, command)
     return value
 

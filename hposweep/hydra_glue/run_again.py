@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.conf import OverridesConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -311,9 +312,14 @@ def _parsed(parser: OverridesParser, line: str) -> Override:
         ) from None
 
 
-def command_of_run(overrides: Sequence[str]) -> list[str]:
-    """The words that run a single run again, as people may see them."""
-    return [*_words(program()), *map(masked_override, overrides)]
+def command_of_run(overrides: OverridesConf) -> list[str]:
+    """The words that run a single run again, in another folder, as people may see them.
+
+    Args:
+        overrides: the node of Hydra's config.
+    """
+    of_hydra = [line for line in overrides.hydra if not line.startswith(("hydra.run.dir=", MODE))]
+    return [*_words(program()), *map(masked_override, (*overrides.task, *of_hydra))]
 
 
 def trial_command(record: AppRecord, trial: Trial) -> list[str]:

@@ -274,6 +274,19 @@ def other_metrics(sweep_dir: Path, history: History, trial: Trial) -> dict[str, 
     return {name: value for name, value in found.items() if name != history.metric}
 
 
+def with_further_metrics(table: TrialTable, metrics: Sequence[Mapping[str, float]], metric: str) -> TrialTable:
+    """The table with what was measured on the same examples as the metric, but for the loss, in columns after it.
+
+    Args:
+        metrics: what each of its trials has reported of its last epoch.
+    """
+    part = metric.partition("_")[0] + "_"
+    names = [name for name in metrics[0] if name.startswith(part) and name != f"{part}loss"]
+    further = [Column(name, [each.get(name, NOT_SET) for each in metrics]) for name in names]
+    at = next(number for number, column in enumerate(table.columns, start=1) if column.name == metric)
+    return TrialTable([*table.columns[:at], *further, *table.columns[at:]])
+
+
 def warning_of_no_learning(sweep_dir: Path, history: History) -> str:
     """A warning if the best trial is no better than always giving the same answer; else empty.
 

@@ -6,7 +6,7 @@ Light: the controller asks which columns a task has, and which values are the be
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -232,6 +232,17 @@ def directions_of(metrics: Sequence[Metric]) -> dict[str, Direction]:
 def names_of(kind: str) -> list[str]:
     """The short names of a task's metrics."""
     return [metric.name for metric in SHORT_NAMES[kind]]
+
+
+def tested_name(column: str, names: Collection[str]) -> str:
+    """The metric by which the winner of a sweep by this column is tested: its own or, of classes, the error for a loss,
+    which says little by itself.
+
+    Args:
+        names: of the task's metrics.
+    """
+    name = name_in(column)
+    return name if name in names and not (name == LOSS and ERROR in names) else (ERROR if ERROR in names else LOSS)
 
 
 def name_in(column: str) -> str:

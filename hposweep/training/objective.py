@@ -377,8 +377,7 @@ def _leave_model(trainer: HPOTrainer, cfg: DictConfig) -> float:
         return math.nan
     value = trainer.test_value()
     _save(trainer, cfg)
-    metric = f"test_{_name(trainer.job.metric, trainer.data.task)}"
-    result = {metric: value, "n_train": trainer.data.n_train, "epochs": trainer.epoch}
+    result = {f"test_{trainer.tested_name}": value, "n_train": trainer.data.n_train, "epochs": trainer.epoch}
     write_atomically(trainer.job.files.job_dir / file_names.TEST_RESULT, json.dumps(result) + "\n")
     return value
 

@@ -29,7 +29,7 @@ from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
 from hposweep.training.data import ArrayData
 from hposweep.training.fit_program import FitProgram
 from hposweep.training.keras_errors import reason
-from hposweep.training.metrics import ERROR, LOSS, VALIDATION_ERROR, name_in
+from hposweep.training.metrics import ERROR, LOSS, VALIDATION_ERROR, name_in, tested_name
 from hposweep.training.program import Data, Program, ProgramCache, first_outputs
 from hposweep.training.streams import StreamData
 from hposweep.trial import Direction
@@ -252,8 +252,13 @@ class HPOTrainer(d2l.Trainer):
         return self._after_last_epoch(VALIDATION_ERROR)
 
     def test_value(self) -> float:
-        """The job's metric on the test examples."""
-        return self.program.evaluate(self.data.tensors("test"))[name_in(self._column())]
+        """The test value of the metric that `tested_name` tells."""
+        return self.program.evaluate(self.data.tensors("test"))[self.tested_name]
+
+    @property
+    def tested_name(self) -> str:
+        """The metric by which the job tests."""
+        return tested_name(self.job.metric, self.program.names)
 
     def test_error(self) -> float:
         """The share of test examples that the model gets wrong."""

@@ -1,6 +1,7 @@
 """The main job on real data: a sweep's folder, its guard against objectives that don't learn, and its ends."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -24,7 +25,8 @@ def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
     }
     for number in range(4):
         job = small_sweep / "trials" / str(number)
-        assert {path.name for path in job.iterdir()} == {".hydra", "hposweep.log", "hposweep"}
+        of_the_winner = {"model.keras", "model.yaml"} if number == results_of(small_sweep)["best_trial"] else set()
+        assert {path.name for path in job.iterdir()} == {".hydra", "hposweep.log", "hposweep", *of_the_winner}
         kept = {path.name for path in (job / "hposweep").iterdir()}
         assert kept == {"output.txt", "learning_curve.csv", "checkpoint.npz", "data.json", "job"}
         curve = read_csv(job / "hposweep" / "learning_curve.csv")
@@ -134,8 +136,10 @@ def test_a_sweep_by_its_loss_ranks_by_the_loss_and_takes_it_for_no_error(hposwee
         trial = tmp_path / "swept" / "trials" / row["trial"] / "hposweep"
         last = read_csv(trial / "learning_curve.csv")[-1]
         assert row["validation_loss"] == last["validation_loss"] != last["validation_error"]
-        # No interval of a rate, and no error of a constant answer, to hold a loss against.
-        assert json.loads((trial / "data.json").read_text()).keys() == {"n_train", "n_test"}
+        # No interval of a rate to hold a loss against, but the loss of a constant answer.
+        summary = json.loads((trial / "data.json").read_text())
+        assert summary.keys() == {"n_train", "n_test", "baseline"}
+        assert summary["baseline"] == pytest.approx(math.log(10), rel=1e-3)
     complete = [row for row in table if row["state"] == "COMPLETE"]
     assert results["best_value"] == min(float(row["validation_loss"]) for row in complete)
     assert 0 < results["test_error"] < 1
@@ -215,7 +219,10 @@ def test_a_single_run_ends_with_its_result_and_its_folder(
     words = ["objective._target_=returns_a_rate.objective", "optimizer.learning_rate=1e-6"]
     done = hposweep_here(*words, "hydra.sweeper.metric=rate", "hydra.run.dir=outputs/one")
     assert done.exit_code == 0, done.err
-    assert done.out.splitlines()[-2:] == ["Result: rate 1e-06", "Folder: outputs/one"]
+    result, folder, again = done.out.splitlines()[-3:]
+    assert (result, folder) == ("Result: rate 1e-06", "Folder: outputs/one")
+    assert again.startswith("The same again: ")
+    assert again.endswith(f" {words[0]} {words[1]} hydra.sweeper.metric=rate")
 
 
 def test_ctrl_c_leaves_results_and_exits_with_130(tmp_path: Path, warm_keras: WarmProcess) -> None:

@@ -15,7 +15,7 @@ from hposweep.results.terminal.console import shown, table_of, terminal, texts
 from hposweep.search_space import Configuration, Dimension, SearchSpace, literal
 from hposweep.secret_keys import masked_configuration
 from hposweep.shown_text import plural, shell_line
-from hposweep.sweep_folder import tables
+from hposweep.sweep_folder import file_names, tables
 from hposweep.sweep_folder.tables import trial_table
 from hposweep.trial import Trial
 
@@ -78,7 +78,12 @@ def print_end(sweep_dir: Path, history: History, final_metric: str | None, comma
     complete = ranked(history)
     if complete:
         shown_columns = ("trial", history.metric, *tables.names_of_means(history.metric))
-        of_best = trial_table(complete[:N_BEST], history, lambda trial: trial.epoch).of(*shown_columns)
+        best_trials = complete[:N_BEST]
+        of_best = tables.with_further_metrics(
+            trial_table(best_trials, history, lambda trial: trial.epoch).of(*shown_columns),
+            [tables.other_metrics(sweep_dir, history, trial) for trial in best_trials],
+            history.metric,
+        )
         table = table_of(*(column.name for column in of_best.columns))
         for row in rows_shown(of_best):
             table.add_row(*texts(*row))
@@ -112,12 +117,14 @@ def end_line(history: History) -> str:
 
 
 def print_single_run(folder: Path, metric: str, value: object, command: Sequence[str]) -> None:
-    """The result of a job that was run by itself, its folder, and the command that runs it again."""
+    """The result of a job that was run by itself, its folder, its model, and the command that runs it again."""
     console = terminal()
     if isinstance(value, int | float) and not isinstance(value, bool):
         text = number_text(value) if math.isfinite(value) else "none, the training diverged"
         console.print(shown(f"Result: {metric} {text}"))
     console.print(shown(f"Folder: {relative(folder)}"), soft_wrap=True)
+    if (folder / file_names.MODEL).is_file():
+        console.print(shown(f"Model: {relative(folder / file_names.MODEL)}"), soft_wrap=True)
     console.print(shown(f"The same again: {shell_line(command)}"), soft_wrap=True)
 
 

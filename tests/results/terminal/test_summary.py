@@ -8,15 +8,16 @@ import pytest
 from hposweep.history import FinalEnded, History, SegmentEnded, SegmentStarted, TrialProposed, values_of
 from hposweep.results.terminal import summary
 from hposweep.search_space import Choice, ConditionalChoice, SearchSpace, parse_hyperparameter
+from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import TrialState
 
 
-def ended(*trials: tuple[TrialState, float | None, dict[str, Any]]) -> History:
-    found = History(metric="error")
+def ended(*trials: tuple[TrialState, float | None, dict[str, Any]], metric: str = "error") -> History:
+    found = History(metric=metric)
     for number, (state, value, configuration) in enumerate(trials):
         found.apply(TrialProposed(number, configuration, 0))
         found.apply(SegmentStarted(number, 0, None, 1))
-        found.apply(SegmentEnded(number, state, None, values_of("error", value), 1.0))
+        found.apply(SegmentEnded(number, state, None, values_of(metric, value), 1.0, folder=f"{number}"))
     return found
 
 
@@ -41,6 +42,21 @@ def test_the_best_trials_stand_in_a_table_of_the_hyperparameters_that_they_have(
         ["0", "0.3", "0.02454", "a", "3"],
     ]
     assert " ".join(lines[5]) == "Winner: trial 1, error 1e-06, test_error 3.107e+06"
+
+
+def test_what_was_measured_beside_the_metric_stands_after_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = ended((TrialState.COMPLETE, 0.25, {"rate": 0.1}), metric="validation_error")
+    folder = TrialFiles(tmp_path, history.trials[0].folder, history.schema).folder
+    folder.mkdir(parents=True)
+    (folder / "learning_curve.csv").write_text(
+        "epoch,train_loss,train_auc,validation_loss,validation_auc,validation_error,seconds\n1,9.0,9.0,0.7,0.875,0.25,1.0\n"
+    )
+    summary.print_end(tmp_path, history, None, [])
+    lines = lines_of(capsys.readouterr().out)
+    assert lines[0] == ["trial", "validation_error", "validation_auc", "rate"]
+    assert lines[2] == ["0", "0.25", "0.875", "0.1"]
 
 
 def test_a_branch_is_shown_below_its_option_and_a_remark_below_all(capsys: pytest.CaptureFixture[str]) -> None:
