@@ -29,7 +29,6 @@ from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
-VALIDATION_ERROR = "validation_error"  # the default metric
 RESULTS_FILE = "retrained.yaml"
 EXIT_FAILED = 1
 
@@ -117,8 +116,6 @@ def _n_test(sweep: Path, files: TrialFiles) -> int | None:
 
 def _overrides(record: AppRecord, trial: Trial, epochs: int | None) -> list[str]:
     overrides = [*run_again.trial_overrides(record, trial), "trainer.stage=retrain"]
-    if record.metric != VALIDATION_ERROR:
-        overrides.append(f"hydra.sweeper.metric={record.metric}")
     if epochs is None and trial.state is TrialState.COMPLETE:
         epochs = trial.epoch
     return overrides + ([] if epochs is None else [f"trainer.max_epochs={epochs}", "trainer.target_epoch=null"])

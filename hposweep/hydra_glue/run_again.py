@@ -50,6 +50,7 @@ CONSOLE_SCRIPT = "hposweep"
 CONFIG_OPTIONS = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")  # Hydra's
 # Overrides that make up a sweep, and mean nothing to a trial that is run by itself.
 MODE = "hydra.mode="
+METRIC = "hydra.sweeper.metric="
 # Groups of our own app whose files write into the sweeper's node.
 NO_NODES_OF_THEIR_OWN = ("search_space", "searcher", "scheduler", "experiment")
 OF_THE_SWEEP = ("hydra.sweep", "hydra/sweeper", "hydra.launcher", "hydra/launcher", MODE)
@@ -279,7 +280,13 @@ def trial_overrides(record: AppRecord, trial: Trial) -> list[str]:
 
 def _of_hydra(record: AppRecord) -> list[str]:
     """The overrides of Hydra's own config that mean something to a trial which is run by itself."""
-    lines = [line for line in record.hydra_overrides if not line.lstrip("+~").startswith(OF_THE_SWEEP)]
+    # A single run of our own app has the sweeper's node, and reads the metric there.
+    kept = METRIC if _is_of_our_app(record) else ()
+    lines = [
+        line
+        for line in record.hydra_overrides
+        if line.startswith(kept) or not line.lstrip("+~").startswith(OF_THE_SWEEP)
+    ]
     is_of_the_config = not any(line.startswith(MODE) for line in record.hydra_overrides)
     if is_of_the_config and record.config_node("hydra", "mode") == RunMode.MULTIRUN.name:
         lines.append(f"{MODE}{RunMode.RUN.name}")  # the config alone, say of its hparams_search, makes a sweep of it
