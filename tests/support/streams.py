@@ -215,9 +215,8 @@ class WithItsOwnStep(Subclassed):
                 metric.update_state(loss)
             else:
                 metric.update_state(y, outputs)
-        return {metric.name: metric.result() for metric in self.metrics if metric.name == "loss"} | (
-            self.compute_metrics(x, y, outputs)
-        )
+        measured: dict[str, Any] = self.compute_metrics(x, y, outputs)
+        return {metric.name: metric.result() for metric in self.metrics if metric.name == "loss"} | measured
 
 
 def subclassed(output_shape: tuple[int, ...]) -> keras.Model:

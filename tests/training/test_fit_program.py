@@ -15,7 +15,8 @@ class Mine(keras.callbacks.Callback):
 
     def __init__(self, **state: Any) -> None:
         super().__init__()
-        vars(self).update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 def test_plain_values_and_arrays_are_kept() -> None:

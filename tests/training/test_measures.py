@@ -29,8 +29,8 @@ def data_of(kind: str, **node: Any) -> ArrayData:
     rng = np.random.default_rng(1)
     names = [each.name for each in metrics_of(kind, []) if each.target]
     task = Task.of({"kind": kind, "metrics": names, **node})
-    parts = [Examples(rng.normal(size=(N, 2)).astype("float32"), TARGETS[kind](rng)) for _ in range(2)]
-    return ArrayData(*parts, None, batch_size=16).for_task(task)
+    train, val = (Examples(rng.normal(size=(N, 2)).astype("float32"), TARGETS[kind](rng)) for _ in range(2))
+    return ArrayData(train, val, None, batch_size=16).for_task(task)
 
 
 def constant(data: ArrayData) -> np.ndarray:
@@ -78,12 +78,14 @@ def test_a_model_that_has_learnt_nothing_is_the_baseline(
     data = data_of(kind).for_task(Task.of({"kind": kind}, f"validation_{name}"))
     value = baseline(data, LOSSES[kind](), name)
     # Keras's AUC adds up over 200 thresholds, of which a constant answer crosses one.
+    assert data.val is not None
     assert value == pytest.approx(expected(np.asarray(data.val[1]), constant(data)), rel=1e-4, abs=1e-4)
 
 
 def test_a_loss_of_standardised_targets_is_that_of_them() -> None:
     task = Task.of({"kind": "regression", "standardize": True}, "validation_mae")
     data = data_of("regression").for_task(task)
+    assert data.val is not None
     train, val = (np.asarray(part[1]) for part in (data.train, data.val))
     expected = np.mean(((val - train.mean()) / train.std()) ** 2)
     assert baseline(data, keras.losses.MeanSquaredError(), "loss") == pytest.approx(expected, rel=1e-5)

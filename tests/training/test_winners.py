@@ -43,19 +43,19 @@ def table(task: str) -> pd.DataFrame:
 
 def targets(task: str, rows: pd.DataFrame) -> np.ndarray:
     if task == "binary":
-        return (rows["y"] == "yes").to_numpy(int)
-    return rows[TARGETS[task]].to_numpy().squeeze()
+        return np.asarray(rows["y"] == "yes", int)
+    return np.asarray(rows[TARGETS[task]]).squeeze()
 
 
 def answers(task: str, outputs: np.ndarray) -> np.ndarray:
     """Probabilities, of logits, or numbers."""
     outputs = outputs.astype(np.float64)
     if task == "regression":
-        return outputs[:, 0]
+        return np.asarray(outputs[:, 0])
     if task == "classification":
         exponentials = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return exponentials / exponentials.sum(axis=1, keepdims=True)
-    return (1 / (1 + np.exp(-outputs))).squeeze()
+        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+    return np.asarray(1 / (1 + np.exp(-outputs))).squeeze()
 
 
 def log_loss_of_labels(y: np.ndarray, p: np.ndarray) -> float:
@@ -68,7 +68,7 @@ def mean_auc(y: np.ndarray, p: np.ndarray) -> float:
 
 def training_targets() -> np.ndarray:
     rows = table("regression")
-    return rows[rows["part"] == "train"]["y"].to_numpy()
+    return np.asarray(rows[rows["part"] == "train"]["y"])
 
 
 SCORES: dict[str, dict[str, Score]] = {
