@@ -35,7 +35,13 @@ def run_here(words: tuple[str, ...], cwd: Path, env: Mapping[str, str] | None = 
     out, err = io.StringIO(), io.StringIO()
     had_tensorflow = "tensorflow" in sys.modules
     with contextlib.ExitStack() as stack:
-        for state in (_environment(env or {}), _hydra(), _logging(), _signal_handlers(), contextlib.chdir(cwd)):
+        for state in (
+            _environment(env or {}),
+            hydra_as_it_was(),
+            _logging(),
+            _signal_handlers(),
+            contextlib.chdir(cwd),
+        ):
             stack.enter_context(state)
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(err))
@@ -83,7 +89,7 @@ def _environment(env: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hydra() -> Iterator[None]:
+def hydra_as_it_was() -> Iterator[None]:
     """The singletons and resolvers of a process in which Hydra has not run yet; the plugins that were found stay."""
     Plugins.instance()  # some of them put configs into the store when they are found
     store = ConfigStore.instance()

@@ -1,20 +1,13 @@
 """A trial that is cut into jobs after each of its epochs has the bits of one that ran through."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from hposweep.app import schema
 from hposweep.app.check_config import task_of
-from hposweep.conf_dir import conf_dir
-from hposweep.job.running import RunningJob, running
-from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.training import trainer
-from hposweep.training.objective import objective
-from hposweep.training.program import ProgramCache
+from support.jobs_here import composed, curve, forget_programs, run
 
 N_EPOCHS = 3
 ROOT = Path(__file__).parents[2]
@@ -76,45 +69,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def config(files: dict[str, str]) -> Callable[..., DictConfig]:
+def config(files: dict[str, str]) -> Callable[[list[str]], DictConfig]:
     """Composes the config of a job."""
-    schema.register()
 
     def make(words: list[str]) -> DictConfig:
-        words = [word.replace("${binary}", files["binary"]).replace("${labels}", files["labels"]) for word in words]
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("config", words)
+        return composed(
+            [word.replace("${binary}", files["binary"]).replace("${labels}", files["labels"]) for word in words]
+        )
 
     return make
 
 
-@pytest.fixture
-def forget() -> Iterator[Callable[[], None]]:
-    """Makes the process one that has compiled nothing."""
-
-    def do() -> None:
-        trainer.PROGRAMS = ProgramCache()
-
-    yield do
-    do()
-
-
-def run(folder: Path, cfg: DictConfig, metric: str = "validation_loss") -> float:
-    with running(RunningJob(TrialFiles(folder, "."), metric)) as job:
-        try:
-            return objective(cfg)
-        finally:
-            job.end()
-
-
-def curve(folder: Path) -> list[dict[str, str]]:
-    rows = TrialFiles(folder, ".").read_curve()
-    return [{name: repr(value) for name, value in row.items() if name != "seconds"} for row in rows]
-
-
 @pytest.mark.parametrize("words", CASES)
 def test_a_trial_in_several_jobs_has_the_bits_of_one_in_a_single_job(
-    tmp_path: Path, config: Callable[..., DictConfig], forget: Callable[[], None], words: list[str]
+    tmp_path: Path, config: Callable[..., DictConfig], words: list[str]
 ) -> None:
     words = [*SMALL, *words]
     whole = run(tmp_path / "whole", config(words))
@@ -123,7 +91,7 @@ def test_a_trial_in_several_jobs_has_the_bits_of_one_in_a_single_job(
     for epoch in range(1, N_EPOCHS + 1):
         # The first jobs find the program of a trial that has ended; the last one is the first of its process.
         if epoch == N_EPOCHS:
-            forget()
+            forget_programs()
         value = run(tmp_path / "cut", config([*words, f"trainer.target_epoch={epoch}"]))
     if len(expected) > N_EPOCHS:
         value = run(tmp_path / "cut", config(words))
@@ -138,9 +106,7 @@ def test_a_trial_in_several_jobs_has_the_bits_of_one_in_a_single_job(
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_both_loops_see_the_same_batches(
-    tmp_path: Path, config: Callable[..., DictConfig], forget: Callable[[], None], task: str
-) -> None:
+def test_both_loops_see_the_same_batches(tmp_path: Path, config: Callable[..., DictConfig], task: str) -> None:
     """They add up in another order, so their results agree to rounding."""
     for loop in ("compiled", "fit"):
         cfg = config([*SMALL, *TASKS[task], f"trainer.loop={loop}", "task.metrics=[]"])

@@ -1,25 +1,17 @@
 """Data of the user's own functions, and models that train in their own way: right, and continued bit for bit."""
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
-from hposweep.app import schema
-from hposweep.conf_dir import conf_dir
 from hposweep.errors import ConfigError
-from hposweep.job.running import RunningJob, running
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.training import trainer
-from hposweep.training.objective import objective
-from hposweep.training.program import ProgramCache
 from support import streams
+from support.jobs_here import composed, curve, forget_programs, run
 from support.warm import WarmProcess
 
 DATA = ["data=dataset", "trainer.xla=false", "trainer.max_epochs=2", "seed=7", "optimizer.learning_rate=0.05"]
@@ -61,50 +53,13 @@ CASES = {
 }
 
 
-@pytest.fixture
-def config() -> Callable[..., DictConfig]:
-    schema.register()
-
-    def make(words: list[str]) -> DictConfig:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("config", words)
-
-    return make
-
-
-@pytest.fixture
-def forget() -> Iterator[Callable[[], None]]:
-    """Makes the process one that has compiled nothing."""
-
-    def do() -> None:
-        trainer.PROGRAMS = ProgramCache()
-
-    yield do
-    do()
-
-
-def run(folder: Path, cfg: DictConfig, metric: str = "validation_loss") -> float:
-    with running(RunningJob(TrialFiles(folder, "."), metric)) as job:
-        try:
-            return objective(cfg)
-        finally:
-            job.end()
-
-
-def curve(folder: Path) -> list[dict[str, str]]:
-    rows = TrialFiles(folder, ".").read_curve()
-    return [{name: repr(value) for name, value in row.items() if name != "seconds"} for row in rows]
-
-
 @pytest.mark.parametrize("words", CASES.values(), ids=CASES)
-def test_a_trial_in_two_jobs_has_the_bits_of_one_in_a_single_job(
-    tmp_path: Path, config: Callable[..., DictConfig], forget: Callable[[], None], words: list[str]
-) -> None:
-    whole = run(tmp_path / "whole", config(words))
+def test_a_trial_in_two_jobs_has_the_bits_of_one_in_a_single_job(tmp_path: Path, words: list[str]) -> None:
+    whole = run(tmp_path / "whole", composed(words))
     assert np.isfinite(whole)
     for epoch in (1, 2):
-        forget()
-        value = run(tmp_path / "cut", config([*words, f"trainer.target_epoch={epoch}"]))
+        forget_programs()
+        value = run(tmp_path / "cut", composed([*words, f"trainer.target_epoch={epoch}"]))
     assert value == whole
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     assert len(curve(tmp_path / "cut")) == 2
@@ -121,11 +76,9 @@ def n_steps(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("function", ["shuffled", "filtered", "of_keras", "of_torch"])
-def test_an_epoch_has_a_step_for_each_batch(
-    tmp_path: Path, config: Callable[..., DictConfig], function: str, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_an_epoch_has_a_step_for_each_batch(tmp_path: Path, function: str, recwarn: pytest.WarningsRecorder) -> None:
     """Keras counts one more where it finds the end of the data by itself."""
-    run(tmp_path, config([*CLASSES, of(function)]))
+    run(tmp_path, composed([*CLASSES, of(function)]))
     assert n_steps(tmp_path) == 2 * N_BATCHES
     assert not [each for each in recwarn if "ran out of data" in str(each.message)]
 
@@ -134,12 +87,10 @@ PARTED = ["shuffled", "of_keras", "of_torch", "mixed"]
 
 
 @pytest.mark.parametrize("function", PARTED)
-def test_the_test_part_is_measured_as_arrays_are(
-    tmp_path: Path, config: Callable[..., DictConfig], function: str
-) -> None:
+def test_the_test_part_is_measured_as_arrays_are(tmp_path: Path, function: str) -> None:
     words = [*CLASSES, of(function), "trainer.max_epochs=1"]
-    run(tmp_path, config(words), "validation_error")
-    value = run(tmp_path, config([*words, "trainer.stage=test"]), "validation_error")
+    run(tmp_path, composed(words), "validation_error")
+    value = run(tmp_path, composed([*words, "trainer.stage=test"]), "validation_error")
     model = keras.models.load_model(tmp_path / "model.keras")
     _, (x_val, y_val), (x, y) = streams.arrays()
     assert value == pytest.approx(np.mean(model.predict(x, verbose=0).argmax(axis=1) != y))
@@ -148,12 +99,10 @@ def test_the_test_part_is_measured_as_arrays_are(
 
 
 @pytest.mark.parametrize("function", PARTED)
-def test_retraining_trains_on_the_validation_part_too(
-    tmp_path: Path, config: Callable[..., DictConfig], function: str
-) -> None:
+def test_retraining_trains_on_the_validation_part_too(tmp_path: Path, function: str) -> None:
     """The counter of steps tells how many batches there were."""
     words = [*CLASSES, of(function), "trainer.max_epochs=1", "trainer.stage=retrain"]
-    value = run(tmp_path, config(words), "validation_error")
+    value = run(tmp_path, composed(words), "validation_error")
     assert n_steps(tmp_path) == N_BATCHES + (1 if function == "mixed" else N_VAL_BATCHES)
     assert json.loads((tmp_path / file_names.TEST_RESULT).read_text())["test_error"] == value
     assert list(curve(tmp_path)[-1]) == ["epoch", "train_loss", "train_error"]
@@ -162,10 +111,8 @@ def test_retraining_trains_on_the_validation_part_too(
 @pytest.mark.parametrize(
     "words", [[of("weighted")], [of("ordered"), "task.class_weights={0: 1, 1: 3, 2: 0.5}"]], ids=str
 )
-def test_streams_are_trained_on_as_plain_keras_does(
-    tmp_path: Path, config: Callable[..., DictConfig], words: list[str]
-) -> None:
-    run(tmp_path, config([*CLASSES, *words]))
+def test_streams_are_trained_on_as_plain_keras_does(tmp_path: Path, words: list[str]) -> None:
+    run(tmp_path, composed([*CLASSES, *words]))
     keras.utils.set_random_seed(7)
     model = keras.Sequential([keras.Input((streams.N_INPUTS,)), keras.layers.Flatten(), keras.layers.Dense(3)])
     model.compile(
@@ -179,19 +126,19 @@ def test_streams_are_trained_on_as_plain_keras_does(
     assert [float(row["validation_loss"]) for row in ours] == pytest.approx(plain["val_loss"], rel=1e-5)
 
 
-def test_a_step_of_its_own_is_the_one_that_trains(tmp_path: Path, config: Callable[..., DictConfig]) -> None:
+def test_a_step_of_its_own_is_the_one_that_trains(tmp_path: Path) -> None:
     """It trains on twice the loss, as if the learning rate were twice as large."""
     for name, rate in (("with_its_own_step", 0.05), ("subclassed", 0.1)):
         words = [*DATA, of("in_memory"), f"model._target_=support.streams.{name}", f"optimizer.learning_rate={rate}"]
-        run(tmp_path / name, config([*words, "trainer.loop=fit"]))
+        run(tmp_path / name, composed([*words, "trainer.loop=fit"]))
     own, plain = (curve(tmp_path / name) for name in ("with_its_own_step", "subclassed"))
     losses = [[float(row["validation_loss"]) for row in each] for each in (own, plain)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_frozen_layers_stay_as_they_were(tmp_path: Path, config: Callable[..., DictConfig]) -> None:
-    run(tmp_path, config([*CASES["frozen layers"], "trainer.target_epoch=0"]))
-    cfg = config(CASES["frozen layers"])
+def test_frozen_layers_stay_as_they_were(tmp_path: Path) -> None:
+    run(tmp_path, composed([*CASES["frozen layers"], "trainer.target_epoch=0"]))
+    cfg = composed(CASES["frozen layers"])
     keras.utils.set_random_seed(7)
     fresh = streams.transferred((streams.N_INPUTS,), (3,))
     run(tmp_path, cfg)
@@ -229,11 +176,9 @@ def test_frozen_layers_stay_as_they_were(tmp_path: Path, config: Callable[..., D
     ],
     ids=lambda value: " ".join(value[-1:]) if isinstance(value, list) else "",
 )
-def test_what_streams_can_not_do_is_one_line(
-    tmp_path: Path, config: Callable[..., DictConfig], words: list[str], message: str
-) -> None:
+def test_what_streams_can_not_do_is_one_line(tmp_path: Path, words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        run(tmp_path, config(words))
+        run(tmp_path, composed(words))
 
 
 CALLBACKS = """
@@ -261,7 +206,6 @@ class WithAFile(keras.callbacks.Callback):
 @pytest.mark.parametrize("name", ["WithASet", "WithAFile"])
 def test_a_callback_whose_state_can_not_be_saved_lets_its_trial_begin_again(
     tmp_path: Path,
-    config: Callable[..., DictConfig],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     name: str,
@@ -270,9 +214,9 @@ def test_a_callback_whose_state_can_not_be_saved_lets_its_trial_begin_again(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     words = [*DATA, of("in_memory"), f"trainer.callbacks=[{{_target_: mine_callbacks.{name}}}]"]
-    run(tmp_path / "whole", config(words))
+    run(tmp_path / "whole", composed(words))
     for epoch in (1, 2):
-        run(tmp_path / "cut", config([*words, f"trainer.target_epoch={epoch}"]))
+        run(tmp_path / "cut", composed([*words, f"trainer.target_epoch={epoch}"]))
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     assert caplog.text.count("a callback's state can't be saved: training starts again at epoch 0") == 1
 
