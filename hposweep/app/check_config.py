@@ -18,7 +18,7 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue import unread_keys
 from hposweep.results.terminal import summary
 from hposweep.sweep_folder.journal import first_schema
-from hposweep.training import array_files, fashion_mnist, keras_datasets, metrics, tabular
+from hposweep.training import array_files, fashion_mnist, keras_datasets, metrics, splits, tabular
 from hposweep.training.curve_rules import check_validation
 from hposweep.training.tasks import Task
 from hposweep.trial import Direction
@@ -274,10 +274,7 @@ def _check_fashion_mnist(cfg: DictConfig) -> None:
     n_train = fashion_mnist.n_train(validation, cfg.data.n_validation, cfg.data.train_fraction)
     if n_train < 1:
         raise ConfigError(f"data.train_fraction: must leave at least one example, got {cfg.data.train_fraction}")
-    if not 1 <= cfg.data.batch_size <= n_train:
-        raise ConfigError(
-            f"data.batch_size: must be from 1 to {n_train}, the training examples; got {cfg.data.batch_size}"
-        )
+    splits.check_batch_size(cfg.data.batch_size, n_train)
     fashion_mnist.check_files(fashion_mnist.data_folder())
 
 

@@ -13,15 +13,14 @@ from d2l import tensorflow as d2l
 
 from hposweep.errors import ConfigError
 from hposweep.training import fashion_mnist
-from hposweep.training.examples import Examples, Feature, Inputs, Splits
+from hposweep.training.examples import Examples, Feature, Inputs, Shape, Splits, shape_of
 from hposweep.training.streams import StreamData, is_arrays
-from hposweep.training.tasks import BINARY, MULTILABEL, Task
+from hposweep.training.tasks import MULTILABEL, Task
 
 N_FIRST = 32
 PARTS = ("train", "val", "test")
 
 Part = tuple[Inputs, np.ndarray] | tuple[Inputs, np.ndarray, np.ndarray | None] | Examples
-Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
 
 
 class ArrayData(d2l.DataModule):
@@ -54,6 +53,7 @@ class ArrayData(d2l.DataModule):
         self.task = Task()
         self._targets: dict[str, np.ndarray] = {}
         self._tensors: dict[str, tuple[Any, ...]] = {}
+        self._fingerprint: list[str] = []  # one, once it is known; the copies share it
         self._check_parts()
         self.check_batch_size()
 
@@ -69,17 +69,12 @@ class ArrayData(d2l.DataModule):
     @property
     def input_shape(self) -> Shape:
         """The shape of one example, or of each of its inputs by name."""
-        inputs = self.train[0]
-        if isinstance(inputs, Mapping):
-            return {name: tuple(array.shape[1:]) for name, array in inputs.items()}
-        return tuple(inputs.shape[1:])
+        return shape_of(self.train[0])
 
     @property
     def n_classes(self) -> int | None:
         """None where the targets are no classes."""
-        if self.task.kind == BINARY:
-            return 2
-        return self.output_shape[0] if self.task.has_classes else None
+        return self.task.n_classes_in(self.output_shape)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -192,11 +187,16 @@ class ArrayData(d2l.DataModule):
         inputs = tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *(part.inputs for part in both))
         targets = np.concatenate([part.targets for part in both])
         other.train = (inputs, targets) if weights is None else (inputs, targets, weights)
-        other.val, other._targets, other._tensors = None, {}, {}
+        other.val, other._targets, other._tensors, other._fingerprint = None, {}, {}, []
         return other
 
     def fingerprint(self) -> str:
-        """The SHA-256 of all examples."""
+        """The SHA-256 of all examples; read once, as each job asks."""
+        if not self._fingerprint:
+            self._fingerprint.append(self._digest())
+        return self._fingerprint[0]
+
+    def _digest(self) -> str:
         digest = hashlib.sha256()
         for part in (self.train, self.val, self.test):
             for array in tf.nest.flatten(() if part is None else tuple(part)):

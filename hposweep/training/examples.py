@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 Inputs = np.ndarray | dict[str, np.ndarray]
+Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
 
 
 class Examples(NamedTuple):
@@ -70,3 +71,10 @@ class Splits:
     def parts(self) -> frozenset[str]:
         """Those that there are, of "train", "val" and "test"."""
         return frozenset(name for name in ("train", "val", "test") if getattr(self, name) is not None)
+
+
+def shape_of(inputs: Any) -> Shape:
+    """The shape of one example, or of each of its inputs by name; of arrays or tensors."""
+    if isinstance(inputs, Mapping):
+        return {name: tuple(array.shape[1:]) for name, array in inputs.items()}
+    return tuple(inputs.shape[1:])

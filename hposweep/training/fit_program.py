@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from hposweep.training.measures import ErrorRate
-from hposweep.training.program import Data, Program, scaled
+from hposweep.training.program import Program, scaled
 from hposweep.training.streams import Batches, as_keras_takes_it
 
 PLAIN = (bool, int, float, str, type(None))
@@ -27,27 +27,19 @@ class FitProgram(Program):
     Arrays are trained on in the same order and batches as by the compiled loop.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        loss: keras.losses.Loss,
-        optimizer: keras.optimizers.Optimizer,
-        data: Data,
-        xla: bool | None,
-        key: str,
-    ) -> None:
-        super().__init__(model, loss, optimizer, data, xla, key)
+    def _compile(self, key: str) -> None:
+        super()._compile(key)
         metrics = [ErrorRate(self.answers)] if self._has_error else []
-        model.compile(
-            optimizer=optimizer,
-            loss=loss,
+        self.model.compile(
+            optimizer=self.optimizer,
+            loss=self.loss,
             metrics=[*metrics, *self.measures.for_fit()],
             jit_compile=self.uses_xla,
         )
-        self._evaluates_by_itself = type(model).test_step is keras.Model.test_step
+        self._evaluates_by_itself = type(self.model).test_step is keras.Model.test_step
         # Those of examples in memory are among the examples' weights.
-        self._class_weights = data.task.class_weights
-        self._callbacks = _Callbacks([], model=model)
+        self._class_weights = self.task.class_weights
+        self._callbacks = _Callbacks([], model=self.model)
         self._stopped = False
         self._restored: list[dict[str, Any]] = []
 

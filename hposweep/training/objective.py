@@ -70,19 +70,18 @@ def objective(cfg: DictConfig) -> float:
     from hposweep.training.trainer import HPOTrainer
 
     job = current_job()
-    task = task_of(cfg, job.metric)
     data = load_data(cfg.data, _node(cfg, "task"), job.metric)
     if options["stage"] != "retrain":
         check_validation(options, job.metric, has_validation=data.has("val"))
     else:
-        job, data = RunningJob(job.files, f"train_{_name(job.metric, task)}"), data.with_validation_in_training()
+        job, data = RunningJob(job.files, f"train_{_name(job.metric, data.task)}"), data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
     made = learner(cfg, data)
     with job.writing_files(), done_without():
         write_data_summary(job.files.data_summary, data, made, job.metric)
     logs = job.files.job_dir / file_names.TENSORBOARD if options.get("tensorboard") else None
     with running(job):
-        followed = rules(options, task, job.metric)
+        followed = rules(options, data.task, job.metric)
         trainer = HPOTrainer(target_epoch, options["checkpoint_every"], tensorboard=logs, **followed)
         trainer.fit(made, data)
     saves = options.get("save")
@@ -99,11 +98,6 @@ def objective(cfg: DictConfig) -> float:
             trainer.use_best_weights()
         _save(trainer, cfg)
     return value
-
-
-def task_of(cfg: DictConfig, metric: str) -> Task:
-    """The task of the config; that of an earlier version, which has none, is a classification."""
-    return Task.of(_node(cfg, "task"), metric)
 
 
 def rules(options: dict[str, Any], task: Task, metric: str) -> dict[str, Any]:

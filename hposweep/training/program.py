@@ -82,13 +82,16 @@ class Program:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.batch_size = data.batch_size
         self.uses_xla = suits_xla(model) if xla is None else xla
-        self.answers = Answers(data, loss)
+        self.task, self.answers = data.task, Answers(data, loss)
         self.measures = Measures(data.task.metrics, self.answers, outputs.shape[-1], data.first_examples()[1])
         self.names = tuple(metric.name for metric in data.task.metrics)
         self._n_answers = int(np.prod(data.output_shape)) if data.task.kind == MULTILABEL else 1
         self._has_error = data.task.kind != REGRESSION
         if not optimizer.built:  # one that scales losses would make its variables anew
             optimizer.build(model.trainable_variables)
+        self._compile(key)
+
+    def _compile(self, key: str) -> None:
         if self.uses_xla:
             self._train_epoch = xla_cache.kept(self._epoch, f"{key}: train")
             self._evaluate = xla_cache.kept(self._evaluation, f"{key}: evaluate")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from hposweep.errors import ConfigError, nearest
+from hposweep.training.examples import Splits
+from hposweep.training.tasks import Task
 
 How = Literal["auto", "random", "stratified", "group", "time", "column"]
 BY_COLUMN = ("group", "time", "column")
@@ -196,6 +199,25 @@ def check_batch_size(batch_size: int | None, n_train: int) -> None:
     """Raises a ConfigError unless there are enough training examples for a batch; None: not said."""
     if batch_size is not None and not 1 <= batch_size <= n_train:
         raise ConfigError(f"data.batch_size: must be from 1 to {n_train}, the training examples; got {batch_size}")
+
+
+def check_by_reading(read: Callable[..., Splits], arguments: Mapping[str, Any], task: Task) -> frozenset[str]:
+    """Checks the node `data` of a config, as a plain dict, by reading the data.
+
+    Args:
+        read: the reader that the node names.
+
+    Returns:
+        The parts that there are, of "train", "val" and "test".
+
+    Raises:
+        ConfigError: as the reader, if a batch has more examples than there are, or if the task can't learn from them.
+    """
+    given = {key: value for key, value in arguments.items() if key not in ("_target_", "batch_size")}
+    found = read(**given, task=task.kind)
+    check_batch_size(arguments.get("batch_size"), len(found.train.targets))
+    task.check(found)
+    return found.parts
 
 
 def _number(n: int, key: str, value: float) -> int:

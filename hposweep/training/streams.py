@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,9 +12,8 @@ import tensorflow as tf
 from d2l import tensorflow as d2l
 
 from hposweep.errors import ConfigError
-from hposweep.training.tasks import BINARY, CLASSIFICATION, REGRESSION, Task
-
-Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
+from hposweep.training.examples import Shape, shape_of
+from hposweep.training.tasks import CLASSIFICATION, REGRESSION, Task
 
 
 class StreamData(d2l.DataModule):
@@ -80,10 +80,7 @@ class StreamData(d2l.DataModule):
     @property
     def input_shape(self) -> Shape:
         """As that of `ArrayData`."""
-        inputs = self.first_examples()[0]
-        if isinstance(inputs, Mapping):
-            return {name: tuple(array.shape[1:]) for name, array in inputs.items()}
-        return tuple(inputs.shape[1:])
+        return shape_of(self.first_examples()[0])
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -99,9 +96,7 @@ class StreamData(d2l.DataModule):
     @property
     def n_classes(self) -> int | None:
         """As that of `ArrayData`."""
-        if self.task.kind == BINARY:
-            return 2
-        return self.output_shape[0] if self.task.has_classes else None
+        return self.task.n_classes_in(self.output_shape)
 
     @property
     def program_key(self) -> str:
@@ -165,15 +160,14 @@ class StreamData(d2l.DataModule):
         """
         if not self.has("test"):
             raise ConfigError("trainer.stage: retrain needs a test set, and this data has none")
-        self._is_joined = True
-        return self
+        # A copy: a later job of the process may find this one among the data that it has read.
+        other = copy.copy(self)
+        other._is_joined = True
+        return other
 
     def fingerprint(self) -> str:
         """Not known before they are read."""
         return ""
-
-    def baseline_error(self) -> None:
-        """Not known before they are read."""
 
 
 def is_stream(part: Any) -> bool:

@@ -149,19 +149,8 @@ def fingerprint(path: str, validation_path: str | None = None, test_path: str | 
 
 
 def check(arguments: Mapping[str, Any], task: Task) -> frozenset[str]:
-    """Checks the node `data` of a config, as a plain dict, by reading the data.
-
-    Returns:
-        The parts that there are, of "train", "val" and "test".
-
-    Raises:
-        ConfigError: as `csv`, if a batch has more examples than there are, or if the task can't learn from them.
-    """
-    given = {key: value for key, value in arguments.items() if key not in ("_target_", "batch_size")}
-    found = csv(**given, task=task.kind)
-    splits.check_batch_size(arguments.get("batch_size"), len(found.train.targets))
-    task.check(found)
-    return found.parts
+    """As `splits.check_by_reading`, of `csv`."""
+    return splits.check_by_reading(csv, arguments, task)
 
 
 @dataclass(frozen=True)

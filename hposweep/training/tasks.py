@@ -170,6 +170,12 @@ class Task:
             return (self.n_classes or int(max(part.max() for part in parts)) + 1,)
         return tuple(parts[0].shape[1:])
 
+    def n_classes_in(self, output_shape: tuple[int, ...]) -> int | None:
+        """The number of classes for this shape of the output; None where the targets are no classes."""
+        if self.kind == BINARY:
+            return 2
+        return output_shape[0] if self.has_classes else None
+
     def check(self, examples: Splits) -> None:
         """Refuses examples that this task can't learn from.
 
