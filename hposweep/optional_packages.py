@@ -18,6 +18,9 @@ PACKAGES = {
     "tensorboard": ("tensorboard",),
     "parquet": ("pandas", "pyarrow"),
     "cmaes": ("cmaes",),
+    "ray": ("ray",),
+    "dask": ("distributed", "dask_jobqueue"),
+    "slurm": ("submitit",),
 }
 
 
