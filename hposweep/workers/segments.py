@@ -15,7 +15,9 @@ from hposweep.workers.protocol import Futures, first_completed
 class Pool(Protocol):
     """What runs jobs on processes: a pool, or a launcher that has one."""
 
-    n_workers: int
+    @property
+    def n_workers(self) -> int:
+        """How many workers there are now."""
 
     def cancel(self, future: Future[JobAnswer]) -> None:
         """Kills the job of this future, which then is done."""
