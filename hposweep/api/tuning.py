@@ -244,8 +244,9 @@ class FunctionJobs:
         keywords = {"seed": trial.seed} if _takes_seed(self.objective) else {}
         started = time.monotonic()
         files = TrialFiles(self.sweep_dir, subdir, self.schema)
-        job = RunningJob(files, self.metric, segment.target_epoch)
         try:
+            with run.lost_if_given_up():
+                job = RunningJob(files, self.metric, segment.target_epoch, job_id=trial.job_id)
             value = run.run(job, lambda: self.objective(dict(trial.configuration), **keywords), trial.seed)
         except Exception as error:
             return Outcome(run.failed(files, error, time.monotonic() - started, subdir))

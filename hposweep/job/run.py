@@ -36,6 +36,21 @@ class NoNumberError(Exception):
     """The objective returned something that is no number; the message is one line."""
 
 
+class JobLostError(Exception):
+    """The job ends through nothing that its trial did; the message is one line.
+
+    Attributes:
+        first_epoch: the first epoch that it reported; None: it reported none.
+    """
+
+    def __init__(self, message: str, first_epoch: int | None = None) -> None:
+        super().__init__(message, first_epoch)
+        self.first_epoch = first_epoch
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class StandInError(Exception):
     """Stands for an exception that can't be handed over to another process: what it is called, and its traceback."""
 
@@ -59,21 +74,36 @@ def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
 
     Raises:
         JobExitError: for `sys.exit` and whatever else would end the process.
+        JobLostError: if another job runs the trial by now.
         WriteError: if a file of the trial can't be written, whatever the objective has made of that.
     """
     try:
-        with done_without(), writing(job.files.failure):
-            job.files.failure.unlink(missing_ok=True)
-        job.seed = seed
-        seed_global_states(seed)
-        main_module.reseed(seed)
-        with running(job), output_to(job.files.output):
-            value = _called(job, objective)
+        with lost_if_given_up(job):
+            with job.writing_files(), done_without(), writing(job.files.failure):
+                job.files.failure.unlink(missing_ok=True)
+            job.seed = seed
+            seed_global_states(seed)
+            main_module.reseed(seed)
+            with running(job), output_to(job.files.output):
+                value = _called(job, objective)
         if job.write_error is not None:
             raise job.write_error
         return value
     finally:
         job.end()
+
+
+@contextlib.contextmanager
+def lost_if_given_up(job: RunningJob | None = None) -> Iterator[None]:
+    """Within it a job begins or runs, which another one of its trial may bring to its end.
+
+    Raises:
+        JobLostError: if that happens.
+    """
+    try:
+        yield
+    except GivenUp as error:
+        raise JobLostError(f"{error}", None if job is None else job.first_epoch) from None
 
 
 def _called(job: RunningJob, objective: Callable[[], Any]) -> Any:
@@ -82,21 +112,21 @@ def _called(job: RunningJob, objective: Callable[[], Any]) -> Any:
             return objective()
     except TargetReached as reached:
         return reached.value
-    except GivenUp as error:
-        raise JobExitError(f"{error}") from None
+    except GivenUp:
+        raise
     except Exception as error:
         unwritable = _write_error(job, error)
         if unwritable is not None:
             raise unwritable from error
-        _leave_note(job.files)
+        _leave_note(job)
         raise
     except SystemExit as error:
-        _leave_note(job.files)
+        _leave_note(job)
         raise JobExitError(f"sys.exit({error.code!r})") from error
     except BaseException as error:
         if multiprocessing.parent_process() is None:
             raise  # Ctrl-C
-        _leave_note(job.files)
+        _leave_note(job)
         raise JobExitError(f"{type(error).__name__}: {error}") from error
 
 
@@ -137,12 +167,12 @@ def _objectives_own_time() -> Iterator[None]:
         process_state.put_right_for_our_writing()
 
 
-def _leave_note(files: TrialFiles) -> None:
+def _leave_note(job: RunningJob) -> None:
     # What can't be encoded is escaped: no log could be written.
     text = traceback.format_exc().encode(errors="backslashreplace").decode()
     log.error("the job failed\n%s", text)
-    with done_without():
-        write_atomically(files.failure, text, durable=False)
+    with job.writing_files(), done_without():
+        write_atomically(job.files.failure, text, durable=False)
 
 
 @contextlib.contextmanager
@@ -253,6 +283,10 @@ def failed(files: TrialFiles | None, error: Any, duration_s: float, folder: str)
         return SegmentResult(duration_s, failure=f"{error}", folder=folder)
     if isinstance(error, WriteError):
         return SegmentResult(duration_s, failure=f"{error}", folder=folder, end=SegmentEnd.UNWRITABLE)
+    if isinstance(error, JobLostError):
+        return SegmentResult(
+            duration_s, failure=f"{error}", folder=folder, end=SegmentEnd.LOST, first_epoch=error.first_epoch
+        )
     try:
         text = "" if files is None else files.failure.read_text(encoding="utf-8", errors="replace")
     except OSError:

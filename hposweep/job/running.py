@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import operator
 import os
 import platform
+import re
 import secrets
 import tempfile
 import time
@@ -14,9 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hposweep.errors import TakenError, WriteError
-from hposweep.sweep_folder.files import done_without, warn_once, write_atomically, writing
+from hposweep.sweep_folder.files import done_without, read_file, warn_once, write_atomically, writing
 from hposweep.sweep_folder.learning_curve import CurveWriter
 from hposweep.sweep_folder.trial_files import TrialFiles
+
+JOB_ID = re.compile(r"(\d+)_(\d+)")  # `Trial.job_id`: numbers of the trial and of its job
+ANOTHER_FILE = (0, 0)  # what no file's number and time are
+OF_A_NUMBERED_JOB = re.compile(rf"[0-9a-f]+, job {JOB_ID.pattern}, ")  # begins a mark
 
 
 class TargetReached(BaseException):  # no error, and not to be caught as one
@@ -28,13 +34,18 @@ class TargetReached(BaseException):  # no error, and not to be caught as one
 
 
 class GivenUp(BaseException):  # no error, and not to be caught as one
-    """Ends a job whose trial another job runs by now: it was taken for dead, and has woken up."""
+    """Ends a job whose trial another job runs by now: it was taken for dead, and has woken up or begun late."""
 
 
 class RunningJob:
     """A job while it runs: its files, how far it is to train, what its objective has asked for and reported.
 
-    It is the one job that may write the trial's files, from its beginning until another one begins.
+    It is the one job that may write the trial's files, from its beginning until a later one of the trial begins, or the
+    same one once more: an engine starts a job again whose machine it has lost. What a sweep has numbered counts by its
+    number; what it has not, by when it began. Whoever is too late is given up at its next write, and at its beginning.
+
+    The mark is looked at before each write. Beyond that are a write that was under way just then, what the objective
+    itself writes, and what it prints: output.txt is opened once.
 
         with running(RunningJob(TrialFiles(folder, "."), metric="error")):
             objective()
@@ -45,6 +56,10 @@ class RunningJob:
         metric: the name of the value that the objective reports.
         target_epoch: where the job is to end; None: where the objective ends by itself.
         knows_target: whether the objective is told its target epoch without asking.
+        job_id: `Trial.job_id` of the trial's job; empty where no sweep has numbered it.
+
+    Raises:
+        GivenUp: if a later job of the trial has begun already; nothing is written then.
     """
 
     def __init__(
@@ -54,10 +69,13 @@ class RunningJob:
         target_epoch: int | None = None,
         *,
         knows_target: bool = False,
+        job_id: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._job_id = job_id
         self._stands_in: tempfile.TemporaryDirectory[str] | None = None
         self.files, self.metric, self.knows_target = self._made(files), metric, knows_target
+        check_is_latest(self.files, job_id)
         self.write_error: WriteError | None = None  # the objective may have caught it
         self.first_epoch: int | None = None  # first epoch that the job reported
         self.was_ended_at_target = False
@@ -125,6 +143,12 @@ class RunningJob:
             self.write_error = error
             raise
 
+    def measured_by(self, metric: str) -> RunningJob:
+        """The same job, with another name for the value that its objective reports."""
+        job = copy.copy(self)
+        job.metric = metric
+        return job
+
     def end(self) -> None:
         """The job is over."""
         if self._stands_in is not None:
@@ -146,12 +170,14 @@ class RunningJob:
         return Path(self._stands_in.name)
 
     def _mark_as_own(self) -> None:
-        self._mark = f"{secrets.token_hex(8)}, process {os.getpid()} on {platform.node()}\n"
+        number = f"job {self._job_id}, " if self._job_id else ""
+        self._mark = f"{secrets.token_hex(8)}, {number}process {os.getpid()} on {platform.node()}\n"
         self._mark_stat: tuple[int, int] | None = None
         with done_without():
             write_atomically(self.files.job_mark, self._mark, durable=False)
             with writing(self.files.job_mark):
-                self._mark_stat = _identity(self.files.job_mark)
+                found, text = _looked_at(self.files.job_mark, None)
+                self._mark_stat = found if text == self._mark else ANOTHER_FILE
         # From here on no other job of the trial writes.
         self.files.remove_temporaries()
 
@@ -161,22 +187,63 @@ class RunningJob:
         path = self.files.job_mark
         with writing(path):
             try:
-                found = _identity(path)
-                is_own = found == self._mark_stat or path.read_text(encoding="utf-8", errors="replace") == self._mark
+                found, text = _looked_at(path, self._mark_stat)
             except FileNotFoundError:  # the objective has cleared its folder
                 for folder in (self.files.job_dir, self.files.folder):
                     folder.mkdir(exist_ok=True)
                 self._mark_as_own()
                 return
-        if not is_own:
-            raise GivenUp(f"{path}: another job runs the trial by now")
-        self._mark_stat = found
+        if text is None or text == self._mark:
+            self._mark_stat = found
+        elif self._job_id and _n_job(text, self._job_id) < _n_job_of(self._job_id):
+            # An earlier job has marked the folder after us: it had begun when we did, or found no mark.
+            self._mark_as_own()
+        else:
+            raise given_up(path)
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """What a file that takes its place has not."""
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns
+def check_is_latest(files: TrialFiles, job_id: str) -> None:
+    """Looks whether a later job of the trial has begun, for a job that is about to begin.
+
+    Raises:
+        GivenUp: if one has.
+    """
+    if not job_id:
+        return
+    try:
+        text = read_file(files.job_mark).decode(errors="replace")
+    except OSError:  # the first job, or one whose files stand elsewhere
+        return
+    if _n_job(text, job_id) > _n_job_of(job_id):
+        raise given_up(files.job_mark)
+
+
+def given_up(mark: Path) -> GivenUp:
+    """What ends a job of a trial that another one has marked as its own."""
+    return GivenUp(f"{mark}: another job runs the trial by now")
+
+
+def _n_job(mark: str, job_id: str) -> int:
+    """Which job of this one's trial has written the mark; 0: another trial's, or one that is not numbered."""
+    found = OF_A_NUMBERED_JOB.match(mark)
+    return int(found[2]) if found and found[1] == job_id.partition("_")[0] else 0
+
+
+def _n_job_of(job_id: str) -> int:
+    return int(job_id.partition("_")[2])
+
+
+def _looked_at(path: Path, known: tuple[int, int] | None) -> tuple[tuple[int, int], str | None]:
+    """What a file that takes its place has not, and its text; None for that where the file is the one that is known."""
+    # Opened: on a network file system `stat` alone may tell what was there seconds ago.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        identity = found.st_ino, found.st_mtime_ns
+        text = None if identity == known else os.read(descriptor, found.st_size).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+    return identity, text
 
 
 _current: RunningJob | None = None

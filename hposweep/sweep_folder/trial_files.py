@@ -141,7 +141,8 @@ class TrialFiles:
                 shutil.rmtree(self.folder)
                 return
             shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
-            for path in (self.learning_curve, self.output, self.failure, self.checkpoint, self.data_summary):
+            of_a_job = (self.job_mark, self.learning_curve, self.output, self.failure)
+            for path in (*of_a_job, self.checkpoint, self.data_summary):
                 if path.is_file() or path.is_symlink():
                     path.unlink()
 

@@ -21,7 +21,7 @@ from hydra.utils import get_object, instantiate, to_absolute_path
 from omegaconf import DictConfig, OmegaConf
 
 from hposweep.errors import ConfigError
-from hposweep.job.running import RunningJob, current_job, running
+from hposweep.job.running import current_job, running
 from hposweep.sweep_folder import file_names
 from hposweep.sweep_folder.files import done_without, write_atomically
 from hposweep.training import data_files, keras_errors, signatures
@@ -74,7 +74,7 @@ def objective(cfg: DictConfig) -> float:
     if options["stage"] != "retrain":
         check_validation(options, job.metric, has_validation=data.has("val"))
     else:
-        job, data = RunningJob(job.files, f"train_{_name(job.metric, data.task)}"), data.with_validation_in_training()
+        job, data = job.measured_by(f"train_{_name(job.metric, data.task)}"), data.with_validation_in_training()
     target_epoch = options["max_epochs"] if options["target_epoch"] is None else options["target_epoch"]
     made = learner(cfg, data)
     with job.writing_files(), done_without():
@@ -374,7 +374,8 @@ def _leave_model(trainer: HPOTrainer, cfg: DictConfig) -> float:
     value = trainer.test_value()
     _save(trainer, cfg)
     result = {f"test_{trainer.tested_name}": value, "n_train": trainer.data.n_train, "epochs": trainer.epoch}
-    write_atomically(trainer.job.files.job_dir / file_names.TEST_RESULT, json.dumps(result) + "\n")
+    with trainer.job.writing_files():
+        write_atomically(trainer.job.files.job_dir / file_names.TEST_RESULT, json.dumps(result) + "\n")
     return value
 
 

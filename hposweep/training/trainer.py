@@ -355,7 +355,8 @@ class HPOTrainer(d2l.Trainer):
             self.program.restore_extra(found.extra)
             self._best = dict(found.extra.get("best", {}))
         self._rows = [rows[each] for each in sorted(rows) if each <= epoch]
-        learning_curve.cut_back(files.learning_curve, epoch)
+        with self.job.writing_files():
+            learning_curve.cut_back(files.learning_curve, epoch)
         return epoch
 
     def _save_checkpoint(self) -> None:

@@ -17,6 +17,7 @@ from omegaconf.basecontainer import BaseContainer
 from hposweep.errors import write_error
 from hposweep.hydra_glue.jobs.run_job import run_job
 from hposweep.hydra_glue.jobs.task_function import JobFunction, segment_result
+from hposweep.job.run import JobLostError, failed
 from hposweep.workers.local.main_module import answered
 from hposweep.workers.local.worker import Outcome
 
@@ -51,6 +52,8 @@ class HydraJobs:
             config.hydra.job.num = number
         try:
             job_return = run_job(self.hydra_context, self.task_function, config)
+        except JobLostError as error:
+            return Outcome(failed(None, error, time.monotonic() - started, folder=""))
         except Exception as error:  # no error of the objective, which Hydra keeps in what it returns
             unwritable = write_error(error, Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
             if unwritable is None:

@@ -22,6 +22,7 @@ from hydra.core.utils import run_job as hydras_run_job
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, _utils, open_dict, read_write
 
+from hposweep.hydra_glue.jobs.task_function import JobFunction
 from hposweep.hydra_glue.overrides import literal_text
 
 # The version whose run_job this is; any other version runs its own.
@@ -35,6 +36,7 @@ def run_job(hydra_context: HydraContext, task_function: TaskFunction, config: Di
     """Runs the job of a sweep whose config is composed and has its number.
 
     Raises:
+        JobLostError: if a later job of the trial has begun; then nothing is written.
         BaseException: what is no Exception comes out of the task function as it is.
     """
     # Before version_base 1.2 a job changed its folder unless told not to, with a warning that is Hydra's to give.
@@ -62,6 +64,8 @@ def _run_job(hydra_context: HydraContext, task_function: TaskFunction, config: D
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             # As Hydra, which resolves no links; but a name with `${` in it is that name.
             config.hydra.runtime.output_dir = literal_text(os.path.abspath(output_dir))  # noqa: PTH100
+        if isinstance(task_function, JobFunction):
+            task_function.check_is_latest(Path(output_dir), config.hydra.job)
         task_config, hydra_config = _split(config)
         holder.cfg = hydra_config
 

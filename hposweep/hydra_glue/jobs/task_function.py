@@ -14,7 +14,7 @@ from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
 from hposweep.job import run
-from hposweep.job.running import RunningJob
+from hposweep.job.running import JOB_ID, RunningJob, check_is_latest
 from hposweep.search_space import trial_seed
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import SegmentResult
@@ -36,12 +36,14 @@ class JobFunction:
     def __call__(self, cfg: Any) -> Any:
         config = HydraConfig.get()
         folder, sweeper = Path(config.runtime.output_dir), config.sweeper
-        job = RunningJob(
-            TrialFiles(folder, ".", self._schema),
-            str(sweeper.metric),
-            None if sweeper.target_epoch is None else int(sweeper.target_epoch),
-            knows_target=sweeper.budget_key is not None,
-        )
+        with run.lost_if_given_up():
+            job = RunningJob(
+                TrialFiles(folder, ".", self._schema),
+                str(sweeper.metric),
+                None if sweeper.target_epoch is None else int(sweeper.target_epoch),
+                knows_target=sweeper.budget_key is not None,
+                job_id=_job_id(config.job),
+            )
         self._ended[folder] = job
         seed = _seed(cfg, sweeper, config.job.num)
         try:
@@ -54,6 +56,18 @@ class JobFunction:
                 raise
             raise portable from error
 
+    def check_is_latest(self, folder: Path, job: Any) -> None:
+        """Looks whether a later job of the trial has begun, before Hydra writes the files of this one.
+
+        Args:
+            job: the config's node `hydra.job`.
+
+        Raises:
+            JobLostError: if one has.
+        """
+        with run.lost_if_given_up():
+            check_is_latest(TrialFiles(folder, ".", self._schema), _job_id(job))
+
     def result(self, job_return: JobReturn, duration_s: float) -> SegmentResult:
         """The segment's result, from what Hydra tells of its job."""
         assert job_return.hydra_cfg is not None
@@ -65,6 +79,12 @@ class JobFunction:
         relative = os.path.relpath(folder, os.path.join(hydra.runtime.cwd, hydra.sweep.dir))  # noqa: PTH118
         # No job: it ran in another process.
         return segment_result(job_return, duration_s, files, self._ended.pop(folder, None), relative)
+
+
+def _job_id(job: Any) -> str:
+    """`Trial.job_id`, where our launchers have put it into `hydra.job.id`: others have ids of their own."""
+    found = JOB_ID.fullmatch(str(job.get("id", "")))
+    return found[0] if found and int(found[1]) == job.get("num") else ""
 
 
 def _seed(cfg: Any, sweeper: Any, number: int) -> int:
