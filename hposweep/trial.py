@@ -137,7 +137,6 @@ class SegmentResult:
     folder: str = ""  # of the job, relative to the sweep's
     end: SegmentEnd = SegmentEnd.RETURNED
     first_epoch: int | None = None  # the first epoch that the job reported; None: it reported none, or nobody knows
-    place: str = ""  # where the job ran, such as "node7, gpu 0"; empty on the one machine
     heeds_target: bool | None = None  # whether the objective asked for its target epoch, or was ended there
     place: str = ""  # where the job ran: "node7", "gpu 0", "node7, gpu 0"; empty on the one machine without devices
 

@@ -25,6 +25,9 @@ class Pool(Protocol):
     def stop(self) -> None:
         """Ends all processes, busy ones too."""
 
+    def overview(self) -> str:
+        """As `Workers.overview`."""
+
 
 class PoolFutures:
     """Workers on a pool, but for `submit`: the futures of segments, each done when its job is."""
@@ -66,4 +69,4 @@ class PoolFutures:
         self._pool.stop()
 
     def overview(self) -> str:
-        return ""
+        return self._pool.overview()

@@ -21,6 +21,7 @@ from hposweep.hydra_glue.overrides import literal_text
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local import main_module
 from hposweep.workers.local.worker import JobAnswer
+from hposweep.workers.protocol import Futures
 from hposweep.workers.segments import PoolFutures
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,12 @@ class Pool(Protocol):
     def stop(self) -> None:
         """Ends all workers, busy ones too."""
 
+    def overview(self) -> str:
+        """Nodes and what is queued; empty where all is on this machine."""
+
+    def check(self) -> None:
+        """Raises a ConfigError where no worker will ever come, with the reason."""
+
 
 class PoolWorkers(PoolFutures):
     """Segments as jobs of such a launcher, each by itself."""
@@ -59,6 +66,10 @@ class PoolWorkers(PoolFutures):
             return refused
         job = self._launcher.submit(segment.trial, overrides, job_id=trial.job_id, timeout_s=timeout_s)
         return self.of_job(job, lambda: self._segment_jobs.subdir(segment, overrides))
+
+    def wait(self, futures: Futures, timeout_s: float) -> Futures:
+        self._launcher.pool.check()
+        return super().wait(futures, timeout_s)
 
 
 class PoolLauncher:
@@ -142,6 +153,10 @@ class PoolLauncher:
         """Kills the job of this future, which then is done."""
         if self._pool is not None:
             self._pool.cancel(future)
+
+    def overview(self) -> str:
+        """As `Pool.overview`."""
+        return "" if self._pool is None else self._pool.overview()
 
     def stop(self) -> None:
         """Ends all workers, busy ones too."""

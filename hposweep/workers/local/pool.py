@@ -155,6 +155,12 @@ class WorkerPool(SlotPool[LocalSlot]):
         if context is not None:
             context.stop()
 
+    def overview(self) -> str:
+        return ""  # all is on this machine
+
+    def check(self) -> None:
+        """Workers of this machine can always be started."""
+
     def _start(self) -> None:
         context = self._context = worker_context(self._preload, self._env)
         slots = [LocalSlot(context, self._state, self._max_memory_mb) for _ in range(self.n_workers)]
