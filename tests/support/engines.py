@@ -25,8 +25,13 @@ def agent_spec(state: Any, folder: Path, **changes: Any) -> AgentSpec:
     token = secrets.token_hex(8)
     mark = folder / f"mark-{token}"
     mark.write_text(token)
-    known = {"preload": (), "env": {}, "max_memory_mb": MAX_MEMORY_MB, "surroundings": Surroundings.here()}
-    return AgentSpec(state=main_module.packed(state), mark=(str(mark), token), **{**known, **changes})
+    known: dict[str, Any] = {
+        "preload": (),
+        "env": {},
+        "max_memory_mb": MAX_MEMORY_MB,
+        "surroundings": Surroundings.here(),
+    }
+    return AgentSpec(**{"state": main_module.packed(state), "mark": (str(mark), token), **known, **changes})
 
 
 @dataclass(frozen=True)
