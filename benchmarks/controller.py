@@ -76,6 +76,9 @@ class SimulatedWorkers:
     def stop(self) -> None:
         """Nothing runs."""
 
+    def overview(self) -> str:
+        return ""
+
 
 def tuner(folder: Path, workers: SimulatedWorkers, n_trials: int, stop: NoStopRequest) -> Tuner:
     """A tuner of random search with a journal in this folder."""

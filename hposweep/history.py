@@ -97,6 +97,7 @@ class SegmentDied(Event):
     trial: int
     duration_s: float
     failure: str
+    place: str = ""  # where the job ran, as in the segment's result
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class SegmentLost(Event):
     trial: int
     duration_s: float
     failure: str
+    place: str = ""  # where the job ran, as in the segment's result
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class SegmentEnded(Event):
     failure: str = ""  # the traceback, its middle left out where it is very long, or the reason
     folder: str = ""  # of the job, relative to the sweep's
     exception: str = ""  # its type and the first line of its message; empty in journals of schema 1
+    place: str = ""  # where the job ran, as in the segment's result
 
     @property
     def value(self) -> float | None:

@@ -222,7 +222,9 @@ class SweepRun:
         is_main_thread = threading.current_thread() is threading.main_thread()
         with self.stop_signals if is_main_thread else contextlib.nullcontext():
             try:
-                with progress.shown(self.progress, tuner.history, tuner.n_trials_in_all, files_of):
+                with progress.shown(
+                    self.progress, tuner.history, tuner.n_trials_in_all, files_of, tuner.workers.overview
+                ):
                     ended = tuner.run()
                 if ended.ending is Ending.COMPLETE:
                     self._run_last_job(tuner)

@@ -138,6 +138,7 @@ class SegmentResult:
     end: SegmentEnd = SegmentEnd.RETURNED
     first_epoch: int | None = None  # the first epoch that the job reported; None: it reported none, or nobody knows
     heeds_target: bool | None = None  # whether the objective asked for its target epoch, or was ended there
+    place: str = ""  # where the job ran: "node7", "gpu 0", "node7, gpu 0"; empty on the one machine without devices
 
 
 def best(trials: Iterable[Trial], direction: Direction, *states: TrialState) -> Trial | None:

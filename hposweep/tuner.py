@@ -312,7 +312,7 @@ class Tuner:
             reason = line_of_text(result.failure)
             log.warning("trial %d: %s; it starts again from its checkpoint", trial.number, reason)
             kind = SegmentLost if is_lost else SegmentDied
-            self._note(kind(trial.number, result.duration_s, as_recorded(result.failure)))
+            self._note(kind(trial.number, result.duration_s, as_recorded(result.failure), result.place))
             self._to_continue.appendleft(trial.number)
             return
         self._note(self._ended(segment, result))
@@ -324,7 +324,15 @@ class Tuner:
         state, epoch = self._outcome(segment, result)
         values, failure = values_of(self.metric, result.value), as_recorded(result.failure)
         return SegmentEnded(
-            segment.trial, state, epoch, values, result.duration_s, failure, result.folder, result.exception
+            segment.trial,
+            state,
+            epoch,
+            values,
+            result.duration_s,
+            failure,
+            result.folder,
+            result.exception,
+            result.place,
         )
 
     def _outcome(self, segment: Segment, result: SegmentResult) -> tuple[TrialState, int | None]:

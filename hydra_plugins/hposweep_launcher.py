@@ -1,7 +1,8 @@
-"""The local launcher as Hydra finds it: thin, and light at import, since every Hydra app imports it at its start."""
+"""Our launchers as Hydra finds them: thin, and light at import, since every Hydra app imports it at its start."""
 
+import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -10,6 +11,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+# Our own app has these keys; an app without them gets the defaults.
+THREADS = "${oc.select:trainer.threads,1}"
+PRELOAD = "${oc.select:objective.preload,[]}"
+
 
 @dataclass
 class HposweepLauncherConf:
@@ -17,32 +22,56 @@ class HposweepLauncherConf:
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepLauncher"
     n_workers: int | None = None  # worker processes; null: the machine's cores divided by threads
-    # Our own app has these keys; an app without them gets the defaults.
-    threads: Any = "${oc.select:trainer.threads,1}"  # on which one job computes
-    preload: Any = "${oc.select:objective.preload,[]}"  # modules that are imported once, before the workers start
+    threads: Any = THREADS  # on which one job computes
+    preload: Any = PRELOAD  # modules that are imported once, before the workers start
     max_worker_memory_mb: float = 4000.0  # a worker that is larger after a job is replaced by a new one
 
 
+@dataclass
+class HposweepRayConf:
+    """The keys of `hydra/launcher=hposweep_ray`."""
+
+    _target_: str = "hydra_plugins.hposweep_launcher.HposweepRayLauncher"
+    address: str | None = None  # of a Ray cluster: auto, or host:port; null: RAY_ADDRESS, else one is started here
+    n_workers: int | None = None  # null: as many as the cluster has room for, growing and shrinking with it
+    num_cpus: Any = THREADS  # that Ray reserves for a worker
+    num_gpus: float = 0.0  # the same; 0 hides all of them
+    resources: dict[str, float] = field(default_factory=dict)  # Ray's custom resources that a worker needs
+    runtime_env: dict[str, Any] = field(default_factory=dict)  # Ray's: env_vars, pip, working_dir, ...
+    preload: Any = PRELOAD
+    max_worker_memory_mb: float = 4000.0
+
+
 class HposweepLauncher(Launcher):
-    """Hands jobs over to `hposweep.hydra_glue.launchers.local`; our sweeper takes them there one by one."""
+    """Hands jobs over to `hposweep.hydra_glue.launchers`; our sweeper takes them there one by one."""
+
+    implementation = "local.LocalLauncher"
 
     def __init__(self, **options: Any) -> None:
         self.options = options
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        from hposweep.hydra_glue.launchers.local import LocalLauncher
-
-        self.local_launcher = LocalLauncher(**self.options)
-        self.local_launcher.setup(hydra_context, task_function, config)
+        module, name = self.implementation.split(".")
+        found = importlib.import_module(f"hposweep.hydra_glue.launchers.{module}")
+        self.pool_launcher = getattr(found, name)(**self.options)
+        self.pool_launcher.setup(hydra_context, task_function, config)
 
     def workers(self, jobs: Any) -> Any:
         """The launcher as workers for our sweeper, `hposweep.hydra_glue.launchers.segments.SegmentLauncher`."""
-        from hposweep.hydra_glue.launchers.local import LocalWorkers
+        from hposweep.hydra_glue.launchers.pool import PoolWorkers
 
-        return LocalWorkers(self.local_launcher, jobs)
+        return PoolWorkers(self.pool_launcher, jobs)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        return self.local_launcher.launch(job_overrides, initial_job_idx)
+        returns: Sequence[JobReturn] = self.pool_launcher.launch(job_overrides, initial_job_idx)
+        return returns
 
 
-ConfigStore.instance().store(group="hydra/launcher", name="hposweep", node=HposweepLauncherConf, provider="hposweep")
+class HposweepRayLauncher(HposweepLauncher):
+    """The same on a Ray cluster."""
+
+    implementation = "engines.RayLauncher"
+
+
+for name, node in (("hposweep", HposweepLauncherConf), ("hposweep_ray", HposweepRayConf)):
+    ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="hposweep")

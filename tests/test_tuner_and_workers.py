@@ -1,5 +1,6 @@
 """The tuner with workers that come and go, lose jobs, or are thousands."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Callable, Collection
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hposweep.errors import WriteError
-from hposweep.history import Ending, Event, SegmentLost, SegmentStarted, replay
+from hposweep.history import Ending, Event, SegmentDied, SegmentEnded, SegmentLost, SegmentStarted, replay
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
@@ -92,6 +93,23 @@ def test_a_lost_job_starts_again_however_often_and_counts_against_nothing() -> N
     assert trial.duration_s == pytest.approx(0.5 * 7 + 1.0)
     assert sum(isinstance(event, SegmentLost) for event in journal.events) == 7
     assert repr(replay(journal.events)) == repr(sweep.history)
+
+
+@pytest.mark.parametrize("end", [SegmentEnd.DIED, SegmentEnd.LOST])
+def test_the_journal_names_the_place_of_each_job(end: SegmentEnd) -> None:
+    journal = EventList()
+    losing_once = losing(1, end)
+
+    def outcome(segment: Segment, trial: Trial) -> SegmentResult:
+        return dataclasses.replace(losing_once(segment, trial), place=f"node{trial.n_jobs}")
+
+    tuner(VirtualWorkers(outcome), 4, journal).run()
+    places = [
+        (event.trial, event.place)
+        for event in journal.events
+        if isinstance(event, SegmentDied | SegmentLost | SegmentEnded)
+    ]
+    assert places == [(0, "node1"), (1, "node1"), (2, "node1"), (3, "node1"), (3, "node2")]
 
 
 def test_each_job_of_a_trial_has_an_identity_of_its_own_over_all_runs() -> None:

@@ -170,6 +170,36 @@ class Sweep:
         frame = pandas.DataFrame(rows) if rows else pandas.DataFrame(columns=["trial", "epoch", self.metric])
         return frame.set_index(["trial", "epoch"])
 
+    @functools.cached_property
+    def segments(self) -> pandas.DataFrame:
+        """A row a segment's job, in the order of their starts, indexed by `trial` and `job` (of the trial, from 1).
+
+        Columns: `attempt` at the segment, from 1; `start_epoch` and `target_epoch` (missing: as far as the objective
+        trains by itself); `started_at`; `duration_s` (NaN where nobody measured it); `end`, the trial's state from then
+        on, or DIED (its worker died), LOST (with its machine), CUT_OFF (it runs, or nobody saw its end); `place`, such
+        as `node7, gpu 0` (empty on the one machine without devices); `failure` (one line).
+
+        Raises:
+            ConfigError: if pandas is not installed.
+        """
+        pandas = _pandas()
+        segments = self.data.segments
+        index = pandas.MultiIndex.from_arrays(
+            [[each.trial for each in segments], [each.job for each in segments]], names=["trial", "job"]
+        )
+        dates = [each.started_at or None for each in segments]
+        columns = {
+            "attempt": [each.attempt for each in segments],
+            "start_epoch": [each.start_epoch for each in segments],
+            "target_epoch": pandas.array([each.target_epoch for each in segments], dtype="Int64"),
+            "started_at": pandas.to_datetime(dates, utc=True, format="ISO8601"),
+            "duration_s": pandas.array([each.duration_s for each in segments], dtype="float64"),
+            "end": [each.end for each in segments],
+            "place": [each.place for each in segments],
+            "failure": [each.failure for each in segments],
+        }
+        return pandas.DataFrame(columns, index=index)
+
     def plot_incumbent(self, against: str = "trials") -> plotly.graph_objects.Figure:
         """The complete trials and the best value so far, against "trials" or "time"."""
         if against not in ("trials", "time"):

@@ -7,17 +7,20 @@ import datetime
 import functools
 import heapq
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from hposweep.failure import line_of_text
 from hposweep.history import (
     Event,
     History,
     SegmentDied,
     SegmentEnded,
+    SegmentLost,
     SegmentStarted,
     SweepStarted,
     TrialProposed,
@@ -26,6 +29,7 @@ from hposweep.history import (
 from hposweep.results.intervals import wilson_interval
 from hposweep.search_space import Choice, Hyperparameter, Value
 from hposweep.secret_keys import masked_configuration
+from hposweep.shown_text import visible
 from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, readable_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
@@ -33,6 +37,7 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
+LOST = "LOST"  # the end of a segment that was lost with its machine
 CUT_OFF = "CUT_OFF"  # the end of a segment whose end is not in the journal
 LARGEST_NUMBER = 1e300
 
@@ -50,13 +55,19 @@ class RunSegment:
     """One Hydra job of a trial, from its start to its end."""
 
     trial: int
+    job: int  # of the trial, from 1
     start_epoch: int
+    target_epoch: int | None
     end_epoch: int | None
     attempt: int  # from 1
+    started_at: str  # ISO 8601, UTC
     started_s: float  # of the sweep's running time
     ended_s: float
-    end: str  # the trial's state from then on, DIED or CUT_OFF
-    lane: int  # from 0: one of the workers that were busy at once
+    duration_s: float | None  # as its worker measured it; None: unknown
+    end: str  # the trial's state from then on, DIED, LOST or CUT_OFF
+    failure: str  # in one line
+    place: str  # where it ran; empty where that is unknown, and on the one machine without devices
+    lane: int  # from 0: one of the workers that were busy at once; those of a place lie side by side
 
 
 @dataclass(frozen=True)
@@ -211,39 +222,81 @@ def running_seconds(events: Sequence[Event]) -> list[float]:
 
 
 def run_segments(events: Sequence[Event], seconds: Sequence[float]) -> list[RunSegment]:
-    """The segments in the order of their starts, each in the first lane that is free then."""
+    """The segments in the order of their starts, each in the first lane of its place that is free then."""
     running: dict[int, tuple[SegmentStarted, float]] = {}
-    spans: list[tuple[SegmentStarted, float, float, str, int | None]] = []
+    found: list[RunSegment] = []
     for event, now_s in zip(events, seconds, strict=True):
         match event:
             case SweepStarted():  # the controller before it was killed
-                spans += [(start, started_s, now_s, CUT_OFF, None) for start, started_s in running.values()]
+                found += [_segment(*begun, now_s) for begun in running.values()]
                 running.clear()
             case SegmentStarted():
                 running[event.trial] = event, now_s
-            case SegmentDied() if event.trial in running:
-                start, started_s = running.pop(event.trial)
-                spans.append((start, started_s, now_s, DIED, None))
-            case SegmentEnded() if event.trial in running:
-                start, started_s = running.pop(event.trial)
-                spans.append((start, started_s, now_s, str(event.state), event.epoch))
+            case SegmentDied() | SegmentLost() | SegmentEnded() if event.trial in running:
+                found.append(_segment(*running.pop(event.trial), now_s, event))
     last_s = seconds[-1] if seconds else 0.0
-    spans += [(start, started_s, last_s, CUT_OFF, None) for start, started_s in running.values()]
-    spans.sort(key=lambda span: (span[1], span[0].trial))
-    free: list[int] = []
-    busy: list[tuple[float, int]] = []
+    found += [_segment(*begun, last_s) for begun in running.values()]
+    return _in_lanes(sorted(found, key=lambda segment: (segment.started_s, segment.trial)))
+
+
+def _segment(
+    start: SegmentStarted,
+    started_s: float,
+    ended_s: float,
+    ended: SegmentDied | SegmentLost | SegmentEnded | None = None,
+) -> RunSegment:
+    """The segment without its lane; `ended` is None where the journal does not tell its end."""
+    match ended:
+        case None:
+            end, failure = CUT_OFF, ""
+        case SegmentEnded():
+            end, failure = str(ended.state), visible(ended.exception) or line_of_text(ended.failure)
+        case _:
+            end, failure = DIED if isinstance(ended, SegmentDied) else LOST, line_of_text(ended.failure)
+    return RunSegment(
+        trial=start.trial,
+        job=start.job,
+        start_epoch=start.start_epoch,
+        target_epoch=start.target_epoch,
+        end_epoch=ended.epoch if isinstance(ended, SegmentEnded) else None,
+        attempt=start.attempt,
+        started_at=start.time,
+        started_s=started_s,
+        ended_s=ended_s,
+        duration_s=None if ended is None else ended.duration_s,
+        end=end,
+        failure=failure,
+        place="" if ended is None else visible(ended.place),
+        lane=0,
+    )
+
+
+def _in_lanes(segments: Sequence[RunSegment]) -> list[RunSegment]:
+    """The segments, which come in the order of their starts, in lanes: place by place, the unknown one last."""
+    of_place: dict[str, list[int]] = {}
+    for position, segment in enumerate(segments):
+        of_place.setdefault(segment.place, []).append(position)
+    lanes = [0] * len(segments)
     n_lanes = 0
-    found = []
-    for start, started_s, ended_s, end, epoch in spans:
-        while busy and busy[0][0] <= started_s:
-            heapq.heappush(free, heapq.heappop(busy)[1])
-        if not free:
-            heapq.heappush(free, n_lanes)
-            n_lanes += 1
-        lane = heapq.heappop(free)
-        heapq.heappush(busy, (ended_s, lane))
-        found.append(RunSegment(start.trial, start.start_epoch, epoch, start.attempt, started_s, ended_s, end, lane))
-    return found
+    for place in sorted(of_place, key=_place_order):
+        free: list[int] = []
+        busy: list[tuple[float, int]] = []
+        for position in of_place[place]:
+            while busy and busy[0][0] <= segments[position].started_s:
+                heapq.heappush(free, heapq.heappop(busy)[1])
+            if not free:
+                heapq.heappush(free, n_lanes)
+                n_lanes += 1
+            lanes[position] = heapq.heappop(free)
+            heapq.heappush(busy, (segments[position].ended_s, lanes[position]))
+    return [dataclasses.replace(segment, lane=lane) for segment, lane in zip(segments, lanes, strict=True)]
+
+
+def _place_order(place: str) -> tuple[bool, list[tuple[int, str]]]:
+    """Sorts places as people do, node10 after node9, and the unknown one last."""
+    # By length, then digits: these may be more than `int` takes.
+    parts = [part.lstrip("0") if part.isdecimal() else part for part in re.findall(r"\d+|\D+", place)]
+    return not place, [(len(part) if not part or part.isdecimal() else -1, part) for part in parts]
 
 
 def _complete(

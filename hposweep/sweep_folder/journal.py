@@ -54,7 +54,8 @@ TYPES: dict[str, Callable[[Any], bool]] = {  # by the annotation of a field; wha
     "Mapping[str, float]": lambda value: isinstance(value, dict),
 }
 EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in KINDS}
-OF_FEW = {"repeats": None, "confirms": False}  # what is left out of the lines of trials that repeat none
+# What is left out of the lines of trials that repeat none, and of jobs on the one machine.
+OF_FEW = {"repeats": None, "confirms": False, "place": ""}
 NAMES = {kind: name for name, kind in EVENTS.items()}
 
 

@@ -43,6 +43,12 @@ class Workers(Protocol):
     def stop(self) -> None:
         """Ends all workers, busy ones too; none is needed any more."""
 
+    def overview(self) -> str:
+        """Nodes and what is queued, such as `3 nodes, 12 queued`; empty where all is on one machine.
+
+        Asked a few times a second, from any thread: it waits for nobody.
+        """
+
 
 class StopRequest(Protocol):
     """Whether the user wants the sweep to stop; the tuner polls it."""

@@ -15,13 +15,18 @@ from hposweep.workers.protocol import Futures, first_completed
 class Pool(Protocol):
     """What runs jobs on processes: a pool, or a launcher that has one."""
 
-    n_workers: int
+    @property
+    def n_workers(self) -> int:
+        """How many workers there are now."""
 
     def cancel(self, future: Future[JobAnswer]) -> None:
         """Kills the job of this future, which then is done."""
 
     def stop(self) -> None:
         """Ends all processes, busy ones too."""
+
+    def overview(self) -> str:
+        """As `Workers.overview`."""
 
 
 class PoolFutures:
@@ -62,3 +67,6 @@ class PoolFutures:
 
     def stop(self) -> None:
         self._pool.stop()
+
+    def overview(self) -> str:
+        return self._pool.overview()

@@ -48,6 +48,9 @@ class VirtualWorkers:
     def stop(self) -> None:
         """Nothing outlives a virtual sweep."""
 
+    def overview(self) -> str:
+        return ""
+
     @property
     def n_busy(self) -> int:
         """Workers that have a segment now."""

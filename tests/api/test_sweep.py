@@ -12,7 +12,7 @@ import pytest
 
 import hposweep
 from hposweep.errors import ConfigError
-from hposweep.history import SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
+from hposweep.history import SegmentEnded, SegmentLost, SegmentStarted, SweepStarted, TrialProposed
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
@@ -99,6 +99,28 @@ def test_curves_are_a_frame(sweep: hposweep.Sweep) -> None:
         | {"error": [0.9, 0.5, 0.8, 0.25], "seconds": [0.1] * 4}
     ).set_index(["trial", "epoch"])
     pandas.testing.assert_frame_equal(sweep.curves, expected)
+
+
+def test_segments_are_a_frame(sweep: hposweep.Sweep) -> None:
+    journal = Journal.open(sweep.folder)
+    lost = SegmentLost(3, 1.5, "its node is gone\nfor good", place="node7")
+    retried = SegmentStarted(3, 0, None, 2, job=2)
+    journal.append(*(type(event)(**{**vars(event), "time": TIMES[20]}) for event in (lost, retried)))
+    journal.close()
+    expected = pandas.DataFrame(
+        {
+            "attempt": [1, 1, 1, 1, 2],
+            "start_epoch": [0] * 5,
+            "target_epoch": pandas.array([pandas.NA] * 5, dtype="Int64"),
+            "started_at": pandas.to_datetime([*TIMES[2:9:2], TIMES[20]], format="ISO8601"),
+            "duration_s": [2.0, 2.5, 0.5, 1.5, np.nan],
+            "end": ["COMPLETE", "COMPLETE", "FAILED", "LOST", "CUT_OFF"],
+            "place": ["", "", "", "node7", ""],
+            "failure": ["", "", "ValueError: no", "its node is gone", ""],
+        },
+        index=pandas.MultiIndex.from_tuples([(0, 1), (1, 1), (2, 1), (3, 1), (3, 2)], names=["trial", "job"]),
+    )
+    pandas.testing.assert_frame_equal(hposweep.load(sweep.folder).segments, expected)
 
 
 def test_it_says_what_it_is(sweep: hposweep.Sweep) -> None:

@@ -11,6 +11,7 @@ from hposweep.history import (
     Event,
     SegmentDied,
     SegmentEnded,
+    SegmentLost,
     SegmentStarted,
     SweepEnded,
     SweepStarted,
@@ -18,7 +19,8 @@ from hposweep.history import (
     values_of,
 )
 from hposweep.results import sweep_data
-from hposweep.results.sweep_data import CUT_OFF, DIED
+from hposweep.results.figures.time_line import time_line
+from hposweep.results.sweep_data import CUT_OFF, DIED, LOST
 from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.learning_curve import CurveWriter
 from hposweep.sweep_folder.trial_files import TrialFiles
@@ -110,6 +112,36 @@ def test_segments_lie_in_the_first_lane_that_is_free(tmp_path: Path) -> None:
         (2, 1, 4.0, 6.0, CUT_OFF, 0),
         (2, 1, 6.0, 10.0, "COMPLETE", 0),
     ]
+
+
+def test_lanes_of_a_place_stand_together_under_its_name(tmp_path: Path) -> None:
+    # Two at once on node10, then one that is lost with node9, and one whose end is not known.
+    places = ["node10", "node10", "node9", None]
+    events: list[Event] = [at(0, start())]
+    for trial, place in enumerate(places):
+        events += [at(trial, TrialProposed(trial, {"x": 0.1}, trial)), at(trial, SegmentStarted(trial, 0, 3, 1))]
+        if place == "node9":
+            events.append(at(trial + 0.5, SegmentLost(trial, 0.5, "its node is gone", place=place)))
+    for trial in (0, 1):
+        done = dataclasses.replace(ended(trial, TrialState.COMPLETE, 0.1), place="node10")
+        events.append(at(5 + trial, done))
+    sweep = sweep_data.read(write(tmp_path, events))
+    assert [(s.trial, s.place, s.end, s.lane) for s in sweep.segments] == [
+        (0, "node10", "COMPLETE", 1),
+        (1, "node10", "COMPLETE", 2),
+        (2, "node9", LOST, 0),
+        (3, "", CUT_OFF, 3),
+    ]
+    plot = time_line(sweep)
+    assert plot is not None
+    ticks = plot.figure.layout.yaxis
+    assert list(zip(ticks.ticktext, ticks.tickvals, strict=True)) == [("node9", 1), ("node10", 2.5), ("unknown", 4)]
+
+
+def test_without_places_the_lanes_have_numbers(tmp_path: Path) -> None:
+    plot = time_line(sweep_data.read(write(tmp_path, EVENTS)))
+    assert plot is not None
+    assert (plot.figure.layout.yaxis.ticktext, list(plot.figure.layout.yaxis.tickvals)) == (None, [1, 2])
 
 
 def test_a_curve_comes_from_its_file_or_from_the_rungs(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ events = st.one_of(
     st.builds(SweepStarted, counts, counts, st.text(), st.sampled_from(Direction)),
     st.builds(TrialProposed, counts, st.dictionaries(st.text(), plain, max_size=3), counts),
     st.builds(SegmentStarted, counts, counts, st.none() | counts, counts, counts),
-    st.builds(SegmentDied, counts, st.floats(0, 1e9), st.text()),
-    st.builds(SegmentLost, counts, st.floats(0, 1e9), st.text()),
+    st.builds(SegmentDied, counts, st.floats(0, 1e9), st.text(), st.text()),
+    st.builds(SegmentLost, counts, st.floats(0, 1e9), st.text(), st.text()),
     st.builds(
         SegmentEnded,
         counts,
@@ -51,10 +51,18 @@ events = st.one_of(
         st.floats(0, 1e9),
         st.text(),
         st.text(),
+        st.text(),
+        st.text(),
     ),
     st.builds(FinalEnded, counts, values, st.text()),
     st.builds(SweepEnded, st.sampled_from(Ending), st.text()),
 )
+
+
+@pytest.mark.parametrize("kind", [SegmentDied, SegmentLost])
+def test_a_line_names_the_place_of_its_job_where_there_is_one(kind: type[SegmentDied | SegmentLost]) -> None:
+    assert '"place": "node7"' in journal.to_line(kind(0, 1.0, "", place="node7"), 1)
+    assert '"place"' not in journal.to_line(kind(0, 1.0, ""), 1)
 
 
 @given(event=events, number=st.integers(1, 10**6))

@@ -24,8 +24,9 @@ from hposweep.errors import ConfigError
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.local import forkserver
 from hposweep.workers.local import pool as pool_module
-from hposweep.workers.local.pool import CUT_OFF_MESSAGE, TIMEOUT_MESSAGE, Slot, WorkerPool, checked_n_workers
+from hposweep.workers.local.pool import TIMEOUT_MESSAGE, LocalSlot, WorkerPool, checked_n_workers
 from hposweep.workers.local.worker import JobAnswer, WorkerState
+from hposweep.workers.slots import CUT_OFF_MESSAGE
 from support.processes import wait_for
 from support.worker_jobs import Deadly, Jobs
 
@@ -340,15 +341,15 @@ def test_a_job_that_is_cut_off_on_its_way_to_a_worker_ends(
     new_pool: MakePool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pool, on_its_way, go_on = new_pool(), threading.Event(), threading.Event()
-    run = Slot.run
+    run = LocalSlot.run
 
-    def held_up(slot: Slot, arguments: tuple[object, ...], timeout_s: float | None) -> Future[bytes]:
+    def held_up(slot: LocalSlot, arguments: tuple[object, ...], timeout_s: float | None) -> Future[bytes]:
         if arguments[-1] == str(tmp_path / "never"):
             on_its_way.set()
             assert go_on.wait(60)
         return run(slot, arguments, timeout_s)
 
-    monkeypatch.setattr(Slot, "run", held_up)
+    monkeypatch.setattr(LocalSlot, "run", held_up)
     first = pool.submit(("wait_for", str(tmp_path / "now")))
     second = pool.submit(("wait_for", str(tmp_path / "never")))
     (tmp_path / "now").touch()

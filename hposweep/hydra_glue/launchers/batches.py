@@ -76,6 +76,9 @@ class BatchWorkers:
     def stop(self) -> None:
         """The launcher's processes are its own."""
 
+    def overview(self) -> str:
+        return ""
+
     def _launch(self, jobs: Sequence[Job]) -> None:
         started = time.monotonic()
         try:

@@ -1,132 +1,36 @@
-"""The local launcher: Hydra jobs on a pool of warm worker processes."""
+"""The local launcher: Hydra jobs on warm worker processes of this machine."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from pathlib import Path
-
-import cloudpickle
-from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, configure_log, filter_overrides
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from collections.abc import Sequence
 
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
-from hposweep.hydra_glue.launchers.segments import SegmentJobs
-from hposweep.hydra_glue.overrides import literal_text
-from hposweep.trial import Segment, SegmentResult, Trial
-from hposweep.workers.local import main_module
+from hposweep.hydra_glue.launchers.pool import PoolLauncher
 from hposweep.workers.local.pool import WorkerPool, checked_n_workers, n_cores
-from hposweep.workers.local.worker import JobAnswer
-from hposweep.workers.segments import PoolFutures
-
-log = logging.getLogger(__name__)
-
-PLUGIN_SCAN = "hposweep.hydra_glue.launchers.plugin_scan"
 
 
-class LocalWorkers(PoolFutures):
-    """Segments as jobs of the local launcher, each by itself."""
-
-    def __init__(self, launcher: LocalLauncher, jobs: SegmentJobs) -> None:
-        super().__init__(launcher)
-        self._launcher, self._segment_jobs = launcher, jobs
-
-    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
-        overrides = self._segment_jobs.overrides_of(segment, trial)
-        refused = self._segment_jobs.refused(segment, overrides)
-        if refused is not None:
-            return refused
-        job = self._launcher.submit(segment.trial, overrides, job_id=trial.job_id, timeout_s=timeout_s)
-        return self.of_job(job, lambda: self._segment_jobs.subdir(segment, overrides))
-
-
-class LocalLauncher:
+class LocalLauncher(PoolLauncher):
     """Runs jobs on `n_workers` processes.
 
     Args:
         n_workers: processes; None: cores divided by `threads`.
         threads: that one job computes on.
-        preload: modules to import before the workers start.
-        max_worker_memory_mb: a worker that is larger after a job is replaced.
+        preload, max_worker_memory_mb: as of any `PoolLauncher`.
     """
 
     def __init__(
         self, n_workers: int | None, threads: int, preload: Sequence[str], max_worker_memory_mb: float
     ) -> None:
+        super().__init__(preload, max_worker_memory_mb)
         for key, value in (("n_workers", n_workers), ("threads", threads)):
             if value is not None and value < 1:
                 raise ConfigError(f"hydra.launcher.{key}: must be at least 1, got {value}")
-        self.n_workers = checked_n_workers("hydra.launcher.n_workers", n_workers, max(1, n_cores() // threads))
-        self._preload = list(preload)
-        self._max_memory_mb = max_worker_memory_mb
-        self._pool: WorkerPool | None = None
+        self._n_workers = checked_n_workers("hydra.launcher.n_workers", n_workers, max(1, n_cores() // threads))
 
-    def setup(self, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Hydra's words: what the jobs will need.
+    @property
+    def n_workers(self) -> int:
+        return self._n_workers
 
-        Raises:
-            ConfigError: if the task function uses something that can't be sent to workers.
-        """
-        try:
-            main_module.packed(task_function)
-        except ConfigError as error:
-            raise ConfigError(f"{error}, or take hydra/launcher=basic") from None
-        self._hydra_context, self._task_function, self._config = hydra_context, task_function, config
-
-    def submit(
-        self,
-        number: int,
-        overrides: Sequence[str],
-        job_id: str,
-        timeout_s: float | None = None,
-        wants_job_return: bool = False,
-    ) -> Future[JobAnswer]:
-        """Runs a job with this number and `hydra.job.id` as soon as a worker is free."""
-        if self._pool is None:
-            self._pool = self._started()
-        return self._pool.submit((number, job_id, list(overrides), wants_job_return), timeout_s)
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Hydra's blocking call, for any sweeper: returns when all jobs are done."""
-        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
-        Path(str(self._config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        futures = []
-        for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-            log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-            futures.append(self.submit(number, overrides, job_id=f"{number}", wants_job_return=True))
-        returns = []
-        for future in futures:
-            answer = future.result()
-            if not answer.payload:
-                raise answer.error or RuntimeError(answer.result.failure)
-            returns.append(cloudpickle.loads(answer.payload))
-        return returns
-
-    def cancel(self, future: Future[JobAnswer]) -> None:
-        """Kills the job of this future, which then is done."""
-        if self._pool is not None:
-            self._pool.cancel(future)
-
-    def stop(self) -> None:
-        """Ends all workers, busy ones too."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
-
-    def _started(self) -> WorkerPool:
-        # Resolved here: the folder of a sweep is the same for all of its workers.
-        with read_write(self._config), open_dict(self._config):
-            self._config.hydra.sweep.dir = literal_text(str(self._config.hydra.sweep.dir))
-        jobs = HydraJobs(Singleton.get_state(), self._hydra_context, self._config, self._task_function)
-        preload = [PLUGIN_SCAN, *self._preload]
-        return WorkerPool(jobs, self.n_workers, preload, self._environment(), self._max_memory_mb)
-
-    def _environment(self) -> Mapping[str, str]:
-        """What `hydra.job.env_set` sets for every trial alike: workers have it before they import anything."""
-        env_set = OmegaConf.to_container(self._config.hydra.job.env_set, resolve=False)
-        assert isinstance(env_set, dict)
-        return {str(name): str(text) for name, text in env_set.items() if "${" not in str(text)}
+    def make_pool(self, jobs: HydraJobs) -> WorkerPool:
+        return WorkerPool(jobs, self.n_workers, self._preload, self.environment(), self._max_memory_mb)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from hposweep.results.sweep_data import CUT_OFF, DIED
+from hposweep.results.sweep_data import CUT_OFF, DIED, LOST
 from hposweep.trial import TrialState
 
 MOST_POINTS = 1000
@@ -75,6 +75,7 @@ LOOKS: Mapping[str, Look] = {
     TrialState.FAILED: Look("x", BAD, "✖"),
     TrialState.TIMED_OUT: Look("hourglass", BAD, "⧗"),
     DIED: Look("cross-open", BAD, "✚"),
+    LOST: Look("circle-x-open", CALM, "⊗"),
     CUT_OFF: Look("diamond-open", CALM, "◇"),
 }
 

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from hposweep.number_text import time_unit
-from hposweep.results.figures.style import BAD, LOOKS, WINNER, Plot, figure_of, floats, scatter_kind, whole_numbers
-from hposweep.results.sweep_data import CUT_OFF, DIED, RunSegment, SweepData
+from hposweep.results.figures.style import (
+    BAD,
+    LOOKS,
+    WINNER,
+    Plot,
+    figure_of,
+    floats,
+    plain,
+    scatter_kind,
+    thinned,
+    whole_numbers,
+)
+from hposweep.results.sweep_data import CUT_OFF, DIED, LOST, RunSegment, SweepData
 from hposweep.trial import TrialState
 
 MOST_SEGMENTS = 6000
+MOST_TICKS = 16  # where lanes have numbers
+MOST_PLACES = 40  # whose names are shown
 
 
 def time_line(sweep: SweepData) -> Plot | None:
-    """A lane a worker, a line a segment, with a mark at its end; None before the first segment."""
+    """A lane a worker, a line a segment, with a mark at its end; None before the first segment.
+
+    Where segments ran in places that have names, the lanes of each stand together, under its name.
+    """
     if not sweep.segments:
         return None
     scale, unit = time_unit(sweep.wall_s)
@@ -24,7 +42,7 @@ def time_line(sweep: SweepData) -> Plot | None:
     lines = _joined(sweep.segments, sweep.wall_s) if len(sweep.segments) > MOST_SEGMENTS else list(sweep.segments)
     figure = figure_of(
         xaxis_title=f"running time, {unit}",
-        yaxis_title="worker",
+        yaxis_title="place" if _has_places(sweep) else "worker",
         height=min(700, 150 + max(26, 120 // n_lanes) * n_lanes),
     )
     kinds = dict.fromkeys(segment.end for segment in lines)
@@ -71,14 +89,30 @@ def time_line(sweep: SweepData) -> Plot | None:
                 hovertemplate="trial %{customdata[0]}: attempt %{customdata[1]} starts<extra></extra>",
             )
         )
-    step = max(1, math.ceil(n_lanes / 16))
-    figure.update_yaxes(range=[n_lanes + 0.7, 0.3], tickvals=list(range(1, n_lanes + 1, step)), showgrid=False)
+    figure.update_yaxes(range=[n_lanes + 0.7, 0.3], showgrid=False, **_ticks(sweep, n_lanes))
     busy_s = sum(segment.ended_s - segment.started_s for segment in sweep.segments)
     share = busy_s / (n_lanes * sweep.wall_s) if sweep.wall_s else 1.0
     notes = [f"{n_lanes} worker{'s' if n_lanes > 1 else ''} at once, busy {share:.0%} of the time."]
     if len(lines) < len(sweep.segments):
         notes.append("Segments that are closer together than a pixel are drawn as one.")
     return Plot(figure, notes)
+
+
+def _has_places(sweep: SweepData) -> bool:
+    return any(segment.place for segment in sweep.segments)
+
+
+def _ticks(sweep: SweepData, n_lanes: int) -> dict[str, Any]:
+    """The ticks of the lanes: their numbers, or the name of each place in the middle of its lanes."""
+    if not _has_places(sweep):
+        return {"tickvals": list(range(1, n_lanes + 1, max(1, math.ceil(n_lanes / MOST_TICKS))))}
+    ends: dict[str, tuple[int, int]] = {}
+    for segment in sweep.segments:
+        first, last = ends.get(segment.place, (segment.lane, segment.lane))
+        ends[segment.place] = min(first, segment.lane), max(last, segment.lane)
+    shown = thinned(sorted(ends.items(), key=lambda item: item[1]), MOST_PLACES)
+    names = [plain(place) if place else "unknown" for place, _ in shown]
+    return {"tickvals": [1 + (first + last) / 2 for _, (first, last) in shown], "ticktext": names}
 
 
 def _joined(segments: Sequence[RunSegment], wall_s: float) -> list[RunSegment]:
@@ -93,10 +127,7 @@ def _joined(segments: Sequence[RunSegment], wall_s: float) -> list[RunSegment]:
             and before.end == segment.end
             and segment.started_s - before.ended_s < pixel_s > (segment.ended_s - segment.started_s)
         ):
-            joined = RunSegment(
-                **{**before.__dict__, "ended_s": segment.ended_s, "end_epoch": segment.end_epoch},
-            )
-            last[segment.lane] = joined
+            last[segment.lane] = dataclasses.replace(before, ended_s=segment.ended_s, end_epoch=segment.end_epoch)
             continue
         if before is not None:
             found.append(before)
@@ -105,5 +136,10 @@ def _joined(segments: Sequence[RunSegment], wall_s: float) -> list[RunSegment]:
 
 
 def _segment_name(kind: str) -> str:
-    names = {DIED: "its worker died", CUT_OFF: "cut off, or running", TrialState.PAUSED: "to a rung (PAUSED)"}
+    names = {
+        DIED: "its worker died",
+        LOST: "lost with its machine",
+        CUT_OFF: "cut off, or running",
+        TrialState.PAUSED: "to a rung (PAUSED)",
+    }
     return names.get(kind, kind)

@@ -43,9 +43,16 @@ class LiveView:
         files_of: Callable[[Trial], TrialFiles],
         clock: Callable[[], float] = time.monotonic,
         n_done_before: int | None = None,
+        overview: Callable[[], str] = lambda: "",
     ) -> None:
-        """`n_done_before`: trials that were done when the clock was started; None: those that are by now."""
+        """Draws the sweep's history, and the files of the trials that run.
+
+        Args:
+            n_done_before: trials that were done when the clock was started; None: those that are by now.
+            overview: a line on the workers, empty where there is nothing to say.
+        """
         self._history, self._n_trials, self._files_of, self._clock = history, n_trials, files_of, clock
+        self._overview = overview
         self._started_at = clock()
         self._n_done_before = history.n_done if n_done_before is None else n_done_before
 
@@ -55,7 +62,11 @@ class LiveView:
         lines = [self._running_line(trial) for trial in running[:MOST_RUNNING_SHOWN]]
         if len(running) > MOST_RUNNING_SHOWN:
             lines.append(Text(f"  and {len(running) - MOST_RUNNING_SHOWN} more", style="dim"))
-        return Group(self._bar(), self._best_line(), *lines)
+        return Group(self._bar(), self._best_line(), *self._workers_line(), *lines)
+
+    def _workers_line(self) -> list[Text]:
+        overview = visible(self._overview())
+        return [Text(overview, overflow="ellipsis", no_wrap=True)] if overview else []
 
     def _bar(self) -> Table:
         n_done = self._history.n_done
@@ -98,9 +109,11 @@ class LiveView:
 class _NowAndThen(logging.Filter):
     """Lets a line of information pass every few seconds, and lets it say how far the sweep is."""
 
-    def __init__(self, history: History, n_trials: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, history: History, n_trials: int, overview: Callable[[], str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__()
-        self._history, self._n_trials, self._clock = history, n_trials, clock
+        self._history, self._n_trials, self._overview, self._clock = history, n_trials, overview, clock
         self._passed_at = -SECONDS_BETWEEN_LINES
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -108,7 +121,8 @@ class _NowAndThen(logging.Filter):
             return True
         if self._clock() - self._passed_at < SECONDS_BETWEEN_LINES:
             return False
-        record.msg, record.args = f"{record.getMessage()}  [{self._history.n_done} of {self._n_trials} trials]", ()
+        stands = "; ".join(filter(None, [f"{self._history.n_done} of {self._n_trials} trials", self._overview()]))
+        record.msg, record.args = f"{record.getMessage()}  [{stands}]", ()
         self._passed_at = self._clock()
         return True
 
@@ -136,26 +150,32 @@ def audible() -> Iterator[None]:
 
 @contextmanager
 def shown(
-    mode: str, history: History, n_trials: int, files_of: Callable[[Trial], TrialFiles], console: Console | None = None
+    mode: str,
+    history: History,
+    n_trials: int,
+    files_of: Callable[[Trial], TrialFiles],
+    overview: Callable[[], str],
+    console: Console | None = None,
 ) -> Iterator[None]:
     """Shows the progress of the sweep while this lasts.
 
     Args:
         mode: one of MODES; auto is live on a terminal, else log.
         files_of: the files of a trial that runs.
+        overview: a line on the workers, empty where there is nothing to say; asked from another thread.
     """
     console = console or terminal()
     if mode == "auto":
         mode = "live" if console.is_terminal else "log"
     if mode == "log":
-        with _filtered(_NowAndThen(history, n_trials)):
+        with _filtered(_NowAndThen(history, n_trials, overview)):
             yield
         return
     with _filtered(_no_information):
         if mode == "none":
             yield
             return
-        view = LiveView(history, n_trials, files_of)
+        view = LiveView(history, n_trials, files_of, overview=overview)
         with Live(view, console=console, refresh_per_second=REFRESHES_PER_S, transient=True), _logs_above_it():
             yield
 

@@ -15,6 +15,7 @@ import functools
 import importlib
 import io
 import linecache
+import os
 import pickle
 import random
 import sys
@@ -61,7 +62,7 @@ def packed(state: object) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """The state, in the process of which the `__main__` module becomes the sender's.
+    """The state, in the process of which the `__main__` module and the working directory become the sender's.
 
     Raises:
         Exception: whatever the import of a module of the user's raises, most of all.
@@ -70,6 +71,7 @@ def unpacked(content: bytes) -> Any:
     _sent_generators.clear()
     unpickler = _Unpickler(io.BytesIO(content), main)
     description = unpickler.load()
+    os.chdir(description["folder"])  # a worker on another machine was started in one of its engine's
     vars(main).update(description["attributes"])
     if description["spec"] is not None:
         main.__spec__ = ModuleSpec(description["spec"], None)
@@ -236,6 +238,7 @@ def _description(main: types.ModuleType, names: list[str]) -> dict[str, Any]:
         elif isinstance(value, types.FunctionType | type) and value.__module__ not in (MAIN, None):
             imported[name] = (value.__module__, value.__qualname__)
     return {
+        "folder": str(Path.cwd()),
         "attributes": {name: vars(main).get(name) for name in ("__file__", "__package__", "__doc__")},
         "spec": getattr(getattr(main, "__spec__", None), "name", None),
         "names": names,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import gc
 import multiprocessing
 import os
@@ -45,6 +46,10 @@ class JobAnswer:
     payload: bytes = b""
     error: BaseException | None = None  # what kept the job from running: its config can't be composed, say
     disorder: str = ""  # what the job has left that can't be put right: its worker is to be replaced
+
+    def with_result(self, **changes: Any) -> JobAnswer:
+        """The same, with these fields of the result changed."""
+        return dataclasses.replace(self, result=dataclasses.replace(self.result, **changes))
 
 
 _state: WorkerState | None = None

@@ -71,22 +71,40 @@ def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have
     assert lines[2].startswith("  trial 0: epoch 1 of 3, 0.4")
 
 
+def test_the_live_view_tells_of_the_workers_what_there_is_to_say() -> None:
+    def files_of(trial: Trial) -> TrialFiles:
+        return TrialFiles(Path("/nonexistent"), "")
+
+    console = Console(file=io.StringIO(), width=80)
+    console.print(progress.LiveView(history(), 10, files_of, overview=lambda: "3 nodes, 12 queued"))
+    console.print(progress.LiveView(history(), 10, files_of))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[2] == "3 nodes, 12 queued"
+    assert len(lines) == 4 + 3
+
+
 def test_without_a_terminal_a_line_passes_now_and_then(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    keep = progress._NowAndThen(history(), 9, lambda: now[0])
+    overview = [""]
+    keep = progress._NowAndThen(history(), 9, lambda: overview[0], lambda: now[0])
     progress.TUNER_LOG.addFilter(keep)
     try:
         with caplog.at_level(logging.INFO, "hposweep.tuner"):
             for number in range(5):
                 progress.TUNER_LOG.info("trial %d", number)
                 now[0] += 1.0
+                overview[0] = "3 nodes, 12 queued"
             progress.TUNER_LOG.warning("trial 9: FAILED")
             progress.TUNER_LOG.info("trial 10")
     finally:
         progress.TUNER_LOG.removeFilter(keep)
-    assert caplog.messages == ["trial 0  [2 of 9 trials]", "trial 3  [2 of 9 trials]", "trial 9: FAILED"]
+    assert caplog.messages == [
+        "trial 0  [2 of 9 trials]",
+        "trial 3  [2 of 9 trials; 3 nodes, 12 queued]",
+        "trial 9: FAILED",
+    ]
 
 
 @pytest.mark.parametrize(("is_notebook", "stream"), [(False, "err"), (True, "out")])
@@ -116,7 +134,7 @@ def test_the_modes(caplog: pytest.LogCaptureFixture, mode: str, shown: list[str]
     console = Console(file=io.StringIO(), width=80)
     with (
         caplog.at_level(logging.INFO, "hposweep.tuner"),
-        progress.shown(mode, History(), 4, lambda trial: TrialFiles(Path(), ""), console),
+        progress.shown(mode, History(), 4, lambda trial: TrialFiles(Path(), ""), lambda: "", console),
     ):
         progress.TUNER_LOG.info("one")
     assert caplog.messages == shown

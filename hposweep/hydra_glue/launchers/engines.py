@@ -1,0 +1,92 @@
+"""Launchers on an engine: Hydra jobs on agents that it brings to its nodes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hposweep import optional_packages
+from hposweep.errors import ConfigError
+from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
+from hposweep.hydra_glue.launchers.pool import PoolLauncher
+from hposweep.sweep_folder.files import write_atomically
+from hposweep.workers.agent import AgentSpec, Surroundings
+from hposweep.workers.local import main_module
+from hposweep.workers.remote import Engine, RemotePool
+
+MARK_FILE = ".controller"
+NO_DEVICES = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
+
+
+class EngineLauncher(PoolLauncher):
+    """Runs jobs on agents.
+
+    Args:
+        n_workers: agents; None: as many as the engine has room for, at any time.
+        preload, max_worker_memory_mb: as of any `PoolLauncher`.
+    """
+
+    def __init__(self, n_workers: int | None, preload: Sequence[str], max_worker_memory_mb: float) -> None:
+        super().__init__(preload, max_worker_memory_mb)
+        if n_workers is not None and n_workers < 1:
+            raise ConfigError(f"hydra.launcher.n_workers: must be at least 1, or null, got {n_workers}")
+        self._wanted = n_workers
+
+    def engine(self, spec: AgentSpec) -> Engine:
+        """What brings agents that know this."""
+        raise NotImplementedError
+
+    def make_pool(self, jobs: HydraJobs) -> RemotePool:
+        token = secrets.token_hex(16)
+        mark = self.sweep_dir / MARK_FILE
+        write_atomically(mark, token, durable=False)
+        spec = AgentSpec(
+            main_module.packed(jobs),
+            self._preload,
+            dict(self.environment()),
+            self._max_memory_mb,
+            Surroundings.here(),
+            (str(mark), token),
+        )
+        return RemotePool(self.engine(spec))
+
+
+class RayLauncher(EngineLauncher):
+    """Runs jobs on the actors of a Ray cluster.
+
+    Args:
+        address: of the cluster; None: that of RAY_ADDRESS, else one of this machine's own is started.
+        num_cpus, num_gpus, resources: what Ray reserves for a worker.
+        runtime_env: Ray's.
+        n_workers, preload, max_worker_memory_mb: as of any `EngineLauncher`.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        num_cpus: float,
+        num_gpus: float,
+        resources: Mapping[str, float],
+        runtime_env: Mapping[str, Any],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        optional_packages.check("hydra/launcher=hposweep_ray", "ray")
+        if address is not None and address.startswith("ray://"):
+            raise ConfigError(
+                f"hydra.launcher.address: a controller runs on a machine of the cluster, got {address}; "
+                "start it there, with address=auto"
+            )
+        self._address = address
+        self._needs = {"num_cpus": num_cpus, "num_gpus": num_gpus, "resources": dict(resources)}
+        self._runtime_env = dict(runtime_env)
+
+    def environment(self) -> Mapping[str, str]:
+        # Ray leaves all devices visible to who has asked for none.
+        return {**super().environment(), **({} if self._needs["num_gpus"] else NO_DEVICES)}
+
+    def engine(self, spec: AgentSpec) -> Engine:
+        from hposweep.workers.ray import RayEngine
+
+        return RayEngine(spec, self._wanted, self._address, self._needs, self._runtime_env)

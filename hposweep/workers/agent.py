@@ -1,0 +1,191 @@
+"""The agent: what an engine places on a node for one worker. It runs the local pool, with one slot.
+
+So a kill, a time limit, the memory limit, preloads, output, and the words for how a worker died are those of one
+machine, whatever engine has brought the agent there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+import sysconfig
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from hposweep.workers.local.pool import WorkerPool
+from hposweep.workers.local.worker import JobAnswer
+
+COMPARED_PACKAGES = ("hposweep", "hydra-core", "omegaconf", "cloudpickle", "numpy", "keras", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What has to be the same where a job runs as where its controller does."""
+
+    versions: Mapping[str, str]  # of Python and of packages; of those alone that are installed
+    program: Mapping[str, str]  # the user's own modules that are imported: SHA-256 of each file, by the path below
+    path: tuple[str, ...]  # where modules are looked for; absolute
+    folder: str  # that the program runs in
+
+    @classmethod
+    def here(cls) -> Surroundings:
+        """Those of this process."""
+        path = tuple(os.path.abspath(each) for each in sys.path)  # noqa: PTH100 ("" is the folder itself)
+        return cls(_versions(), dict(_program()), path, str(Path.cwd()))
+
+    def differences(self) -> list[str]:
+        """What is another here, each in a few words."""
+        found = []
+        here = _versions()
+        for name, wanted in self.versions.items():
+            if name not in here:
+                found.append(f"no {name} {wanted}")
+            elif here[name] != wanted:
+                found.append(f"{name} {here[name]} instead of {wanted}")
+        for module, digest in self.program.items():
+            place = _file_of(module, self.path)
+            if place is None:
+                found.append(f"no module {module}")
+            elif _digest(Path(place)) != digest:
+                found.append(f"another {place}")
+        return found
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """What an agent has to know; the same for all agents of a sweep.
+
+    Args:
+        state: what the jobs share, packed.
+        mark: a file of the sweep's folder, and what it begins with: proves that the node has the same file system.
+    """
+
+    state: bytes
+    preload: Sequence[str]
+    env: Mapping[str, str]
+    max_memory_mb: float
+    surroundings: Surroundings
+    mark: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What an agent tells when it is there."""
+
+    node: str
+    process: int
+    refusal: str = ""  # why it can't serve: one line
+
+
+class Agent:
+    """Runs jobs one at a time, each in a process that is kept warm for the next one."""
+
+    def __init__(self, spec: AgentSpec, node: str | None = None) -> None:
+        self._node = platform.node() if node is None else node
+        self._refusal = _refusal(spec, self._node)
+        self._pool = WorkerPool(spec.state, 1, spec.preload, spec.env, spec.max_memory_mb)
+        self._jobs: dict[str, Future[JobAnswer]] = {}
+        if not self._refusal:
+            sys.path[:0] = [each for each in spec.surroundings.path if each not in sys.path]
+            self._start()
+
+    def greeting(self) -> Greeting:
+        """Says that it is there, or why it can't serve."""
+        return Greeting(self._node, os.getpid(), self._refusal)
+
+    def run(self, job: str, arguments: tuple[Any, ...], timeout_s: float | None) -> Future[JobAnswer]:
+        """Runs a job with these arguments of `WorkerState.run`; `job` names it for `cancel`."""
+        future = self._jobs[job] = self._pool.submit(arguments, timeout_s)
+        future.add_done_callback(lambda _: self._jobs.pop(job, None))
+        return future
+
+    def cancel(self, job: str) -> None:
+        """Ends this job, if it is not over."""
+        future = self._jobs.get(job)
+        if future is not None:
+            self._pool.cancel(future)
+
+    def stop(self) -> None:
+        """Ends its worker, and the job that this runs."""
+        self._pool.stop()
+
+    def _start(self) -> None:
+        # In a thread that lasts: the system ends a forkserver with the *thread* that has started it.
+        is_started = threading.Event()
+
+        def keep() -> None:
+            try:
+                self._pool.start()
+            finally:
+                is_started.set()
+            threading.Event().wait()
+
+        threading.Thread(target=keep, daemon=True, name="hposweep-agent").start()
+        is_started.wait()
+
+
+def _refusal(spec: AgentSpec, node: str) -> str:
+    path, content = spec.mark
+    try:
+        is_shared = Path(path).read_text(encoding="utf-8").startswith(content)
+    except OSError:
+        is_shared = False
+    if not is_shared:
+        return (
+            f"{node} doesn't see the sweep's folder {Path(path).parent}: "
+            "the machines of an engine need a file system that they share"
+        )
+    if not Path(spec.surroundings.folder).is_dir():
+        return f"{node} doesn't see the folder {spec.surroundings.folder}, in which the program was started"
+    differences = spec.surroundings.differences()
+    return f"{node} is another than the controller: {', '.join(differences)}" if differences else ""
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name in COMPARED_PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _program() -> list[tuple[str, str]]:
+    """The modules of the user's own that are imported: from no installed package, nor Python's own."""
+    installed = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    found = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name in ("__main__", "__mp_main__") or not file or not file.endswith(".py"):
+            continue
+        path = os.path.abspath(file)  # noqa: PTH100
+        if not path.startswith(installed) and _file_of(name, sys.path) == path and Path(path).is_file():
+            found.append((name, _digest(Path(path))))
+    return found
+
+
+def _file_of(module: str, path: Sequence[str]) -> str | None:
+    """The file of a module, found without importing the packages that hold it."""
+    places: Sequence[str] | None = path
+    spec = None
+    for end in range(1, module.count(".") + 2):
+        if not places:
+            return None
+        spec = PathFinder.find_spec(".".join(module.split(".")[:end]), list(places))
+        if spec is None:
+            return None
+        places = spec.submodule_search_locations
+    return None if spec is None or spec.origin is None else os.path.abspath(spec.origin)  # noqa: PTH100
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
