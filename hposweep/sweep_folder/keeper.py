@@ -23,14 +23,14 @@ class Rewriter:
     def __init__(
         self, sweep_dir: Path, history: History, final_metric: str | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._sweep_dir, self._history, self._final_metric, self._clock = sweep_dir, history, final_metric, clock
+        self._tables, self._clock = tables.TablesUnderWay(sweep_dir, history, final_metric), clock
         self._due_at = clock() + SECONDS_BETWEEN_TABLES
 
     def __call__(self) -> None:
         started = self._clock()
         if started < self._due_at:
             return
-        tables.write(self._sweep_dir, self._history, self._final_metric)
+        self._tables.write()
         ended = self._clock()
         self._due_at = ended + max(SECONDS_BETWEEN_TABLES, 20 * (ended - started))
 
