@@ -26,6 +26,7 @@ from hposweep.trial import Trial
 
 TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
+MOST_ROWS_AT_ONCE = 256
 RESULTS_KEYS = (
     *("name", "best_trial", "best_params", "best_value", "metric", "direction", "n_trials", "states"),
     *("best_seeds", "best_interval", "best_partial_trial", "best_partial_params", "best_partial_value", "warning"),
@@ -218,6 +219,18 @@ class TablesUnderWay:
     final_metric: str | None
     _rows: dict[int, str] = field(default_factory=dict, init=False)  # of trials that have ended
     _keys: list[str] = field(default_factory=list, init=False)  # the hyperparameters of those rows
+    _n_seen: int = field(default=0, init=False)  # of the ended trials, those whose rows were made or dropped
+
+    def make_rows(self) -> None:
+        """Makes rows of trials that have ended, a few at a time: nobody has to wait until all are made."""
+        if self.history.n_repeating:
+            return
+        ended = self.history.ended_trials[self._n_seen : self._n_seen + MOST_ROWS_AT_ONCE]
+        trials = [self.history.trials[number] for number in ended if number not in self._rows]
+        if not set(self._keys).issuperset(keys_of(trials)):
+            self._set_keys()
+        self._n_seen += len(ended)
+        self._rows |= self._made(trials)[1] if trials else {}
 
     def write(self) -> None:
         """Writes both files anew. A power cut may take them: they can be made from the journal at any time.
@@ -231,21 +244,30 @@ class TablesUnderWay:
         """As the function of this name."""
         trials = self.history.trials
         numbers = sorted(trials)
-        keys = keys_of(trials[number] for number in numbers)
+        self._set_keys()
+        others = [trials[number] for number in numbers if number not in self._rows]
+        head, found = self._made(others)
+        self._rows |= {trial.number: found[trial.number] for trial in others if trial.state.is_ended}
+        return head + "".join(found.get(number) or self._rows[number] for number in numbers)
+
+    def _set_keys(self) -> None:
+        """Gives all hyperparameters their columns; rows that lack one are dropped."""
+        trials = self.history.trials
+        keys = keys_of(trials[number] for number in sorted(trials))
         # The mean over the seeds of a configuration changes after its trials' ends.
         if keys != self._keys or self.history.n_repeating:
-            self._keys, self._rows = keys, {}
-        others = [trials[number] for number in numbers if number not in self._rows]
-        table = trial_table(others, self.history, self._epochs_of, keys)
+            self._keys, self._rows, self._n_seen = keys, {}, 0
+
+    def _made(self, trials: Sequence[Trial]) -> tuple[str, dict[int, str]]:
+        """The head of the table, and the rows of these trials."""
+        table = trial_table(trials, self.history, self._epochs_of, self._keys)
         lines: list[str] = []
         writer = csv.writer(_Lines(lines), lineterminator="\n")
         writer.writerow(column.name for column in table.columns)
         for row in table.rows:
             writer.writerow([column.text(cell) for column, cell in zip(table.columns, row, strict=True)])
         head, *rows = lines
-        found = dict(zip((trial.number for trial in others), rows, strict=True))
-        self._rows |= {trial.number: found[trial.number] for trial in others if trial.state.is_ended}
-        return head + "".join(found.get(number) or self._rows[number] for number in numbers)
+        return head, dict(zip((trial.number for trial in trials), rows, strict=True))
 
     def _epochs_of(self, trial: Trial) -> int | None:
         return n_epochs(trial, TrialFiles(self.sweep_dir, trial.folder, self.history.schema).read_curve())
