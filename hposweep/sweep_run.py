@@ -80,6 +80,7 @@ class SweepRun:
         before_first_trial: says what its user should know by then.
         stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
             business of who started it.
+        is_watched: whether workers on other machines are to see that the controller lives.
     """
 
     sweep_dir: Path
@@ -93,6 +94,7 @@ class SweepRun:
     progress: str = "auto"
     final: LastJob | None = None
     keeps_checkpoints: bool = False
+    is_watched: bool = False
     before_first_trial: Callable[[], None] = field(default=lambda: None)
     _folders: dict[int, str] = field(default_factory=dict, init=False)  # of trials whose jobs were started
     _owners: dict[str, int] = field(default_factory=dict, init=False)  # the first trial of each folder
@@ -111,7 +113,7 @@ class SweepRun:
             raise WriteError(f"{error}; mend that, then resume the sweep") from error
 
     def _run(self) -> Outcome:
-        journal = Journal.open(self.sweep_dir)
+        journal = Journal.open(self.sweep_dir, is_watched=self.is_watched)
         try:
             tuner = self.tuner_on(journal)
             record = self._take_up(tuner)

@@ -48,6 +48,7 @@ class HposweepLauncher(Launcher):
     """Hands jobs over to `hposweep.hydra_glue.launchers`; our sweeper takes them there one by one."""
 
     implementation = "local.LocalLauncher"
+    is_watched = False  # whether its workers see from the lease of their controller that this lives
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -73,6 +74,7 @@ class HposweepRayLauncher(HposweepLauncher):
     """The same on a Ray cluster."""
 
     implementation = "engines.RayLauncher"
+    is_watched = True
 
 
 for name, node in (("hposweep", HposweepLauncherConf), ("hposweep_ray", HposweepRayConf)):

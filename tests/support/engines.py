@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hposweep.hydra_glue.launchers.pool import Pool
+from hposweep.sweep_folder import lease
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool
@@ -22,16 +22,20 @@ MAX_MEMORY_MB = 4000.0
 
 def agent_spec(state: Any, folder: Path, **changes: Any) -> AgentSpec:
     """What agents have to know of jobs whose sweep stands in this folder."""
-    token = secrets.token_hex(8)
-    mark = folder / f"mark-{token}"
-    mark.write_text(token)
+    path = folder / lease.FILE_NAME
+    if lease.read(path) is None:
+        lease.Lease(path).take(is_locked=True)
+    holder = lease.read(path)
+    assert holder is not None
     known: dict[str, Any] = {
         "preload": (),
         "env": {},
         "max_memory_mb": MAX_MEMORY_MB,
         "surroundings": Surroundings.here(),
     }
-    return AgentSpec(**{"state": main_module.packed(state), "mark": (str(mark), token), **known, **changes})
+    return AgentSpec(
+        **{"state": main_module.packed(state), "controller": lease.LeaseWatch(path, holder.token), **known, **changes}
+    )
 
 
 @dataclass(frozen=True)
