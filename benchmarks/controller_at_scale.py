@@ -19,10 +19,8 @@ import argparse
 import collections
 import dataclasses
 import heapq
-import json
 import logging
 import multiprocessing
-import os
 import random
 import resource
 import statistics
@@ -249,7 +247,8 @@ def main() -> None:
         if arguments.seconds:
             case = dataclasses.replace(case, wall_s=arguments.seconds)
         if arguments.profile:
-            import cProfile, pstats
+            import cProfile
+            import pstats
 
             profile = cProfile.Profile()
             profile.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -258,6 +259,37 @@ def test_fewer_workers_than_slots_have_a_device_each_and_memory_as_they_like(new
     answers = batch(pool, tmp_path, "two", n_jobs=2)
     assert sorted(answer.payload.decode().split("\n")[0] for answer in answers) == ["0", "1"]
     assert {answer.payload.decode().split("\n")[-1] for answer in answers} == {""}
+
+
+class JobsOnCuda:
+    """Jobs that count the devices that NVIDIA's driver shows to the process."""
+
+    def enter(self) -> None:
+        pass
+
+    def run(self) -> Outcome:
+        driver, n_devices = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(0)
+        if driver.cuInit(0) == 0:
+            driver.cuDeviceGetCount(ctypes.byref(n_devices))
+        return Outcome(SegmentResult(0.0, float(n_devices.value)))
+
+
+@pytest.mark.process
+def test_a_real_gpu_is_found_and_its_worker_alone_sees_it() -> None:
+    try:
+        found = devices_of(PREFIX, "auto", 2, None)
+        ctypes.CDLL("libcuda.so.1")
+    except (ConfigError, OSError) as error:
+        pytest.skip(f"no GPU of NVIDIA's here: {error}")
+    assert found is not None
+    # The other worker's device isn't there.
+    pair = Devices((found.names[0], "63"))
+    pool = WorkerPool(JobsOnCuda(), 2, [], {}, 4000.0, pair)
+    try:
+        results = [future.result(timeout=60).result for future in [pool.submit(()) for _ in range(2)]]
+    finally:
+        pool.stop()
+    assert {result.place: result.value for result in results} == {devices.place(pair.names[0]): 1.0, "gpu 63": 0.0}
 
 
 @pytest.mark.process
