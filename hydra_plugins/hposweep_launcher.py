@@ -21,7 +21,9 @@ class HposweepLauncherConf:
     """The launcher's keys, `hydra.launcher.*`."""
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepLauncher"
-    n_workers: int | None = None  # worker processes; null: the machine's cores divided by threads
+    n_workers: int | None = None  # worker processes; null: one a device slot, or the cores divided by threads
+    devices: Any = None  # GPUs, of which each worker sees its own alone: [0, 1], or auto; null: workers see all
+    workers_per_device: int = 1  # workers that share one; TensorFlow then takes memory as it needs it
     threads: Any = THREADS  # on which one job computes
     preload: Any = PRELOAD  # modules that are imported once, before the workers start
     max_worker_memory_mb: float = 4000.0  # a worker that is larger after a job is replaced by a new one
