@@ -172,7 +172,7 @@ class DaskEngine:
         # What Dask tells is passed on in a thread of our own, so that its own is never held up.
         self._answers = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="hposweep-dask")
         self._hosts: dict[tuple[str, str], Host] = {}  # by address and number: an address may be taken again
-        self._client: Client | None = None
+        self._client: Any = None  # a Client, once there is a scheduler
         self._cluster: Cluster | None = None
         self._processes: LocalWorkers | None = None
         self._started_at = 0.0
