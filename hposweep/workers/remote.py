@@ -16,7 +16,7 @@ from hposweep.shown_text import plural
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.agent import Greeting
 from hposweep.workers.local.worker import JobAnswer
-from hposweep.workers.slots import Attempt, SlotPool, cut_off_after
+from hposweep.workers.slots import CUT_OFF_MESSAGE, Attempt, SlotPool, cut_off_after
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,10 @@ class Engine(Protocol):
             ConfigError: if there is no such engine, one line.
         """
 
+    @property
+    def n_coming(self) -> int:
+        """Agents that are asked for and not there yet."""
+
     def look(self, pool: RemotePool) -> None:
         """Called about once a second: says of each slot when its agent was heard (`heard_at`)."""
 
@@ -145,7 +149,7 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def check(self) -> None:
         """Raises a ConfigError if no agent can serve, with why the first one could not."""
-        if self._refusals and not self._slots:
+        if self._refusals and not self._slots and not self._engine.n_coming:
             raise ConfigError(next(iter(self._refusals)))
 
     def overview(self) -> str:
@@ -192,8 +196,12 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def stop(self) -> None:
         self._is_stopped.set()
+        slots = self.slots
         super().stop()
         self._engine.stop()
+        for running in [slot.running for slot in slots]:
+            if running is not None:
+                running.lose(CUT_OFF_MESSAGE)
 
     def _start(self) -> None:
         self._is_stopped = threading.Event()
