@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 import logging
 import multiprocessing
 import os
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LOOKS = 0.25  # of an agent, at whether its controller still wants it
 SECONDS_UNTIL_SAID = 15.0  # that no Dask worker has come
 MOST_SECONDS_TO_END = 5.0  # for all agents, at the end of a sweep
+SCHEDULER_GONE = "the Dask scheduler is gone"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Of Dask's states of a task, those of one that nobody wants any more.
 UNWANTED = ("cancelled", "released", "forgotten", "error")
@@ -46,12 +48,11 @@ class NoAgentError(Exception):
     """A task came to a Dask worker without the agent that is to run its job: the one that had it is another process."""
 
 
-# By the sweep and the worker's address: with threads as Dask workers, several are in one process.
-_agents: dict[tuple[str, str], Agent] = {}
+_agents: dict[str, Agent] = {}  # of this process, by the key of the task that has brought each
 
 
-def bring_agent(sweep: str, spec: AgentSpec, n_slots: int) -> Greeting:
-    """The task that starts this worker's agent; that ends when nobody wants the task's result any more."""
+def bring_agent(spec: AgentSpec, n_slots: int) -> Greeting:
+    """The task that starts an agent, which ends when nobody wants the task's result any more."""
     worker = get_worker()
     # Dask's nanny makes its workers daemons, which multiprocessing lets start no process.
     multiprocessing.current_process().daemon = False
@@ -63,21 +64,21 @@ def bring_agent(sweep: str, spec: AgentSpec, n_slots: int) -> Greeting:
     agent = Agent(spec, n_slots=n_slots)
     greeting = agent.greeting()
     if not greeting.refusal:
-        _agents[sweep, worker.address] = agent
         task = worker.get_current_task()
-        threading.Thread(target=_keep, args=(sweep, worker, task), daemon=True, name="hposweep-dask").start()
+        _agents[task] = agent
+        threading.Thread(target=_keep, args=(worker, task), daemon=True, name="hposweep-dask").start()
     return greeting
 
 
-def run_on_agent(sweep: str, job: str, arguments: tuple[Any, ...], timeout_s: float | None) -> JobAnswer:
-    """The task of a job, on this worker's agent.
+def run_on_agent(agent_key: str, job: str, arguments: tuple[Any, ...], timeout_s: float | None) -> JobAnswer:
+    """The task of a job, on an agent of this worker.
 
     Raises:
-        NoAgentError: if it has none.
+        NoAgentError: if that is not there.
     """
     worker = get_worker()
     task = worker.get_current_task()
-    agent = _agents.get((sweep, worker.address))
+    agent = _agents.get(agent_key)
     if agent is None:
         raise NoAgentError
     running = agent.run(job, arguments, timeout_s)
@@ -87,25 +88,25 @@ def run_on_agent(sweep: str, job: str, arguments: tuple[Any, ...], timeout_s: fl
     return running.result()
 
 
-def cancel_on_agent(sweep: str, job: str, dask_worker: Worker) -> None:
+def cancel_on_agent(agent_key: str, job: str) -> None:
     """Ends this job, if it is not over."""
-    agent = _agents.get((sweep, dask_worker.address))
+    agent = _agents.get(agent_key)
     if agent is not None:
         agent.cancel(job)
 
 
-async def end_agent(sweep: str, dask_worker: Worker) -> None:
-    """Ends this worker's agent, if it has one, with the jobs that it runs."""
-    agent = _agents.pop((sweep, dask_worker.address), None)
-    if agent is not None:
+async def end_agents(agent_keys: Collection[str]) -> None:
+    """Ends these agents, as far as they are here, with the jobs that they run."""
+    agents = [_agents.pop(key) for key in agent_keys if key in _agents]
+    for agent in agents:
         await asyncio.to_thread(agent.stop)
 
 
-def _keep(sweep: str, worker: Worker, task: str) -> None:
+def _keep(worker: Worker, task: str) -> None:
     """Ends the agent when its controller has let go of its task, or died: then Dask does."""
     while _is_wanted(worker, task):
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    agent = _agents.pop((sweep, worker.address), None)
+    agent = _agents.pop(task, None)
     if agent is not None:
         agent.stop()
 
@@ -117,13 +118,14 @@ def _is_wanted(worker: Worker, task: str) -> bool:
 
 @dataclass(eq=False)
 class Host:
-    """A Dask worker, as its controller sees it."""
+    """A Dask worker with an agent, as the controller sees it."""
 
     address: str
     n_slots: int
     agent: Future  # of the task that brings it
-    last_seen: float = 0.0  # by the scheduler's clock
+    is_coming: bool = True
     slots: list[RemoteSlot] = field(default_factory=list)
+    last_seen: float = 0.0  # by the scheduler's clock
 
 
 class DaskConnection:
@@ -168,7 +170,8 @@ class DaskEngine:
     ) -> None:
         self._spec, self._address, self._make_cluster = spec, address, make_cluster
         self._n_workers, self._threads, self._resources = n_workers, threads, dict(resources)
-        self._sweep = f"hposweep-{secrets.token_hex(8)}"
+        self._sweep = f"hposweep-{secrets.token_hex(8)}"  # what the keys of its tasks begin with
+        self._numbers = itertools.count()
         # What Dask tells is passed on in a thread of our own, so that its own is never held up.
         self._answers = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="hposweep-dask")
         self._hosts: dict[tuple[str, str], Host] = {}  # by address and number: an address may be taken again
@@ -193,24 +196,26 @@ class DaskEngine:
             raise ConfigError(f"hydra.launcher.address: no Dask scheduler at {self._address!r} ({reason})") from None
         self.look(pool)
 
+    @property
+    def n_coming(self) -> int:
+        return sum(host.is_coming for host in list(self._hosts.values()))
+
     def look(self, pool: RemotePool) -> None:
         if self._processes is not None:
             self._processes.keep_up()
         if self._client.status == "closed":
-            pool.refuse(f"hydra.launcher: the Dask scheduler at {self._client.scheduler.address} is gone")
+            for key in list(self._hosts):
+                self._lose(pool, key, SCHEDULER_GONE)
+            pool.refuse(f"hydra/launcher=hposweep_dask: {SCHEDULER_GONE}")
             return
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         there = {(address, worker["id"]): worker for address, worker in workers.items()}
         for key in [key for key in self._hosts if key not in there]:
             self._lose(pool, key, f"the Dask worker {key[0]} is gone")
         for key, worker in there.items():
-            host = self._hosts.get(key)
-            if host is None:
+            self._hear(pool, key, worker["last_seen"])
+            if key not in self._hosts:
                 self._bring(pool, key, worker)
-            elif worker["last_seen"] != host.last_seen:
-                host.last_seen = worker["last_seen"]
-                for slot in host.slots:
-                    slot.heard_at = time.monotonic()
         if not self._hosts and not self._is_said and time.monotonic() - self._started_at > SECONDS_UNTIL_SAID:
             self._is_said = True
             needs = ", ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
@@ -233,14 +238,17 @@ class DaskEngine:
         self, host: Host, job: str, arguments: tuple[Any, ...], timeout_s: float | None, running: Running
     ) -> Future:
         """Runs a job on the agent of this Dask worker."""
-        task = self._submit(host.address, job, run_on_agent, job, arguments, timeout_s, resources=self._resources)
+        task = self._submit(
+            host.address, "job", run_on_agent, host.agent.key, job, arguments, timeout_s, resources=self._resources
+        )
         self._when_done(task, functools.partial(self._answer, running))
         return task
 
     def cancel_job(self, host: Host, job: str) -> None:
         """Ends this job; returns at once."""
+        # From its loop, where Dask's calls wait for nothing.
         self._client.loop.add_callback(
-            self._client.run, cancel_on_agent, self._sweep, job, workers=[host.address], on_error="ignore"
+            self._client.run, cancel_on_agent, host.agent.key, job, workers=[host.address], on_error="ignore"
         )
 
     def _local(self) -> LocalCluster:
@@ -258,18 +266,16 @@ class DaskEngine:
             return
         n_slots = max(1, worker["nthreads"] // self._threads)
         n_slots = min([n_slots, *(int(has[name] / need) for name, need in self._resources.items() if need)])
-        address, number = key
-        task = self._submit(address, f"agent-{number}", bring_agent, self._spec, n_slots)
-        host = self._hosts[key] = Host(address, n_slots, task)
+        task = self._submit(key[0], "agent", bring_agent, self._spec, n_slots)
+        host = self._hosts[key] = Host(key[0], n_slots, task)
         self._when_done(task, functools.partial(self._came, pool, key, host))
 
-    def _submit(self, address: str, name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future:
+    def _submit(self, address: str, kind: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future:
         # Once and there: one that Dask began again, or elsewhere, would find no agent.
         return self._client.submit(
             function,
-            self._sweep,
             *arguments,
-            key=f"{self._sweep}-{name}",
+            key=f"{self._sweep}-{kind}-{next(self._numbers)}",
             pure=False,
             retries=0,
             workers=[address],
@@ -297,18 +303,30 @@ class DaskEngine:
             running.lose(f"the Dask worker has lost the job ({line_of_exception(result)})")
 
     def _came(self, pool: RemotePool, key: tuple[str, str], host: Host, task: Future, result: Any) -> None:
+        host.is_coming = False
         if self._is_stopped or self._hosts.get(key) is not host:
             return
         if isinstance(result, asyncio.CancelledError):
-            self._lose(pool, key, "the Dask scheduler was lost")
+            self._lose(pool, key, SCHEDULER_GONE)
         elif isinstance(result, BaseException):
-            pool.refuse(f"{host.address} can't serve: {line_of_exception(result)}")
+            pool.refuse(f"the Dask worker {host.address} can't serve ({line_of_exception(result)})")
         else:
             for _ in range(host.n_slots):
                 slot = pool.came(DaskConnection(self, host), result)
                 if slot is None:
                     return
                 host.slots.append(slot)
+
+    def _hear(self, pool: RemotePool, key: tuple[str, str], last_seen: float) -> None:
+        """Takes in when the scheduler has last heard of this Dask worker, which may have been silent until now."""
+        host = self._hosts.get(key)
+        if host is None or host.last_seen == last_seen:
+            return
+        host.last_seen = last_seen
+        for slot in host.slots:
+            slot.heard_at = time.monotonic()
+        if host.slots and not set(host.slots) & set(pool.slots):  # it was given up, and lives
+            self._lose(pool, key, "")
 
     def _lose(self, pool: RemotePool, key: tuple[str, str], reason: str) -> None:
         host = self._hosts.pop(key)
@@ -318,7 +336,8 @@ class DaskEngine:
             pool.went(slot, reason)
 
     async def _end_agents(self) -> None:
-        ended: Awaitable[Any] = self._client.run(end_agent, self._sweep, on_error="ignore")
+        keys = [host.agent.key for host in list(self._hosts.values())]
+        ended: Awaitable[Any] = self._client.run(end_agents, keys, on_error="ignore")
         await asyncio.wait_for(ended, MOST_SECONDS_TO_END)
 
 
