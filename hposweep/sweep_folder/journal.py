@@ -66,12 +66,12 @@ EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__)
 OF_FEW = {"repeats": None, "confirms": False, "place": ""}
 NAMES = {kind: name for name, kind in EVENTS.items()}
 FIELDS = {kind: [each.name for each in dataclasses.fields(kind)] for kind in KINDS}
-# The fields whose values have a type, with its check; not a seed's, which may be the user's own.
-CHECKS = {
+# The fields whose values have one type, with its check; a seed may be the user's own.
+CHECKS: dict[type[Event], list[tuple[str, Callable[[Any], bool]]]] = {
     kind: [
         (each.name, TYPES[str(each.type)])
         for each in dataclasses.fields(kind)
-        if each.name != "seed" and str(each.type) in TYPES
+        if str(each.type) in TYPES and each.name != "seed"
     ]
     for kind in KINDS
 }
