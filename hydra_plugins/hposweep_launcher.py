@@ -34,7 +34,8 @@ class HposweepRayConf:
     """The keys of `hydra/launcher=hposweep_ray`."""
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepRayLauncher"
-    address: str | None = None  # of a Ray cluster: auto, or host:port; null: RAY_ADDRESS, else one is started here
+    # host:port of a Ray cluster; auto: one that is there; local: one that is started here; null: auto, else local
+    address: str | None = None
     n_workers: int | None = None  # null: as many as the cluster has room for, growing and shrinking with it
     num_cpus: Any = THREADS  # that Ray reserves for a worker
     num_gpus: float = 0.0  # the same; 0 hides all of them

@@ -58,9 +58,8 @@ def local() -> Iterator[Kind]:
 
 
 @contextlib.contextmanager
-def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
-    """A Ray cluster of a head without processors and these nodes, to which this process is connected."""
-    import ray
+def ray_nodes(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """A Ray cluster of a head without processors and these nodes."""
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -69,11 +68,22 @@ def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
     try:
         for _ in range(n_nodes):
             add_ray_node(cluster, cpus)
-        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield cluster
     finally:
-        ray.shutdown()
         cluster.shutdown()
+
+
+@contextlib.contextmanager
+def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """The same, with this process connected to it."""
+    import ray
+
+    with ray_nodes(n_nodes, cpus) as cluster:
+        try:
+            ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+            yield cluster
+        finally:
+            ray.shutdown()
 
 
 def add_ray_node(cluster: Any, cpus: int = 2) -> Any:
@@ -97,3 +107,13 @@ def on_ray() -> Iterator[Kind]:
 
 
 KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {"local": local, "ray": on_ray}
+
+
+@contextlib.contextmanager
+def ray_launcher() -> Iterator[list[str]]:
+    """The words with which a command takes the launcher on a Ray cluster that is there."""
+    with ray_nodes(n_nodes=2) as cluster:
+        yield ["hydra/launcher=hposweep_ray", f"hydra.launcher.address={cluster.address}"]
+
+
+LAUNCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {"ray": ray_launcher}

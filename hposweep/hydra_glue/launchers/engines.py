@@ -65,7 +65,7 @@ class RayLauncher(EngineLauncher):
     """Runs jobs on the actors of a Ray cluster.
 
     Args:
-        address: of the cluster; None: that of RAY_ADDRESS, else one of this machine's own is started.
+        address: of the cluster, or `auto`, or `local`; None: as Ray finds one, else one is started.
         num_cpus, num_gpus, resources: what Ray reserves for a worker.
         runtime_env: Ray's.
         n_workers, preload, max_worker_memory_mb: as of any `EngineLauncher`.
