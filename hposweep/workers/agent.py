@@ -1,4 +1,4 @@
-"""The agent: what an engine places on a node for one worker. It runs the local pool, with one slot.
+"""The agent: what an engine places on a node. It runs the local pool there, with one slot or a few.
 
 So a kill, a time limit, the memory limit, preloads, output, and the words for how a worker died are those of one
 machine, whatever engine has brought the agent there.
@@ -110,12 +110,12 @@ class Greeting:
 
 
 class Agent:
-    """Runs jobs one at a time, each in a process that is kept warm for the next one."""
+    """Runs `n_slots` jobs at a time, each in a process that is kept warm for the next one."""
 
-    def __init__(self, spec: AgentSpec, node: str | None = None) -> None:
+    def __init__(self, spec: AgentSpec, node: str | None = None, n_slots: int = 1) -> None:
         self._node = platform.node() if node is None else node
         self._refusal = _refusal(spec, self._node)
-        self._pool = WorkerPool(spec.state, 1, spec.preload, spec.env, spec.max_memory_mb)
+        self._pool = WorkerPool(spec.state, n_slots, spec.preload, spec.env, spec.max_memory_mb)
         self._spec = spec
         self._jobs: dict[str, Future[JobAnswer]] = {}
         self._is_orphaned = False
