@@ -75,8 +75,8 @@ class Connection(Protocol):
 class RemoteSlot:
     """A place for jobs on one agent, for as long as that is there."""
 
-    def __init__(self, connection: Connection, greeting: Greeting) -> None:
-        self.connection, self.node = connection, greeting.node
+    def __init__(self, pool: RemotePool, connection: Connection, greeting: Greeting) -> None:
+        self._pool, self.connection, self.node = pool, connection, greeting.node
         self.heard_at = time.monotonic()
         self.running: Running | None = None
 
@@ -92,11 +92,13 @@ class RemoteSlot:
         changes: dict[str, Any] = {"place": place}
         if not answer.result.duration_s:
             changes["duration_s"] = duration_s
-        return Attempt(answer.with_result(**changes))
+        return Attempt(answer.with_result(**changes), is_fit=answer.result.end is not SegmentEnd.LOST)
 
     def after(self, attempt: Attempt) -> None:
-        """The agent keeps its worker in order."""
+        """Gives the agent up where it has lost the job; else it keeps its worker in order."""
         self.running = None
+        if not attempt.is_fit:
+            self._pool.give_up(self, attempt.answer.result.failure)
 
     def stop(self) -> None:
         self.connection.close()
@@ -168,7 +170,7 @@ class RemotePool(SlotPool[RemoteSlot]):
             self.refuse(greeting.refusal)
             connection.close()
             return None
-        slot = RemoteSlot(connection, greeting)
+        slot = RemoteSlot(self, connection, greeting)
         with self._lock:
             if self._is_stopped.is_set():
                 connection.close()

@@ -7,7 +7,6 @@ import functools
 import json
 import logging
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hposweep.hydra_glue.launchers.pool import Pool
+from hposweep.sweep_folder import lease
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool
@@ -30,11 +30,20 @@ MAX_MEMORY_MB = 4000.0
 
 def agent_spec(state: Any, folder: Path, **changes: Any) -> AgentSpec:
     """What agents have to know of jobs whose sweep stands in this folder."""
-    token = secrets.token_hex(8)
-    mark = folder / f"mark-{token}"
-    mark.write_text(token)
-    known = {"preload": (), "env": {}, "max_memory_mb": MAX_MEMORY_MB, "surroundings": Surroundings.here()}
-    return AgentSpec(state=main_module.packed(state), mark=(str(mark), token), **{**known, **changes})
+    path = folder / lease.FILE_NAME
+    if lease.read(path) is None:
+        lease.Lease(path).take(is_locked=True)
+    holder = lease.read(path)
+    assert holder is not None
+    known: dict[str, Any] = {
+        "preload": (),
+        "env": {},
+        "max_memory_mb": MAX_MEMORY_MB,
+        "surroundings": Surroundings.here(),
+    }
+    return AgentSpec(
+        **{"state": main_module.packed(state), "controller": lease.LeaseWatch(path, holder.token), **known, **changes}
+    )
 
 
 @dataclass(frozen=True)
@@ -57,9 +66,8 @@ def local() -> Iterator[Kind]:
 
 
 @contextlib.contextmanager
-def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
-    """A Ray cluster of a head without processors and these nodes, to which this process is connected."""
-    import ray
+def ray_nodes(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """A Ray cluster of a head without processors and these nodes."""
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -68,11 +76,22 @@ def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
     try:
         for _ in range(n_nodes):
             add_ray_node(cluster, cpus)
-        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield cluster
     finally:
-        ray.shutdown()
         cluster.shutdown()
+
+
+@contextlib.contextmanager
+def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """The same, with this process connected to it."""
+    import ray
+
+    with ray_nodes(n_nodes, cpus) as cluster:
+        try:
+            ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+            yield cluster
+        finally:
+            ray.shutdown()
 
 
 def add_ray_node(cluster: Any, cpus: int = 2) -> Any:
@@ -102,17 +121,8 @@ class DaskCluster:
         self._folder = folder
         self.workers: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
-        words = (
-            "dask_scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--scheduler-file",
-            str(file),
-        )
-        self.scheduler = self._started(*words)
+        words = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        self.scheduler = self._started("dask_scheduler", *words)
         wait_for(lambda: file.exists() and file.read_text().strip())
         self.address: str = json.loads(file.read_text())["address"]
 
@@ -180,4 +190,24 @@ KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {
     "local": local,
     "ray": on_ray,
     "dask": on_dask,
+}
+
+
+@contextlib.contextmanager
+def ray_launcher() -> Iterator[list[str]]:
+    """The words with which a command takes the launcher on a Ray cluster that is there."""
+    with ray_nodes(n_nodes=2) as cluster:
+        yield ["hydra/launcher=hposweep_ray", f"hydra.launcher.address={cluster.address}"]
+
+
+@contextlib.contextmanager
+def dask_launcher() -> Iterator[list[str]]:
+    """The same on Dask workers that are there."""
+    with dask_cluster() as cluster:
+        yield ["hydra/launcher=hposweep_dask", f"hydra.launcher.address={cluster.address}"]
+
+
+LAUNCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {
+    "ray": ray_launcher,
+    "dask": dask_launcher,
 }
