@@ -11,7 +11,6 @@ import dataclasses
 import datetime
 import errno
 import fcntl
-import functools
 import json
 import logging
 import math
@@ -66,6 +65,16 @@ EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__)
 # What is left out of the lines of trials that repeat none, and of jobs on the one machine.
 OF_FEW = {"repeats": None, "confirms": False, "place": ""}
 NAMES = {kind: name for name, kind in EVENTS.items()}
+FIELDS = {kind: [each.name for each in dataclasses.fields(kind)] for kind in KINDS}
+# The fields whose values have a type, with its check; not a seed's, which may be the user's own.
+CHECKS = {
+    kind: [
+        (each.name, TYPES[str(each.type)])
+        for each in dataclasses.fields(kind)
+        if each.name != "seed" and str(each.type) in TYPES
+    ]
+    for kind in KINDS
+}
 
 
 def to_line(event: Event, number: int) -> str:
@@ -99,7 +108,7 @@ def from_line(line: str, number: int) -> Event:
 
 def _fields(event: Event) -> dict[str, Any]:
     # Not `asdict`: it would copy every configuration in depth.
-    found = {name: getattr(event, name) for name in _names(type(event))}
+    found = {name: getattr(event, name) for name in FIELDS[type(event)]}
     return {name: value for name, value in found.items() if value != OF_FEW.get(name, ...)}
 
 
@@ -121,21 +130,9 @@ def _event(fields: Mapping[str, Any]) -> Event:
 
 def _check_types(kind: type[Event], fields: Mapping[str, Any]) -> None:
     """Raises a TypeError where a value is not of the type that its field has: somebody has made the line."""
-    for name, is_right in _checks(kind):
+    for name, is_right in CHECKS[kind]:
         if name in fields and not is_right(fields[name]):
             raise TypeError(f"its field {name!r} can't be this")
-
-
-@functools.cache
-def _checks(kind: type[Event]) -> list[tuple[str, Callable[[Any], bool]]]:
-    """The fields of such an event whose values have a type, with its check."""
-    types = {each.name: str(each.type) for each in dataclasses.fields(kind) if each.name != "seed"}  # the user's own
-    return [(name, TYPES[text]) for name, text in types.items() if text in TYPES]
-
-
-@functools.cache
-def _names(kind: type[Event]) -> list[str]:
-    return [each.name for each in dataclasses.fields(kind)]
 
 
 def _is_count(value: object) -> bool:

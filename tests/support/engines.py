@@ -202,7 +202,7 @@ def ray_launcher() -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def dask_launcher() -> Iterator[list[str]]:
-    """The same on Dask workers that are there."""
+    """The same on a Dask scheduler with two workers."""
     with dask_cluster() as cluster:
         yield ["hydra/launcher=hposweep_dask", f"hydra.launcher.address={cluster.address}"]
 
