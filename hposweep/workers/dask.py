@@ -29,6 +29,7 @@ from distributed.deploy import Cluster
 from hposweep.errors import ConfigError
 from hposweep.failure import line_of_exception
 from hposweep.workers.agent import Agent, AgentSpec, Greeting
+from hposweep.workers.local import parent_death
 from hposweep.workers.local.pool import n_cores
 from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.remote import RemotePool, RemoteSlot, Running
@@ -42,6 +43,7 @@ SCHEDULER_GONE = "the Dask scheduler is gone"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Of Dask's states of a task, those of one that nobody wants any more.
 UNWANTED = ("cancelled", "released", "forgotten", "error")
+LOGGERS = ("distributed", "distributed.client", "tornado.application")  # whose lines would stand among the sweep's
 
 
 class NoAgentError(Exception):
@@ -189,7 +191,7 @@ class DaskEngine:
 
     def start(self, pool: RemotePool) -> None:
         self._pool = pool
-        for name in ("distributed", "tornado.application"):
+        for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._started_at = time.monotonic()
         if self._address is None:
@@ -259,7 +261,9 @@ class DaskEngine:
         )
 
     def _local(self) -> LocalCluster:
-        cluster = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL)
+        cluster = LocalCluster(
+            n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
+        )
         n_workers = self._n_workers or max(1, n_cores() // self._threads)
         self._processes = LocalWorkers(cluster.scheduler_address, n_workers, self._threads)
         return cluster
@@ -360,12 +364,14 @@ def _gone(address: str) -> str:
 class LocalWorkers:
     """Dask workers of this machine: each in a session of its own, which a terminal's Ctrl-C doesn't reach.
 
-    Those of `LocalCluster` are in the terminal's, and run the user's script again.
+    Those of `LocalCluster` are in the terminal's, and run the user's script again. These end with the controller, one
+    that is still starting, too.
     """
 
     def __init__(self, scheduler: str, n_workers: int, threads: int) -> None:
         self._command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-nanny", "--no-dashboard"]
         self._command += ["--nthreads", f"{threads}", "--memory-limit", "0", "--host", "127.0.0.1"]
+        self._command += ["--preload", f"from {parent_death.__name__} import die_with; die_with({os.getpid()})"]
         self.processes = [self._started() for _ in range(n_workers)]
 
     def keep_up(self) -> None:
