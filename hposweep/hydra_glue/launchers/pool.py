@@ -21,11 +21,12 @@ from hposweep.hydra_glue.overrides import literal_text
 from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local import main_module
 from hposweep.workers.local.worker import JobAnswer
-from hposweep.workers.protocol import Futures
+from hposweep.workers.protocol import Futures, first_completed
 from hposweep.workers.segments import PoolFutures
 
 log = logging.getLogger(__name__)
 
+SECONDS_BETWEEN_CHECKS = 1.0  # whether any worker will ever come
 PLUGIN_SCAN = "hposweep.hydra_glue.launchers.plugin_scan"
 
 
@@ -143,6 +144,8 @@ class PoolLauncher:
             futures.append(self.submit(number, overrides, job_id=f"{number}", wants_job_return=True))
         returns = []
         for future in futures:
+            while not first_completed([future], SECONDS_BETWEEN_CHECKS):
+                self.pool.check()
             answer = future.result()
             if not answer.payload:
                 raise answer.error or RuntimeError(answer.result.failure)
