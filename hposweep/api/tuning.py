@@ -245,7 +245,7 @@ class FunctionJobs:
         started = time.monotonic()
         files = TrialFiles(self.sweep_dir, subdir, self.schema)
         try:
-            with run.lost_if_given_up():
+            with run.told_as_lost():
                 job = RunningJob(files, self.metric, segment.target_epoch, job_id=trial.job_id)
             value = run.run(job, lambda: self.objective(dict(trial.configuration), **keywords), trial.seed)
         except Exception as error:

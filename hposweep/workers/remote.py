@@ -16,7 +16,7 @@ from hposweep.shown_text import plural
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.agent import Greeting
 from hposweep.workers.local.worker import JobAnswer
-from hposweep.workers.slots import Attempt, SlotPool, cut_off_after
+from hposweep.workers.slots import CUT_OFF_MESSAGE, Attempt, SlotPool, cut_off_after
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ class Connection(Protocol):
 class RemoteSlot:
     """A place for jobs on one agent, for as long as that is there."""
 
-    def __init__(self, connection: Connection, greeting: Greeting) -> None:
-        self.connection, self.node = connection, greeting.node
+    def __init__(self, pool: RemotePool, connection: Connection, greeting: Greeting) -> None:
+        self._pool, self.connection, self.node = pool, connection, greeting.node
         self.heard_at = time.monotonic()
         self.running: Running | None = None
 
@@ -92,11 +92,13 @@ class RemoteSlot:
         changes: dict[str, Any] = {"place": place}
         if not answer.result.duration_s:
             changes["duration_s"] = duration_s
-        return Attempt(answer.with_result(**changes))
+        return Attempt(answer.with_result(**changes), is_fit=answer.result.end is not SegmentEnd.LOST)
 
     def after(self, attempt: Attempt) -> None:
-        """The agent keeps its worker in order."""
+        """Gives the agent up where it has lost the job; else it keeps its worker in order."""
         self.running = None
+        if not attempt.is_fit:
+            self._pool.give_up(self, attempt.answer.result.failure)
 
     def stop(self) -> None:
         self.connection.close()
@@ -133,6 +135,10 @@ class Engine(Protocol):
             ConfigError: if there is no such engine, one line.
         """
 
+    @property
+    def n_coming(self) -> int:
+        """Agents that are asked for and not there yet."""
+
     def look(self, pool: RemotePool) -> None:
         """Called about once a second: says of each slot when its agent was heard (`heard_at`)."""
 
@@ -163,7 +169,7 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def check(self) -> None:
         """Raises a ConfigError if no agent can serve, with why the first one could not."""
-        self._refusals.check(has_served=bool(self._slots))
+        self._refusals.check(has_served=bool(self._slots or self._engine.n_coming))
 
     def overview(self) -> str:
         """The nodes with their workers, and what waits for one."""
@@ -181,7 +187,7 @@ class RemotePool(SlotPool[RemoteSlot]):
             self.refuse(greeting.refusal)
             connection.close()
             return None
-        slot = RemoteSlot(connection, greeting)
+        slot = RemoteSlot(self, connection, greeting)
         with self._lock:
             if self._is_stopped.is_set():
                 connection.close()
@@ -207,8 +213,12 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def stop(self) -> None:
         self._is_stopped.set()
+        slots = self.slots
         super().stop()
         self._engine.stop()
+        for running in [slot.running for slot in slots]:
+            if running is not None:
+                running.lose(CUT_OFF_MESSAGE)
 
     def _start(self) -> None:
         self._is_stopped = threading.Event()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
-from hposweep.trial import SegmentResult
+from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.protocol import Futures, first_completed
 
@@ -53,6 +53,9 @@ class PoolFutures:
 
         job.add_done_callback(pass_on)
         return future
+
+    def adopted(self, segment: Segment, trial: Trial) -> Future[SegmentResult] | None:
+        return None  # its processes have died with their controller
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
         done = first_completed(futures, timeout_s)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
@@ -20,8 +19,10 @@ from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
-from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.slurm_job import TrialPaths
+
+if TYPE_CHECKING:
+    from hposweep.workers.slurm import SlurmPool
 
 NODE = "hydra/launcher=hposweep_slurm"
 FOLDER = ".slurm"  # in the sweep's, while it runs
@@ -74,12 +75,13 @@ class SlurmLauncher(PoolLauncher):
             if shutil.which(command) is None:
                 raise ConfigError(f"{NODE}: no '{command}' on PATH; start the sweep on a machine that submits to Slurm")
         self._wanted, self._max_num_timeout = n_workers, max_num_timeout
+        self._keys = tuple(parameters)
 
     @property
     def n_workers(self) -> int:
         return self._wanted
 
-    def make_pool(self, jobs: HydraJobs) -> Any:
+    def make_pool(self, jobs: HydraJobs) -> SlurmPool:
         from hposweep.workers.slurm import SlurmPool
 
         folder = self.sweep_dir / FOLDER
@@ -109,15 +111,11 @@ class SlurmLauncher(PoolLauncher):
             spec, self._wanted, folder, submitit_folder, parameters, named, max_num_timeout=self._max_num_timeout
         )
 
-    def adopted(self, job_id: str) -> Future[JobAnswer] | None:
-        adopted: Future[JobAnswer] | None = self.pool.adopted(job_id)
-        return adopted
-
     def _submitit_parameters(self) -> tuple[str, Mapping[str, Any]]:
         """Submitit's folder and its parameters, as they are in the config of the sweep, whose folder is known now."""
         with resolving(self._config):
             node: Any = OmegaConf.to_container(self._config.hydra.launcher, resolve=True)
-        found = {key: node[key] for key in self._parameters}
+        found = {key: node[key] for key in self._keys}
         folder = found.pop("submitit_folder")
         named = {key if key in OF_ALL_ENGINES else f"slurm_{key}": value for key, value in found.items()}
         return folder, {key: value for key, value in named.items() if value not in (None, {}, [])}
