@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import secrets
@@ -16,6 +17,9 @@ from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool
 from hposweep.workers.remote import RemotePool
+from hposweep.workers.slurm import SlurmPool
+from hposweep.workers.slurm_job import TrialPaths
+from support.slurm import slurm
 
 MAX_MEMORY_MB = 4000.0
 
@@ -92,4 +96,28 @@ def on_ray() -> Iterator[Kind]:
         yield Kind(ray_pool)
 
 
-KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {"local": local, "ray": on_ray}
+def slurm_pool(state: Any, folder: Path, n_workers: int, **changes: Any) -> SlurmPool:
+    """Jobs of the Slurm to which this process submits."""
+    numbers = itertools.count()
+
+    def named(arguments: tuple[Any, ...]) -> tuple[str, TrialPaths]:
+        return f"{next(numbers)}_1", TrialPaths(str(folder / "ends_soon"), (str(folder / "checkpoint"),))
+
+    place = folder / f"slurm-{secrets.token_hex(4)}"
+    return SlurmPool(
+        agent_spec(state, folder, **changes), n_workers, place, str(folder / "submitit/%j"), {"timeout_min": 5}, named
+    )
+
+
+@contextlib.contextmanager
+def on_slurm() -> Iterator[Kind]:
+    """Jobs of a Slurm of two nodes."""
+    with slurm():
+        yield Kind(slurm_pool, is_warm=False)
+
+
+KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {
+    "local": local,
+    "ray": on_ray,
+    "slurm": on_slurm,
+}
