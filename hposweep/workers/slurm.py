@@ -210,7 +210,7 @@ class SlurmPool:
             former, self._former = self._former, {}
             self._queue.clear()
             self._live.clear()
-        end_jobs([job.slurm_id for job in (*jobs, *former.values()) if job.slurm_id])
+        _end([*jobs, *former.values()])
         for job in jobs:
             job.future.set_result(cut_off_after(job.seconds))
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -310,7 +310,7 @@ class SlurmPool:
             jobs = [job for job in self._live.values() if job.is_cut_off and job.ended_at is None]
         if not jobs:
             return
-        end_jobs([job.slurm_id for job in jobs])
+        _end(jobs)
         for job in jobs:
             job.ended_at = time.monotonic()
         self._ask_soon(SECONDS_BETWEEN_QUESTIONS_OF_AN_END)
@@ -440,14 +440,19 @@ class SlurmPool:
                 paths = TrialPaths(known["paths"]["end_notice"], tuple(known["paths"]["checkpoints"]))
                 job = _Job(NamedJob(known["name"], (), None, paths), batch=batch["slurm_name"], index=index)
                 if entry is not None:
-                    job.slurm_id = entry.slurm_id
+                    job.slurm_id, job.has_begun = entry.slurm_id, not entry.is_waiting
                 self._former[job.name] = job
 
     def _end_former(self) -> None:
         """Ends what nobody has adopted, before anything is submitted: it is of attempts that are over."""
         with self._lock:
             former, self._former = self._former, {}
-        end_jobs([job.slurm_id for job in former.values() if job.slurm_id])
+        _end(list(former.values()))
+
+
+def _end(jobs: Sequence[_Job]) -> None:
+    submitted = [job for job in jobs if job.slurm_id]
+    end_jobs([job.slurm_id for job in submitted], [job.slurm_id for job in submitted if job.has_begun])
 
 
 def _lost(job: _Job, reason: str) -> JobAnswer:

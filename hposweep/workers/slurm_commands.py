@@ -15,6 +15,7 @@ from hposweep.workers.slurm_job import END_SIGNAL
 log = logging.getLogger(__name__)
 
 MOST_SECONDS_FOR_AN_ANSWER = 60.0  # of Slurm's
+MOST_SECONDS_TO_SIGNAL = 5.0
 MOST_JOBS_A_COMMAND = 500
 # A job in one of these is on no node.
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
@@ -86,12 +87,18 @@ def end_by(state: str, by_signal: int) -> SegmentEnd:
     return SegmentEnd.DIED if is_to_blame else SegmentEnd.LOST
 
 
-def end_jobs(slurm_ids: Sequence[str]) -> None:
-    """Ends jobs: running ones within a second or so, whatever their objectives ignore."""
+def end_jobs(slurm_ids: Sequence[str], running: Sequence[str] = ()) -> None:
+    """Ends jobs.
+
+    Args:
+        running: those of them that run: they end within a second or so, whatever their objectives ignore.
+    """
+    for first in range(0, len(running), MOST_JOBS_A_COMMAND):
+        # Where one of them has been put back into the queue, scancel tries it for a minute.
+        signal_them = ("scancel", f"--signal={END_SIGNAL.name[3:]}", *running[first : first + MOST_JOBS_A_COMMAND])
+        _told_or_nothing(*signal_them, limit_s=MOST_SECONDS_TO_SIGNAL)
     for first in range(0, len(slurm_ids), MOST_JOBS_A_COMMAND):
-        some = slurm_ids[first : first + MOST_JOBS_A_COMMAND]
-        _told_or_nothing("scancel", f"--signal={END_SIGNAL.name[3:]}", *some)
-        _told_or_nothing("scancel", *some)
+        _told_or_nothing("scancel", *slurm_ids[first : first + MOST_JOBS_A_COMMAND])
 
 
 def end_jobs_named(name: str) -> None:
@@ -99,19 +106,18 @@ def end_jobs_named(name: str) -> None:
     _told_or_nothing("scancel", "-u", str(os.getuid()), f"--name={name}")
 
 
-def _told(*command: str) -> str:
+def _told(*command: str, limit_s: float = MOST_SECONDS_FOR_AN_ANSWER) -> str:
     """What a command prints.
 
     Raises:
         OSError, subprocess.SubprocessError: if it fails.
     """
-    limit_s = MOST_SECONDS_FOR_AN_ANSWER
     return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=True).stdout  # noqa: S603
 
 
-def _told_or_nothing(*command: str) -> str:
+def _told_or_nothing(*command: str, limit_s: float = MOST_SECONDS_FOR_AN_ANSWER) -> str:
     try:
-        return _told(*command)
+        return _told(*command, limit_s=limit_s)
     except (OSError, subprocess.SubprocessError) as error:
         log.debug("%s: %s", command[0], getattr(error, "stderr", "") or error)
         return ""

@@ -14,6 +14,7 @@ import platform
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from hposweep.workers.local import descendants
 from hposweep.workers.local.worker import JobAnswer
 
 SECONDS_BETWEEN_LOOKS = 0.1  # for a signal
+SECONDS_TO_BE_KILLED = 1.0  # who kills all processes of a job may get to the worker first
 # What the controller sends to end a job at once. Slurm's own way takes half a minute, if the job ignores SIGTERM.
 END_SIGNAL = signal.SIGUSR1
 TIME_SIGNAL = signal.SIGUSR2  # that submitit asks Slurm for, before the time limit
@@ -159,11 +161,14 @@ def run(spec_file: str, answer_folder: str, job: NamedJob) -> None:
         if Path(job.paths.end_notice).parent.is_dir():
             Path(job.paths.end_notice).touch()
 
+    spec: AgentSpec = cloudpickle.loads(Path(spec_file).read_bytes())
+    # Slurm sends these to all processes of a job. The worker, which is to save its state, inherits that it ignores them.
+    for number in (TIME_SIGNAL, PREEMPTION_SIGNAL):
+        signal.signal(number, signal.SIG_IGN)
+    agent = Agent(spec, node)
     # In place of submitit's: a job that has saved its state ends, and the sweep goes on in another one.
     for number in (END_SIGNAL, TIME_SIGNAL, PREEMPTION_SIGNAL):
         signal.signal(number, note)
-    spec: AgentSpec = cloudpickle.loads(Path(spec_file).read_bytes())
-    agent = Agent(spec, node)
     refusal = agent.greeting().refusal
     if refusal:
         lost = SegmentResult(0.0, failure=refusal, end=SegmentEnd.LOST, place=node)
@@ -176,6 +181,10 @@ def run(spec_file: str, answer_folder: str, job: NamedJob) -> None:
             descendants.kill_children(os.getpid())
             os._exit(0)
     answer = running.result().with_result(place=node)
+    if answer.result.end is SegmentEnd.DIED:
+        time.sleep(SECONDS_TO_BE_KILLED)
+        if warnings:
+            return  # Slurm has killed the worker, and knows why
     answers.write(job.name, Answer(answer, warning=warnings[0] if warnings else ""))
     agent.stop()
 
