@@ -277,7 +277,14 @@ class SlurmPool:
     def _submitted(self, batch: str, jobs: Sequence[_Job]) -> list[str]:
         """Slurm's ids of these jobs, which it has from now on."""
         excluded = [*filter(None, [self._parameters.get("slurm_exclude")]), *self._refused_nodes]
-        parameters = {**self._parameters, "name": batch, "slurm_exclude": ",".join(excluded) or None}
+        # Who loses a job starts its segment again, at once: Slurm would after two minutes, and perhaps beside that.
+        additional = {"no-requeue": True, **self._parameters.get("slurm_additional_parameters", {})}
+        parameters = {
+            **self._parameters,
+            "name": batch,
+            "slurm_exclude": ",".join(excluded) or None,
+            "slurm_additional_parameters": additional,
+        }
         with _outside_of_slurm():
             executor = submitit.AutoExecutor(self._submitit_folder, cluster="slurm")
             executor.update_parameters(**parameters)
@@ -356,7 +363,6 @@ class SlurmPool:
             elif not entry.is_waiting:
                 job.n_missing, job.has_begun, job.node, job.seconds = 0, True, entry.node, entry.seconds
             elif job.has_begun:
-                # Slurm would let it wait for two minutes before it may begin again; a new one may at once.
                 end_jobs([job.slurm_id])
                 self._finish(job, _lost(job, f"Slurm has put the job back into its queue ({entry.reason})"))
         is_ending = any(job.ended_at is not None for job in jobs)

@@ -162,7 +162,7 @@ def run(spec_file: str, answer_folder: str, job: NamedJob) -> None:
             Path(job.paths.end_notice).touch()
 
     spec: AgentSpec = cloudpickle.loads(Path(spec_file).read_bytes())
-    # Slurm sends these to all processes of a job. The worker, which is to save its state, inherits that it ignores them.
+    # Slurm sends these to all processes of a job. The worker, which is to save its state, inherits the disregard.
     for number in (TIME_SIGNAL, PREEMPTION_SIGNAL):
         signal.signal(number, signal.SIG_IGN)
     agent = Agent(spec, node)

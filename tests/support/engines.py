@@ -7,9 +7,10 @@ import itertools
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hposweep.hydra_glue.launchers.pool import Pool
@@ -96,16 +97,27 @@ def on_ray() -> Iterator[Kind]:
         yield Kind(ray_pool)
 
 
-def slurm_pool(state: Any, folder: Path, n_workers: int, **changes: Any) -> SlurmPool:
-    """Jobs of the Slurm to which this process submits."""
+def slurm_pool(
+    state: Any,
+    folder: Path,
+    n_workers: int,
+    parameters: Mapping[str, Any] = MappingProxyType({}),
+    place: Path | None = None,
+    **changes: Any,
+) -> SlurmPool:
+    """Jobs of the Slurm to which this process submits; `place`: that of a pool before this one."""
     numbers = itertools.count()
 
     def named(arguments: tuple[Any, ...]) -> tuple[str, TrialPaths]:
         return f"{next(numbers)}_1", TrialPaths(str(folder / "ends_soon"), (str(folder / "checkpoint"),))
 
-    place = folder / f"slurm-{secrets.token_hex(4)}"
     return SlurmPool(
-        agent_spec(state, folder, **changes), n_workers, place, str(folder / "submitit/%j"), {"timeout_min": 5}, named
+        agent_spec(state, folder, **changes),
+        n_workers,
+        place or folder / f"slurm-{secrets.token_hex(4)}",
+        str(folder / "submitit/%j"),
+        {"timeout_min": 5, **parameters},
+        named,
     )
 
 

@@ -56,7 +56,7 @@ JobRequeue=1
 ReturnToService=2
 MpiDefault=none
 SwitchType=switch/none
-KillWait=2
+KillWait=1
 MinJobAge=60
 SlurmdTimeout=15
 SlurmctldTimeout=15
@@ -103,6 +103,11 @@ class Slurm:
         script.write_text(URGENT)
         options = ["--parsable", "-p", "urgent", "-w", "n1", f"-c{CPUS}", f"--output={os.devnull}"]
         return self.run("sbatch", *options, str(script)).strip()
+
+    def bring_back(self, node: str) -> None:
+        """Ends what makes a node down, if it has not come back by itself."""
+        subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], capture_output=True, check=False)
+        wait_for(lambda: self.run("sinfo", "-h", "-n", node, "-o", "%T").split()[0] in ("idle", "mixed", "allocated"))
 
     def end_all(self) -> None:
         """Ends all jobs, and waits for that."""

@@ -21,7 +21,7 @@ _at_sigterm = signal.SIG_IGN if signal.getsignal(signal.SIGTERM) is signal.SIG_I
 
 
 def restore() -> None:
-    """Gives the process that was forked from here the output of the controller, and SIGTERM the meaning it had there."""
+    """Gives the process that was forked from here the controller's output, and SIGTERM the meaning that it had."""
     global _output
     signal.signal(signal.SIGTERM, _at_sigterm)
     if _output is not None:
