@@ -21,7 +21,9 @@ class HposweepLauncherConf:
     """The launcher's keys, `hydra.launcher.*`."""
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepLauncher"
-    n_workers: int | None = None  # worker processes; null: the machine's cores divided by threads
+    n_workers: int | None = None  # worker processes; null: one a device slot, or the cores divided by threads
+    devices: Any = None  # GPUs, of which each worker sees its own alone: [0, 1], or auto; null: workers see all
+    workers_per_device: int = 1  # workers that share one; TensorFlow then takes memory as it needs it
     threads: Any = THREADS  # on which one job computes
     preload: Any = PRELOAD  # modules that are imported once, before the workers start
     max_worker_memory_mb: float = 4000.0  # a worker that is larger after a job is replaced by a new one
@@ -32,12 +34,28 @@ class HposweepRayConf:
     """The keys of `hydra/launcher=hposweep_ray`."""
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepRayLauncher"
-    address: str | None = None  # of a Ray cluster: auto, or host:port; null: RAY_ADDRESS, else one is started here
+    # host:port of a Ray cluster; auto: one that is there; local: one that is started here; null: auto, else local
+    address: str | None = None
     n_workers: int | None = None  # null: as many as the cluster has room for, growing and shrinking with it
     num_cpus: Any = THREADS  # that Ray reserves for a worker
     num_gpus: float = 0.0  # the same; 0 hides all of them
     resources: dict[str, float] = field(default_factory=dict)  # Ray's custom resources that a worker needs
     runtime_env: dict[str, Any] = field(default_factory=dict)  # Ray's: env_vars, pip, working_dir, ...
+    preload: Any = PRELOAD
+    max_worker_memory_mb: float = 4000.0
+
+
+@dataclass
+class HposweepDaskConf:
+    """The keys of `hydra/launcher=hposweep_dask`."""
+
+    _target_: str = "hydra_plugins.hposweep_launcher.HposweepDaskLauncher"
+    _recursive_: bool = False  # the cluster is made with the first job
+    address: str | None = None  # of a Dask scheduler, tcp://host:port
+    cluster: Any = None  # one to make: {_target_: dask_jobqueue.SLURMCluster, ...}; null: workers of this machine
+    n_workers: int | None = None  # Dask workers; null: as many as there are, growing and shrinking with them
+    threads: Any = THREADS  # of a Dask worker, that a job takes
+    resources: dict[str, float] = field(default_factory=dict)  # Dask's worker resources that a job takes
     preload: Any = PRELOAD
     max_worker_memory_mb: float = 4000.0
 
@@ -81,6 +99,7 @@ class HposweepLauncher(Launcher):
     """Hands jobs over to `hposweep.hydra_glue.launchers`; our sweeper takes them there one by one."""
 
     implementation = "local.LocalLauncher"
+    is_watched = False  # whether its workers see from the lease of their controller that this lives
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -106,6 +125,13 @@ class HposweepRayLauncher(HposweepLauncher):
     """The same on a Ray cluster."""
 
     implementation = "engines.RayLauncher"
+    is_watched = True
+
+
+class HposweepDaskLauncher(HposweepLauncher):
+    """The same on a Dask cluster."""
+
+    implementation = "engines.DaskLauncher"
 
 
 class HposweepSlurmLauncher(HposweepLauncher):
@@ -114,6 +140,11 @@ class HposweepSlurmLauncher(HposweepLauncher):
     implementation = "slurm.SlurmLauncher"
 
 
-NODES = {"hposweep": HposweepLauncherConf, "hposweep_ray": HposweepRayConf, "hposweep_slurm": HposweepSlurmConf}
+NODES = {
+    "hposweep": HposweepLauncherConf,
+    "hposweep_ray": HposweepRayConf,
+    "hposweep_dask": HposweepDaskConf,
+    "hposweep_slurm": HposweepSlurmConf,
+}
 for name, node in NODES.items():
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="hposweep")

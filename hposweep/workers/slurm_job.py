@@ -54,6 +54,21 @@ class TrialPaths:
 
 
 @dataclass(frozen=True)
+class SharedFolder:
+    """In the place of a controller's sign of life: Slurm's jobs outlive theirs, and another one adopts them."""
+
+    folder: Path  # the sweep's
+
+    def is_seen(self) -> bool:
+        """Whether the node sees the folder: it does, for this was read from there."""
+        return True
+
+    def is_alive(self, now: float) -> bool:
+        """Whether the job may go on."""
+        return True
+
+
+@dataclass(frozen=True)
 class NamedJob:
     """A job of the sweep as it is handed to Slurm."""
 
@@ -180,7 +195,8 @@ def run(spec_file: str, answer_folder: str, job: NamedJob) -> None:
         if is_to_end.is_set():
             descendants.kill_children(os.getpid())
             os._exit(0)
-    answer = running.result().with_result(place=node)
+    answer = running.result()
+    answer = answer.with_result(place=", ".join(filter(None, (node, answer.result.place))))
     if answer.result.end is SegmentEnd.DIED:
         time.sleep(SECONDS_TO_BE_KILLED)
         if warnings:

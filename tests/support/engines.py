@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
+import json
 import logging
 import os
 import secrets
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +20,14 @@ from types import MappingProxyType
 from typing import Any
 
 from hposweep.hydra_glue.launchers.pool import Pool
+from hposweep.sweep_folder import lease
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool
 from hposweep.workers.remote import RemotePool
 from hposweep.workers.slurm import SlurmPool
-from hposweep.workers.slurm_job import TrialPaths
+from hposweep.workers.slurm_job import SharedFolder, TrialPaths
+from support.processes import wait_for
 from support.slurm import slurm
 
 MAX_MEMORY_MB = 4000.0
@@ -27,16 +35,20 @@ MAX_MEMORY_MB = 4000.0
 
 def agent_spec(state: Any, folder: Path, **changes: Any) -> AgentSpec:
     """What agents have to know of jobs whose sweep stands in this folder."""
-    token = secrets.token_hex(8)
-    mark = folder / f"mark-{token}"
-    mark.write_text(token)
+    path = folder / lease.FILE_NAME
+    if lease.read(path) is None:
+        lease.Lease(path).take(is_locked=True)
+    holder = lease.read(path)
+    assert holder is not None
     known: dict[str, Any] = {
         "preload": (),
         "env": {},
         "max_memory_mb": MAX_MEMORY_MB,
         "surroundings": Surroundings.here(),
     }
-    return AgentSpec(**{"state": main_module.packed(state), "mark": (str(mark), token), **known, **changes})
+    return AgentSpec(
+        **{"state": main_module.packed(state), "controller": lease.LeaseWatch(path, holder.token), **known, **changes}
+    )
 
 
 @dataclass(frozen=True)
@@ -59,9 +71,8 @@ def local() -> Iterator[Kind]:
 
 
 @contextlib.contextmanager
-def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
-    """A Ray cluster of a head without processors and these nodes, to which this process is connected."""
-    import ray
+def ray_nodes(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """A Ray cluster of a head without processors and these nodes."""
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -70,11 +81,22 @@ def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
     try:
         for _ in range(n_nodes):
             add_ray_node(cluster, cpus)
-        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield cluster
     finally:
-        ray.shutdown()
         cluster.shutdown()
+
+
+@contextlib.contextmanager
+def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """The same, with this process connected to it."""
+    import ray
+
+    with ray_nodes(n_nodes, cpus) as cluster:
+        try:
+            ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+            yield cluster
+        finally:
+            ray.shutdown()
 
 
 def add_ray_node(cluster: Any, cpus: int = 2) -> Any:
@@ -97,6 +119,74 @@ def on_ray() -> Iterator[Kind]:
         yield Kind(ray_pool)
 
 
+class DaskCluster:
+    """A Dask scheduler and workers, each a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+        file = folder / "scheduler.json"
+        words = (
+            "dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            "--scheduler-file",
+            str(file),
+        )
+        self.scheduler = self._started(*words)
+        wait_for(lambda: file.exists() and file.read_text().strip())
+        self.address: str = json.loads(file.read_text())["address"]
+
+    def add_worker(self, *options: str) -> subprocess.Popen[bytes]:
+        """One worker more, of one thread and without a nanny, if the options don't say otherwise."""
+        options = ("--no-nanny", "--nthreads", "1", *options)
+        self.workers.append(self._started("dask_worker", self.address, "--no-dashboard", *options))
+        return self.workers[-1]
+
+    def close(self) -> None:
+        """Ends all of them."""
+        for process in (*self.workers, self.scheduler):
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        for process in (*self.workers, self.scheduler):
+            process.wait()
+
+    def _started(self, program: str, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.{program}", *words]
+        with open(self._folder / f"{program}.log", "ab") as file:
+            return subprocess.Popen(command, stdout=file, stderr=file, cwd=self._folder)
+
+
+@contextlib.contextmanager
+def dask_cluster(n_workers: int = 2) -> Iterator[DaskCluster]:
+    """A Dask scheduler with workers, in processes that end with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = DaskCluster(Path(folder))
+        try:
+            for _ in range(n_workers):
+                cluster.add_worker()
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def dask_pool(state: Any, folder: Path, n_workers: int | None, address: str | None, **changes: Any) -> RemotePool:
+    """Workers on the Dask cluster of this address."""
+    from hposweep.workers.dask import DaskEngine
+
+    return RemotePool(DaskEngine(agent_spec(state, folder, **changes), address, None, n_workers, 1, {}))
+
+
+@contextlib.contextmanager
+def on_dask() -> Iterator[Kind]:
+    """A Dask scheduler with two workers."""
+    with dask_cluster() as cluster:
+        yield Kind(functools.partial(dask_pool, address=cluster.address))
+
+
 def slurm_pool(
     state: Any,
     folder: Path,
@@ -112,7 +202,7 @@ def slurm_pool(
         return f"{next(numbers)}_1", TrialPaths(str(folder / "ends_soon"), (str(folder / "checkpoint"),))
 
     return SlurmPool(
-        agent_spec(state, folder, **changes),
+        agent_spec(state, folder, controller=SharedFolder(folder), **changes),
         n_workers,
         place or folder / f"slurm-{secrets.token_hex(4)}",
         str(folder / "submitit/%j"),
@@ -131,5 +221,34 @@ def on_slurm() -> Iterator[Kind]:
 KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {
     "local": local,
     "ray": on_ray,
+    "dask": on_dask,
     "slurm": on_slurm,
+}
+
+
+@contextlib.contextmanager
+def ray_launcher() -> Iterator[list[str]]:
+    """The words with which a command takes the launcher on a Ray cluster that is there."""
+    with ray_nodes(n_nodes=2) as cluster:
+        yield ["hydra/launcher=hposweep_ray", f"hydra.launcher.address={cluster.address}"]
+
+
+@contextlib.contextmanager
+def dask_launcher() -> Iterator[list[str]]:
+    """The same on a Dask scheduler with two workers."""
+    with dask_cluster() as cluster:
+        yield ["hydra/launcher=hposweep_dask", f"hydra.launcher.address={cluster.address}"]
+
+
+@contextlib.contextmanager
+def slurm_launcher() -> Iterator[list[str]]:
+    """The same on a Slurm of two nodes."""
+    with slurm():
+        yield ["hydra/launcher=hposweep_slurm"]
+
+
+LAUNCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {
+    "ray": ray_launcher,
+    "dask": dask_launcher,
+    "slurm": slurm_launcher,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,11 @@ from hposweep.errors import ConfigError
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.pool import PoolLauncher
 from hposweep.hydra_glue.sweep_folder import JobFolders, resolving
-from hposweep.sweep_folder.files import write_atomically
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
-from hposweep.workers.slurm_job import TrialPaths
+from hposweep.workers.slurm_job import SharedFolder, TrialPaths
 
 if TYPE_CHECKING:
     from hposweep.workers.slurm import SlurmPool
@@ -84,19 +82,13 @@ class SlurmLauncher(PoolLauncher):
     def make_pool(self, jobs: HydraJobs) -> SlurmPool:
         from hposweep.workers.slurm import SlurmPool
 
-        folder = self.sweep_dir / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        # One a controller: a former one's jobs look for theirs.
-        token = secrets.token_hex(8)
-        mark = folder / f"controller-{token}"
-        write_atomically(mark, token, durable=False)
         spec = AgentSpec(
             main_module.packed(jobs),
             self._preload,
             dict(self.environment()),
             self._max_memory_mb,
             Surroundings.here(),
-            (str(mark), token),
+            SharedFolder(self.sweep_dir),
         )
         submitit_folder, parameters = self._submitit_parameters()
         folders = JobFolders(self._hydra_context.config_loader, self._config)
@@ -107,9 +99,8 @@ class SlurmLauncher(PoolLauncher):
             files = TrialFiles(self.sweep_dir, folders.subdir(number, overrides), schema)
             return job_id, TrialPaths(str(files.end_notice), (str(files.checkpoint), str(files.checkpoint_dir)))
 
-        return SlurmPool(
-            spec, self._wanted, folder, submitit_folder, parameters, named, max_num_timeout=self._max_num_timeout
-        )
+        folder = self.sweep_dir / FOLDER
+        return SlurmPool(spec, self._wanted, folder, submitit_folder, parameters, named, self._max_num_timeout)
 
     def _submitit_parameters(self) -> tuple[str, Mapping[str, Any]]:
         """Submitit's folder and its parameters, as they are in the config of the sweep, whose folder is known now."""
