@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,6 +260,23 @@ def test_each_job_sees_its_own_device_from_the_first_import_on_also_after_its_wo
     assert sum(len(set(processes)) for processes in seen.values()) == 8 + 5
     owners = [process for processes in seen.values() for process in set(processes)]
     assert len(owners) == len(set(owners))
+
+
+@pytest.mark.process
+def test_a_forkserver_that_was_killed_is_replaced_by_one_of_its_own_device(new_pool, tmp_path: Path) -> None:
+    pool = new_pool(["4", "5"], 1)
+
+    def workers_of(name: str) -> list[psutil.Process]:
+        told = [answer.payload.decode().split("\n")[:3] for answer in batch(pool, tmp_path, name, n_jobs=2)]
+        assert sorted(device for device, _, _ in told) == ["4", "5"]
+        assert {was_so_at_import for _, _, was_so_at_import in told} == {"True"}
+        return [psutil.Process(int(process)) for _, process, _ in told]
+
+    workers = workers_of("before")
+    for server in {worker.ppid() for worker in workers}:
+        os.kill(server, signal.SIGKILL)
+    wait_for(lambda: not any(worker.is_running() for worker in workers))
+    assert not set(workers) & set(workers_of("after"))
 
 
 @pytest.mark.process
