@@ -172,6 +172,7 @@ class History:
     trials: dict[int, Trial] = field(default_factory=dict)
     final: FinalEnded | None = None
     under_way: dict[int, Trial] = field(default_factory=dict)  # those of the trials that run, or were cut off
+    n_in_state: dict[TrialState, int] = field(default_factory=lambda: dict.fromkeys(TrialState, 0))
     incumbent: Trial | None = None
     n_failed: int = 0
     ended_trials: list[int] = field(default_factory=list)  # numbers, in the order of the ends
@@ -259,6 +260,10 @@ class History:
         self._put(dataclasses.replace(self.trials[number], **changes))
 
     def _put(self, trial: Trial) -> None:
+        before = self.trials.get(trial.number)
+        if before is not None:
+            self.n_in_state[before.state] -= 1
+        self.n_in_state[trial.state] += 1
         self.trials[trial.number] = trial
         if trial.state in (TrialState.RUNNING, TrialState.INTERRUPTED):
             self.under_way[trial.number] = trial
@@ -326,11 +331,7 @@ def best_partial(history: History) -> Trial | None:
 
 def count_states(history: History) -> dict[str, int]:
     """How many trials are in each state, the states without a trial left out."""
-    counts = {str(state): 0 for state in TrialState}
-    # A copy: the live display asks from a thread of its own, while the tuner adds trials.
-    for trial in list(history.trials.values()):
-        counts[str(trial.state)] += 1
-    return {state: n for state, n in counts.items() if n}
+    return {str(state): n for state, n in history.n_in_state.items() if n}
 
 
 def states_text(history: History) -> str:

@@ -31,7 +31,7 @@ from hposweep.sweep_folder.sweep_yaml import (
     write_record,
 )
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import Segment, SegmentEnd, Trial
+from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial
 from hposweep.tuner import POLL_S, STOPPED_BY_THE_USER, EventLog, Tuner
 from hposweep.workers.protocol import Workers
 from hposweep.workers.stop_signals import StopSignals
@@ -80,6 +80,7 @@ class SweepRun:
         before_first_trial: says what its user should know by then.
         stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
             business of who started it.
+        is_watched: whether workers on other machines are to see that the controller lives.
     """
 
     sweep_dir: Path
@@ -93,6 +94,7 @@ class SweepRun:
     progress: str = "auto"
     final: LastJob | None = None
     keeps_checkpoints: bool = False
+    is_watched: bool = False
     before_first_trial: Callable[[], None] = field(default=lambda: None)
     _folders: dict[int, str] = field(default_factory=dict, init=False)  # of trials whose jobs were started
     _owners: dict[str, int] = field(default_factory=dict, init=False)  # the first trial of each folder
@@ -111,7 +113,7 @@ class SweepRun:
             raise WriteError(f"{error}; mend that, then resume the sweep") from error
 
     def _run(self) -> Outcome:
-        journal = Journal.open(self.sweep_dir)
+        journal = Journal.open(self.sweep_dir, is_watched=self.is_watched)
         try:
             tuner = self.tuner_on(journal)
             record = self._take_up(tuner)
@@ -239,13 +241,13 @@ class SweepRun:
         winner = tuner.history.incumbent
         if self.final is None or winner is None or tuner.history.is_final_done:
             return
-        workers = self.final.workers
-        job = dataclasses.replace(winner, n_jobs=winner.n_jobs + 1)
-        future = workers.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), job, None)
-        while not workers.wait([future], POLL_S):
-            if self.stop_signals.is_made:
-                raise KeyboardInterrupt
-        result = future.result()
+        result = SegmentResult(0.0, end=SegmentEnd.LOST)
+        while result.end is SegmentEnd.LOST:
+            if result.failure:
+                reason = line_of_text(result.failure)
+                log.warning("%s of trial %d: %s; it starts again", self.final.metric, winner.number, reason)
+            winner = dataclasses.replace(winner, n_jobs=winner.n_jobs + 1)
+            result = self._result_of_last_job(self.final.workers, winner)
         if result.end is SegmentEnd.UNWRITABLE:
             raise WriteError(result.failure)
         value = result.value if result.value is not None and math.isfinite(result.value) else None
@@ -253,6 +255,13 @@ class SweepRun:
         if value is None:
             reason = result.exception or line_of_text(result.failure)
             log.warning("%s of trial %d: failed, %s", self.final.metric, winner.number, reason)
+
+    def _result_of_last_job(self, workers: Workers, job: Trial) -> SegmentResult:
+        future = workers.submit(Segment(job.number, job.epoch or 0, job.epoch), job, None)
+        while not workers.wait([future], POLL_S):
+            if self.stop_signals.is_made:
+                raise KeyboardInterrupt
+        return future.result()
 
     @property
     def _final_metric(self) -> str | None:

@@ -206,7 +206,8 @@ class Tuner:
         return following is None
 
     def _collect(self, timeout_s: float) -> None:
-        for future in self.workers.wait(list(self._running), timeout_s):
+        # A view: with thousands of workers a copy at each turn would cost more than what has ended.
+        for future in list(self.workers.wait(self._running.keys(), timeout_s)):
             self._end(self._running.pop(future), future.result())
 
     def _wind_down(self, ended: SweepEnded) -> None:
@@ -216,7 +217,7 @@ class Tuner:
         deadline = self.clock() + self.grace_s
         while self._running and self.clock() < deadline and not self.stop_request.is_urgent:
             self._collect_and_write()
-        self.workers.cancel(list(self._running))
+        self.workers.cancel(self._running.keys())
         while self._running:
             self._collect_and_write()
 

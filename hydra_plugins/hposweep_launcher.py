@@ -21,7 +21,9 @@ class HposweepLauncherConf:
     """The launcher's keys, `hydra.launcher.*`."""
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepLauncher"
-    n_workers: int | None = None  # worker processes; null: the machine's cores divided by threads
+    n_workers: int | None = None  # worker processes; null: one a device slot, or the cores divided by threads
+    devices: Any = None  # GPUs, of which each worker sees its own alone: [0, 1], or auto; null: workers see all
+    workers_per_device: int = 1  # workers that share one; TensorFlow then takes memory as it needs it
     threads: Any = THREADS  # on which one job computes
     preload: Any = PRELOAD  # modules that are imported once, before the workers start
     max_worker_memory_mb: float = 4000.0  # a worker that is larger after a job is replaced by a new one
@@ -32,7 +34,8 @@ class HposweepRayConf:
     """The keys of `hydra/launcher=hposweep_ray`."""
 
     _target_: str = "hydra_plugins.hposweep_launcher.HposweepRayLauncher"
-    address: str | None = None  # of a Ray cluster: auto, or host:port; null: RAY_ADDRESS, else one is started here
+    # host:port of a Ray cluster; auto: one that is there; local: one that is started here; null: auto, else local
+    address: str | None = None
     n_workers: int | None = None  # null: as many as the cluster has room for, growing and shrinking with it
     num_cpus: Any = THREADS  # that Ray reserves for a worker
     num_gpus: float = 0.0  # the same; 0 hides all of them
@@ -46,6 +49,7 @@ class HposweepLauncher(Launcher):
     """Hands jobs over to `hposweep.hydra_glue.launchers`; our sweeper takes them there one by one."""
 
     implementation = "local.LocalLauncher"
+    is_watched = False  # whether its workers see from the lease of their controller that this lives
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -71,6 +75,7 @@ class HposweepRayLauncher(HposweepLauncher):
     """The same on a Ray cluster."""
 
     implementation = "engines.RayLauncher"
+    is_watched = True
 
 
 for name, node in (("hposweep", HposweepLauncherConf), ("hposweep_ray", HposweepRayConf)):

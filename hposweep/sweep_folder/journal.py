@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import errno
 import fcntl
+import functools
 import json
 import logging
 import math
@@ -98,7 +99,7 @@ def from_line(line: str, number: int) -> Event:
 
 def _fields(event: Event) -> dict[str, Any]:
     # Not `asdict`: it would copy every configuration in depth.
-    found = {each.name: getattr(event, each.name) for each in dataclasses.fields(event)}
+    found = {name: getattr(event, name) for name in _names(type(event))}
     return {name: value for name, value in found.items() if value != OF_FEW.get(name, ...)}
 
 
@@ -120,10 +121,21 @@ def _event(fields: Mapping[str, Any]) -> Event:
 
 def _check_types(kind: type[Event], fields: Mapping[str, Any]) -> None:
     """Raises a TypeError where a value is not of the type that its field has: somebody has made the line."""
-    for each in dataclasses.fields(kind):
-        is_right = None if each.name == "seed" else TYPES.get(str(each.type))  # a seed may be the user's own
-        if is_right is not None and each.name in fields and not is_right(fields[each.name]):
-            raise TypeError(f"its field {each.name!r} can't be this")
+    for name, is_right in _checks(kind):
+        if name in fields and not is_right(fields[name]):
+            raise TypeError(f"its field {name!r} can't be this")
+
+
+@functools.cache
+def _checks(kind: type[Event]) -> list[tuple[str, Callable[[Any], bool]]]:
+    """The fields of such an event whose values have a type, with its check."""
+    types = {each.name: str(each.type) for each in dataclasses.fields(kind) if each.name != "seed"}  # the user's own
+    return [(name, TYPES[text]) for name, text in types.items() if text in TYPES]
+
+
+@functools.cache
+def _names(kind: type[Event]) -> list[str]:
+    return [each.name for each in dataclasses.fields(kind)]
 
 
 def _is_count(value: object) -> bool:

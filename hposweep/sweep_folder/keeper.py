@@ -12,6 +12,7 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial, TrialState
 
 SECONDS_BETWEEN_TABLES = 10.0
+MOST_TRIALS_AT_ONCE = 256  # whose checkpoints are removed: a resumed sweep may have many that ended before
 
 
 class Rewriter:
@@ -23,14 +24,15 @@ class Rewriter:
     def __init__(
         self, sweep_dir: Path, history: History, final_metric: str | None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._sweep_dir, self._history, self._final_metric, self._clock = sweep_dir, history, final_metric, clock
+        self._tables, self._clock = tables.TablesUnderWay(sweep_dir, history, final_metric), clock
         self._due_at = clock() + SECONDS_BETWEEN_TABLES
 
     def __call__(self) -> None:
         started = self._clock()
         if started < self._due_at:
+            self._tables.make_rows()
             return
-        tables.write(self._sweep_dir, self._history, self._final_metric)
+        self._tables.write()
         ended = self._clock()
         self._due_at = ended + max(SECONDS_BETWEEN_TABLES, 20 * (ended - started))
 
@@ -44,8 +46,9 @@ class CheckpointKeeper:
         self._kept: Trial | None = None  # the incumbent when it last looked
 
     def __call__(self) -> None:
-        """Looks at the trials that have ended since the last call."""
-        ended = [self._history.trials[number] for number in self._history.ended_trials[self._n_seen :]]
+        """Looks at trials that have ended since the last call."""
+        numbers = self._history.ended_trials[self._n_seen : self._n_seen + MOST_TRIALS_AT_ONCE]
+        ended = [self._history.trials[number] for number in numbers]
         if not ended:
             return
         self._n_seen += len(ended)
@@ -55,9 +58,14 @@ class CheckpointKeeper:
                 self._files_of(trial).remove_checkpoints()
         self._kept = incumbent
 
+    def catch_up(self) -> None:
+        """Looks at all trials that have ended."""
+        while self._n_seen < len(self._history.ended_trials):
+            self()
+
     def end(self) -> None:
         """The sweep is over: trials that wait at a rung need theirs no more."""
-        self()
+        self.catch_up()
         for trial in self._history.trials.values():
             if trial.state is TrialState.PAUSED:
                 self._files_of(trial).remove_checkpoints()
@@ -86,6 +94,6 @@ class FolderKeeper:
         """This run of the sweep is over; `is_complete` where no trial will go on."""
         if self._checkpoints is None:
             return
-        self._checkpoints()
+        self._checkpoints.catch_up()
         if is_complete:
             self._checkpoints.end()

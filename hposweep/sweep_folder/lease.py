@@ -160,6 +160,16 @@ class LeaseWatch:
         self._counter: int | None = None
         self._moved_at: float | None = None
 
+    @property
+    def folder(self) -> Path:
+        """The sweep's."""
+        return self._path.parent
+
+    def is_seen(self) -> bool:
+        """Whether this holder's lease is in the file."""
+        holder = read(self._path)
+        return holder is not None and holder.token == self._token
+
     def is_alive(self, now: float) -> bool:
         """Whether its counter has moved in the last `EXPIRES_S` seconds before `now`; to be asked every few seconds.
 

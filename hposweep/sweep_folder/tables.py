@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import enum
-import io
 import json
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from hposweep.trial import Trial
 
 TRIALS_FILE = "trials.csv"
 RESULTS_FILE = "optimization_results.yaml"
+MOST_ROWS_AT_ONCE = 256
 RESULTS_KEYS = (
     *("name", "best_trial", "best_params", "best_value", "metric", "direction", "n_trials", "states"),
     *("best_seeds", "best_interval", "best_partial_trial", "best_partial_params", "best_partial_value", "warning"),
@@ -93,7 +93,12 @@ def names_of_means(metric: str) -> tuple[str, str]:
     return f"{metric}_mean", "seeds"
 
 
-def trial_table(trials: Sequence[Trial], history: History, epochs_of: Callable[[Trial], int | None]) -> TrialTable:
+def trial_table(
+    trials: Sequence[Trial],
+    history: History,
+    epochs_of: Callable[[Trial], int | None],
+    keys: Sequence[str] | None = None,
+) -> TrialTable:
     """Trial, state, the metric, epochs, seed, the hyperparameters, attempts, times and failure of these trials.
 
     Where trials of the sweep repeat a configuration, the mean over its seeds stands after the metric.
@@ -103,6 +108,7 @@ def trial_table(trials: Sequence[Trial], history: History, epochs_of: Callable[[
 
     Args:
         epochs_of: epochs that a trial has trained; None where nobody knows.
+        keys: of the hyperparameters that have columns; None: those of these trials.
     """
     metric = history.metric
     before: dict[str, list[Any]] = {
@@ -119,12 +125,17 @@ def trial_table(trials: Sequence[Trial], history: History, epochs_of: Callable[[
         "duration_s": [round(trial.duration_s, 3) for trial in trials],
         "failure": [trial.failure_line for trial in trials],
     }
-    keys = list(dict.fromkeys(key for trial in trials for key in trial.configuration))
+    keys = keys_of(trials) if keys is None else keys
     names = _column_names(keys, {*before, *after})
     shown = [masked_configuration(trial.configuration) for trial in trials]
     hyperparameters = [Column(names[key], [each.get(key, NOT_SET) for each in shown], key) for key in keys]
     of_trials = [[Column(name, cells) for name, cells in each.items()] for each in (before, after)]
     return TrialTable([*of_trials[0], *hyperparameters, *of_trials[1]])
+
+
+def keys_of(trials: Iterable[Trial]) -> list[str]:
+    """The hyperparameters of these trials, in the order of the first ones that have them."""
+    return list(dict.fromkeys(key for trial in trials for key in trial.configuration))
 
 
 def _means(trials: Sequence[Trial], history: History) -> dict[str, list[Any]]:
@@ -165,11 +176,17 @@ def write(sweep_dir: Path, history: History, final_metric: str | None) -> None:
     Raises:
         WriteError: if one can't be written.
     """
+    _write(sweep_dir, trials_csv(sweep_dir, history), history, final_metric, durable=True)
+
+
+def _write(sweep_dir: Path, table: str, history: History, final_metric: str | None, *, durable: bool) -> None:
     with done_without():
-        write_atomically(sweep_dir / TRIALS_FILE, trials_csv(sweep_dir, history))
-    results = optimization_results(sweep_dir, history, final_metric)
+        write_atomically(sweep_dir / TRIALS_FILE, table, durable=durable)
+    results = yaml.safe_dump(
+        optimization_results(sweep_dir, history, final_metric), sort_keys=False, allow_unicode=True
+    )
     with done_without():
-        write_atomically(sweep_dir / RESULTS_FILE, yaml.safe_dump(results, sort_keys=False, allow_unicode=True))
+        write_atomically(sweep_dir / RESULTS_FILE, results, durable=durable)
 
 
 def check_metric_name(name: object) -> None:
@@ -190,17 +207,80 @@ def check_final_metric_name(name: object) -> None:
 
 def trials_csv(sweep_dir: Path, history: History) -> str:
     """The table of all trials; cells as `cell_text` writes them, those that are not set empty."""
-    trials = [history.trials[number] for number in sorted(history.trials)]
+    return TablesUnderWay(sweep_dir, history, None).trials_csv()
 
-    def epochs_of(trial: Trial) -> int | None:
-        return n_epochs(trial, TrialFiles(sweep_dir, trial.folder, history.schema).read_curve())
 
-    table = trial_table(trials, history, epochs_of)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(column.name for column in table.columns)
-    writer.writerows([column.text(cell) for column, cell in zip(table.columns, row, strict=True)] for row in table.rows)
-    return buffer.getvalue()
+@dataclass
+class TablesUnderWay:
+    """Both files of a sweep that runs, written again and again: the row of a trial that has ended is made once."""
+
+    sweep_dir: Path
+    history: History
+    final_metric: str | None
+    _rows: dict[int, str] = field(default_factory=dict, init=False)  # of trials that have ended
+    _keys: list[str] = field(default_factory=list, init=False)  # the hyperparameters of those rows
+    _n_seen: int = field(default=0, init=False)  # of the ended trials, those whose rows were made or dropped
+
+    def make_rows(self) -> None:
+        """Makes rows of trials that have ended, a few at a time: nobody has to wait until all are made."""
+        if self.history.n_repeating:
+            return
+        ended = self.history.ended_trials[self._n_seen : self._n_seen + MOST_ROWS_AT_ONCE]
+        trials = [self.history.trials[number] for number in ended if number not in self._rows]
+        if not set(self._keys).issuperset(keys_of(trials)):
+            self._set_keys()
+        self._n_seen += len(ended)
+        self._rows |= self._made(trials)[1] if trials else {}
+
+    def write(self) -> None:
+        """Writes both files anew. A power cut may take them: they can be made from the journal at any time.
+
+        Raises:
+            WriteError: if one can't be written.
+        """
+        _write(self.sweep_dir, self.trials_csv(), self.history, self.final_metric, durable=False)
+
+    def trials_csv(self) -> str:
+        """As the function of this name."""
+        trials = self.history.trials
+        numbers = sorted(trials)
+        self._set_keys()
+        others = [trials[number] for number in numbers if number not in self._rows]
+        head, found = self._made(others)
+        self._rows |= {trial.number: found[trial.number] for trial in others if trial.state.is_ended}
+        return head + "".join(found.get(number) or self._rows[number] for number in numbers)
+
+    def _set_keys(self) -> None:
+        """Gives all hyperparameters their columns; rows that lack one are dropped."""
+        trials = self.history.trials
+        keys = keys_of(trials[number] for number in sorted(trials))
+        # The mean over the seeds of a configuration changes after its trials' ends.
+        if keys != self._keys or self.history.n_repeating:
+            self._keys, self._rows, self._n_seen = keys, {}, 0
+
+    def _made(self, trials: Sequence[Trial]) -> tuple[str, dict[int, str]]:
+        """The head of the table, and the rows of these trials."""
+        table = trial_table(trials, self.history, self._epochs_of, self._keys)
+        lines: list[str] = []
+        writer = csv.writer(_Lines(lines), lineterminator="\n")
+        writer.writerow(column.name for column in table.columns)
+        for row in table.rows:
+            writer.writerow([column.text(cell) for column, cell in zip(table.columns, row, strict=True)])
+        head, *rows = lines
+        return head, dict(zip((trial.number for trial in trials), rows, strict=True))
+
+    def _epochs_of(self, trial: Trial) -> int | None:
+        return n_epochs(trial, TrialFiles(self.sweep_dir, trial.folder, self.history.schema).read_curve())
+
+
+@dataclass
+class _Lines:
+    """What a CSV writer takes for a file; it writes a row at once."""
+
+    lines: list[str]
+
+    def write(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def cell_text(value: Value) -> str:

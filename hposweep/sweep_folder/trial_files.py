@@ -7,6 +7,7 @@ schema 1 kept them in the job's folder itself, and stay so.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -158,7 +159,9 @@ class TrialFiles:
 
     def remove_checkpoints(self) -> None:
         """Removes what the trial would go on from; what is linked, or can't be removed, is left alone."""
-        if self._is_in_the_sweep(self.checkpoint.parent):
+        folder = self.folder
+        # Not Path.is_dir: it raises where the folder's name is too long.
+        if os.path.isdir(folder) and self._is_in_the_sweep(folder):  # noqa: PTH112
             with contextlib.suppress(OSError):
                 self.checkpoint.unlink()
             self.remove_temporaries()
@@ -172,10 +175,9 @@ class TrialFiles:
         if self.elsewhere is not None:
             return True
         steps = path.relative_to(self.sweep_dir).parts
-        if ".." not in steps and not any(
-            os.path.islink(self.sweep_dir.joinpath(*steps[: n + 1]))  # noqa: PTH114 (a third of the time)
-            for n in range(len(steps))
-        ):
+        # Texts, not paths: a sixth of the time, and each trial is asked for several times.
+        step_by_step = itertools.accumulate(steps, os.path.join, initial=str(self.sweep_dir))
+        if ".." not in steps and not any(map(os.path.islink, itertools.islice(step_by_step, 1, None))):
             return True
         return path.resolve().is_relative_to(self.sweep_dir.resolve())
 

@@ -6,6 +6,7 @@ machine, whatever engine has brought the agent there.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -15,18 +16,37 @@ import platform
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cloudpickle
 
+from hposweep.trial import SegmentEnd
 from hposweep.workers.local.pool import WorkerPool
 from hposweep.workers.local.worker import JobAnswer
 
 COMPARED_PACKAGES = ("hposweep", "hydra-core", "omegaconf", "cloudpickle", "numpy", "keras", "tensorflow")
+
+SECONDS_BETWEEN_LOOKS = 1.0
+ORPHANED = "its controller gave no sign of life"
+
+
+class SignOfLife(Protocol):
+    """What a controller leaves in its sweep's folder while it lives."""
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's."""
+
+    def is_seen(self) -> bool:
+        """Whether this controller's is there."""
+
+    def is_alive(self, now: float) -> bool:
+        """Whether it lives; to be asked every few seconds, by this process's own clock."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,8 @@ class AgentSpec:
 
     Args:
         state: what the jobs share, packed.
-        mark: a file of the sweep's folder, and what it begins with: proves that the node has the same file system.
+        controller: its sign of life in the sweep's folder: to see it proves that the node has the same file system,
+            and jobs end when there is none any more.
     """
 
     state: bytes
@@ -76,7 +97,7 @@ class AgentSpec:
     env: Mapping[str, str]
     max_memory_mb: float
     surroundings: Surroundings
-    mark: tuple[str, str]
+    controller: SignOfLife
 
 
 @dataclass(frozen=True)
@@ -95,7 +116,10 @@ class Agent:
         self._node = platform.node() if node is None else node
         self._refusal = _refusal(spec, self._node)
         self._pool = WorkerPool(spec.state, 1, spec.preload, spec.env, spec.max_memory_mb)
+        self._spec = spec
         self._jobs: dict[str, Future[JobAnswer]] = {}
+        self._is_orphaned = False
+        self._is_stopped = threading.Event()
         if not self._refusal:
             sys.path[:0] = [each for each in spec.surroundings.path if each not in sys.path]
             self._start()
@@ -106,12 +130,18 @@ class Agent:
 
     def run(self, job: str, arguments: tuple[Any, ...], timeout_s: float | None) -> Future[JobAnswer]:
         """Runs a job with these arguments of `WorkerState.run`; `job` names it for `cancel`."""
+        if self._is_orphaned:  # its controller had only stood still
+            self._is_orphaned = False
+            self._start()
         running = self._jobs[job] = self._pool.submit(arguments, timeout_s)
         future: Future[JobAnswer] = Future()
 
         def pass_on(done: Future[JobAnswer]) -> None:
             self._jobs.pop(job, None)
-            future.set_result(_portable(done.result()))
+            answer = _portable(done.result())
+            if self._is_orphaned:
+                answer = answer.with_result(end=SegmentEnd.LOST, failure=ORPHANED)
+            future.set_result(answer)
 
         running.add_done_callback(pass_on)
         return future
@@ -124,6 +154,7 @@ class Agent:
 
     def stop(self) -> None:
         """Ends its worker, and the job that this runs."""
+        self._is_stopped.set()
         self._pool.stop()
 
     def _start(self) -> None:
@@ -139,6 +170,16 @@ class Agent:
 
         threading.Thread(target=keep, daemon=True, name="hposweep-agent").start()
         is_started.wait()
+        self._is_stopped = threading.Event()
+        threading.Thread(target=self._watch, args=(self._is_stopped,), daemon=True, name="hposweep-watch").start()
+
+    def _watch(self, is_stopped: threading.Event) -> None:
+        """Ends the job when its controller is gone, which an engine may notice late or never."""
+        controller = copy.copy(self._spec.controller)
+        while not is_stopped.wait(SECONDS_BETWEEN_LOOKS):
+            if not controller.is_alive(time.monotonic()):
+                self._is_orphaned = True
+                self.stop()
 
 
 def _portable(answer: JobAnswer) -> JobAnswer:
@@ -153,14 +194,9 @@ def _portable(answer: JobAnswer) -> JobAnswer:
 
 
 def _refusal(spec: AgentSpec, node: str) -> str:
-    path, content = spec.mark
-    try:
-        is_shared = Path(path).read_text(encoding="utf-8").startswith(content)
-    except OSError:
-        is_shared = False
-    if not is_shared:
+    if not spec.controller.is_seen():
         return (
-            f"{node} doesn't see the sweep's folder {Path(path).parent}: "
+            f"{node} doesn't see the sweep's folder {spec.controller.folder}: "
             "the machines of an engine need a file system that they share"
         )
     if not Path(spec.surroundings.folder).is_dir():

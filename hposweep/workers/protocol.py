@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -63,8 +62,3 @@ class NoStopRequest:
 
     is_made: bool = False
     is_urgent: bool = False
-
-
-def first_completed(futures: Futures, timeout_s: float) -> Futures:
-    """`Workers.wait` for futures that others complete."""
-    return concurrent.futures.wait(futures, timeout_s, return_when=concurrent.futures.FIRST_COMPLETED).done

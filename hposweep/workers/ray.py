@@ -89,7 +89,8 @@ class RayEngine:
     Args:
         spec: makes what the agents have to know, once Ray is there.
         n_workers: how many agents to have; None: as many as the cluster has room for, at any time.
-        address: of the cluster; None: that of RAY_ADDRESS, else one of this machine's own is started.
+        address: of the cluster; None: as Ray has it, that of RAY_ADDRESS, else one that runs on this machine, else one
+            is started; `local`: one is started in any case.
         needs: `num_cpus`, `num_gpus` and `resources` of an agent, in Ray's words.
         runtime_env: Ray's, of the agents.
     """

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection, Set
 from concurrent.futures import Future
 from typing import Protocol
 
 from hposweep.trial import SegmentResult
 from hposweep.workers.local.worker import JobAnswer
-from hposweep.workers.protocol import Futures, first_completed
+from hposweep.workers.protocol import Futures
 
 
 class Pool(Protocol):
@@ -30,13 +31,18 @@ class Pool(Protocol):
 
 
 class PoolFutures:
-    """Workers on a pool, but for `submit`: the futures of segments, each done when its job is."""
+    """Workers on a pool, but for `submit`: the futures of segments, each done when its job is.
+
+    Waiting costs as much as there are futures that are done, however many are not.
+    """
 
     can_kill = True
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._jobs: dict[Future[SegmentResult], Future[JobAnswer]] = {}
+        self._jobs: dict[Future[SegmentResult], Future[JobAnswer]] = {}  # until `wait` has returned them
+        self._done: dict[Future[SegmentResult], None] = {}  # those of them that are done, in the order of that
+        self._some_done = threading.Condition()
 
     @property
     def n_workers(self) -> int:
@@ -51,14 +57,27 @@ class PoolFutures:
             result = job.result().result
             future.set_result(result if result.folder else dataclasses.replace(result, folder=folder()))
 
+        future.add_done_callback(self._note_done)
         job.add_done_callback(pass_on)
         return future
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
-        done = first_completed(futures, timeout_s)
-        for future in done:
-            self._jobs.pop(future, None)
+        if len(futures) > len(self._jobs):  # some were done when they were submitted: no job runs for them
+            done_before = [future for future in futures if future not in self._jobs and future.done()]
+            if done_before:
+                return done_before
+        wanted = futures if isinstance(futures, Set) else set(futures)
+        with self._some_done:
+            self._some_done.wait_for(lambda: any(future in wanted for future in self._done), timeout_s)
+            done: Collection[Future[SegmentResult]] = [future for future in self._done if future in wanted]
+            for future in done:
+                del self._done[future], self._jobs[future]
         return done
+
+    def _note_done(self, future: Future[SegmentResult]) -> None:
+        with self._some_done:
+            self._done[future] = None
+            self._some_done.notify()
 
     def cancel(self, futures: Futures) -> None:
         for future in futures:

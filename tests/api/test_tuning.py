@@ -375,3 +375,14 @@ def test_jobs_that_are_told_to_end_count_against_nothing_and_train_no_epoch_twic
     assert output == [f"epoch {epoch}" for epoch in (1, 2, 3, 4)]
     lost = [event.failure for event in read_events(tmp_path) if isinstance(event, SegmentLost)]
     assert lost == ["it was told to end"] * 3
+
+
+def test_workers_of_a_function_have_devices_of_their_own(tmp_path: Path) -> None:
+    def objective(configuration: dict[str, Any]) -> float:
+        return float(os.environ["CUDA_VISIBLE_DEVICES"])
+
+    sweep = hposweep.tune(objective, {"x": stats.uniform(0, 1)}, n_trials=4, devices=[5, 6], folder=tmp_path)
+    segments = sweep.segments.reset_index(level="job")
+    assert [f"gpu {value:.0f}" for value in sweep.trials["value"]] == list(segments["place"].sort_index())
+    with pytest.raises(ConfigError, match=r"^n_workers: must be at most 2, which devices and workers_per_device make"):
+        hposweep.tune(objective, {"x": stats.uniform(0, 1)}, n_trials=1, devices=[5, 6], n_workers=3)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hposweep.hydra_glue.launchers.pool import Pool
+from hposweep.sweep_folder import lease
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool
@@ -22,16 +22,20 @@ MAX_MEMORY_MB = 4000.0
 
 def agent_spec(state: Any, folder: Path, **changes: Any) -> AgentSpec:
     """What agents have to know of jobs whose sweep stands in this folder."""
-    token = secrets.token_hex(8)
-    mark = folder / f"mark-{token}"
-    mark.write_text(token)
+    path = folder / lease.FILE_NAME
+    if lease.read(path) is None:
+        lease.Lease(path).take(is_locked=True)
+    holder = lease.read(path)
+    assert holder is not None
     known: dict[str, Any] = {
         "preload": (),
         "env": {},
         "max_memory_mb": MAX_MEMORY_MB,
         "surroundings": Surroundings.here(),
     }
-    return AgentSpec(**{"state": main_module.packed(state), "mark": (str(mark), token), **known, **changes})
+    return AgentSpec(
+        **{"state": main_module.packed(state), "controller": lease.LeaseWatch(path, holder.token), **known, **changes}
+    )
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,8 @@ def local() -> Iterator[Kind]:
 
 
 @contextlib.contextmanager
-def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
-    """A Ray cluster of a head without processors and these nodes, to which this process is connected."""
-    import ray
+def ray_nodes(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """A Ray cluster of a head without processors and these nodes."""
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -65,11 +68,22 @@ def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
     try:
         for _ in range(n_nodes):
             add_ray_node(cluster, cpus)
-        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield cluster
     finally:
-        ray.shutdown()
         cluster.shutdown()
+
+
+@contextlib.contextmanager
+def ray_cluster(n_nodes: int = 3, cpus: int = 2) -> Iterator[Any]:
+    """The same, with this process connected to it."""
+    import ray
+
+    with ray_nodes(n_nodes, cpus) as cluster:
+        try:
+            ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+            yield cluster
+        finally:
+            ray.shutdown()
 
 
 def add_ray_node(cluster: Any, cpus: int = 2) -> Any:
@@ -93,3 +107,13 @@ def on_ray() -> Iterator[Kind]:
 
 
 KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {"local": local, "ray": on_ray}
+
+
+@contextlib.contextmanager
+def ray_launcher() -> Iterator[list[str]]:
+    """The words with which a command takes the launcher on a Ray cluster that is there."""
+    with ray_nodes(n_nodes=2) as cluster:
+        yield ["hydra/launcher=hposweep_ray", f"hydra.launcher.address={cluster.address}"]
+
+
+LAUNCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {"ray": ray_launcher}

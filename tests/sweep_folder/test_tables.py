@@ -52,6 +52,44 @@ def history(*ends: tuple[TrialState, float | None]) -> History:
     return found
 
 
+def test_tables_of_a_sweep_under_way_are_those_made_at_once_and_read_a_curve_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def read_curve(files: TrialFiles) -> list[dict[str, float]]:
+        read.append(files.job_folder)
+        return [{"epoch": 3.0, "error": 0.5}]
+
+    monkeypatch.setattr(TrialFiles, "read_curve", read_curve)
+    found = history((TrialState.COMPLETE, 0.5), (TrialState.FAILED, None), (TrialState.PAUSED, 0.25))
+    under_way = tables.TablesUnderWay(tmp_path, found, None)
+
+    def curves_read(beforehand: bool = False) -> int:
+        read.clear()
+        if beforehand:
+            under_way.make_rows()
+        text = under_way.trials_csv()
+        n_read = len(read)
+        assert text == tables.trials_csv(tmp_path, found)
+        return n_read
+
+    assert curves_read() == 3
+    assert curves_read() == 1  # of the one that waits
+    found.apply(SegmentEnded(2, TrialState.COMPLETE, None, values_of("error", 0.125), 1.0, folder="trials/2"))
+    assert curves_read() == 1
+    assert curves_read() == 0
+    found.apply(TrialProposed(3, {"a.b": 0.1, "of a branch": 7}, seed=7, time="then"))
+    assert curves_read(beforehand=True) == 4  # all rows have a new column
+    assert curves_read(beforehand=True) == 1
+    found.apply(TrialProposed(4, {"a.b": 0.1, "of a branch": 7}, seed=8, time="then", repeats=3))
+    for number in (3, 4):
+        found.apply(SegmentStarted(number, 0, None, 1))
+        values = values_of("error", float(number))
+        found.apply(SegmentEnded(number, TrialState.COMPLETE, None, values, 1.0, folder=f"trials/{number}"))
+        assert curves_read() == 5  # their mean stands in the row of each
+
+
 def test_one_row_a_trial_with_exact_floats(tmp_path: Path) -> None:
     files = TrialFiles(tmp_path, "trials/0")
     files.make_folder()

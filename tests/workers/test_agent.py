@@ -1,5 +1,6 @@
 """The agent: whom it serves, and where its jobs run."""
 
+import dataclasses
 import importlib.metadata
 import sys
 from collections.abc import Iterator
@@ -7,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from hposweep.sweep_folder import lease
+from hposweep.sweep_folder.lease import LeaseWatch
 from hposweep.trial import SegmentEnd
 from hposweep.workers import agent as agent_module
 from hposweep.workers.agent import Agent, Surroundings
 from support.engines import agent_spec
+from support.processes import is_alive, wait_for
 from support.worker_jobs import Jobs
+
+TOKEN = "0123456789abcdef"
 
 
 @pytest.fixture
@@ -62,16 +68,17 @@ def test_another_version_of_a_package_is_told(name: str, monkeypatch: pytest.Mon
 
 def test_a_node_without_the_sweeps_folder_is_refused(tmp_path: Path) -> None:
     spec = agent_spec(Jobs(), tmp_path)
-    Path(spec.mark[0]).unlink()
+    spec = dataclasses.replace(spec, controller=LeaseWatch(tmp_path / "elsewhere" / "journal.lease", TOKEN))
     greeting = Agent(spec, "node7").greeting()
     assert greeting.refusal == (
-        f"node7 doesn't see the sweep's folder {tmp_path}: the machines of an engine need a file system that they share"
+        f"node7 doesn't see the sweep's folder {tmp_path}/elsewhere: "
+        "the machines of an engine need a file system that they share"
     )
 
 
 def test_a_node_whose_folder_of_that_name_is_another_one_is_refused(tmp_path: Path) -> None:
     spec = agent_spec(Jobs(), tmp_path)
-    Path(spec.mark[0]).write_text("of another sweep")
+    spec = dataclasses.replace(spec, controller=LeaseWatch(tmp_path / lease.FILE_NAME, TOKEN))
     assert "doesn't see" in Agent(spec, "node7").greeting().refusal
 
 
@@ -93,5 +100,26 @@ def test_an_agent_runs_and_cancels_jobs(tmp_path: Path) -> None:
         agent.cancel("1")
         agent.cancel("2")
         assert hanging.result(60).result.end is SegmentEnd.CUT_OFF
+    finally:
+        agent.stop()
+
+
+@pytest.mark.process
+def test_a_job_ends_with_the_lease_of_its_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "EXPIRES_S", 2.0)
+    monkeypatch.setattr(agent_module, "SECONDS_BETWEEN_LOOKS", 0.1)
+    path = tmp_path / lease.FILE_NAME
+    content = f"{TOKEN} {{}} process 1 on node0\n"
+    path.write_text(content.format(1))
+    spec = dataclasses.replace(agent_spec(Jobs(), tmp_path), controller=LeaseWatch(path, TOKEN))
+    agent = Agent(spec)
+    try:
+        future = agent.run("1", ("hang", str(tmp_path / "pid")), None)
+        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        result = future.result(60).result
+        assert (result.end, result.failure) == (SegmentEnd.LOST, agent_module.ORPHANED)
+        wait_for(lambda: not is_alive(int((tmp_path / "pid").read_text())))
+        path.write_text(content.format(2))
+        assert agent.run("2", ("echo", 2.0), None).result(60).result.value == 2.0
     finally:
         agent.stop()

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from hposweep.errors import ConfigError
+from hposweep.sweep_folder.lease import LeaseWatch
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers import remote
 from hposweep.workers.local.worker import JobAnswer
@@ -130,7 +131,7 @@ def test_workers_without_gpus_see_none(make: MakePool) -> None:
 def test_a_cluster_whose_nodes_are_others_ends_the_sweep_in_one_line(
     make: MakePool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pool = make(mark=(str(tmp_path / "elsewhere" / "mark"), "x"))
+    pool = make(controller=LeaseWatch(tmp_path / "elsewhere" / "journal.lease", "0123456789abcdef"))
     pool.start()
     with pytest.raises(ConfigError, match="doesn't see the sweep's folder") as caught:
         wait_for(lambda: pool.check())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,12 +9,11 @@ from hposweep import optional_packages
 from hposweep.errors import ConfigError
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.pool import PoolLauncher
-from hposweep.sweep_folder.files import write_atomically
+from hposweep.sweep_folder import lease
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.remote import Engine, RemotePool
 
-MARK_FILE = ".controller"
 NO_DEVICES = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
 
 
@@ -32,31 +30,42 @@ class EngineLauncher(PoolLauncher):
         if n_workers is not None and n_workers < 1:
             raise ConfigError(f"hydra.launcher.n_workers: must be at least 1, or null, got {n_workers}")
         self._wanted = n_workers
+        self._lease: lease.Lease | None = None
 
     def engine(self, spec: AgentSpec) -> Engine:
         """What brings agents that know this."""
         raise NotImplementedError
 
     def make_pool(self, jobs: HydraJobs) -> RemotePool:
-        token = secrets.token_hex(16)
-        mark = self.sweep_dir / MARK_FILE
-        write_atomically(mark, token, durable=False)
+        path = self.sweep_dir / lease.FILE_NAME
+        holder = lease.read(path)
+        if holder is None:  # under another sweeper, which keeps no journal
+            self._lease = lease.Lease(path)
+            self._lease.take(is_locked=True)
+            token = self._lease.token
+        else:
+            token = holder.token
         spec = AgentSpec(
             main_module.packed(jobs),
             self._preload,
             dict(self.environment()),
             self._max_memory_mb,
             Surroundings.here(),
-            (str(mark), token),
+            lease.LeaseWatch(path, token),
         )
         return RemotePool(self.engine(spec))
+
+    def stop(self) -> None:
+        super().stop()
+        if self._lease is not None:
+            self._lease.release()
 
 
 class RayLauncher(EngineLauncher):
     """Runs jobs on the actors of a Ray cluster.
 
     Args:
-        address: of the cluster; None: that of RAY_ADDRESS, else one of this machine's own is started.
+        address: of the cluster, or `auto`, or `local`; None: as Ray finds one, else one is started.
         num_cpus, num_gpus, resources: what Ray reserves for a worker.
         runtime_env: Ray's.
         n_workers, preload, max_worker_memory_mb: as of any `EngineLauncher`.

@@ -1,0 +1,264 @@
+"""What the controller itself costs: the real tuner, journal and tables with thousands of simulated workers.
+
+    python benchmarks/controller_at_scale.py                     # all rows: about ten minutes
+    python benchmarks/controller_at_scale.py --only controller   # or: stop, folder
+
+Controller: jobs last half to one and a half of `trial_s`, evenly drawn, in real time; a thread ends them as a pool of
+processes would, and its processor time is counted as the controller's. Each row runs for `wall_s` seconds and is then
+stopped. `busy` is the share of that time, from the first start on, in which workers had a job; `lag` is the time from
+the end of a job to the start of the next one on its worker; `cpu` is the share of one core that the controller took.
+
+Stop: how long a request to stop waits that comes 0.1 s after the start, while all workers start.
+
+Folder: a sweep of 100,000 trials with learning curves, and what is done with its folder, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import heapq
+import logging
+import multiprocessing
+import random
+import resource
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hposweep.history import Ending
+from hposweep.schedulers import Scheduler
+from hposweep.schedulers.asha import AshaScheduler
+from hposweep.schedulers.fifo import FifoScheduler
+from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
+from hposweep.searchers import Searcher
+from hposweep.searchers.bayesian import BayesianSearcher
+from hposweep.searchers.random import RandomSearcher
+from hposweep.sweep_folder.journal import Journal
+from hposweep.sweep_folder.keeper import FolderKeeper
+from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial
+from hposweep.tuner import Tuner
+from hposweep.workers.local.worker import JobAnswer
+from hposweep.workers.protocol import NoStopRequest
+from hposweep.workers.segments import PoolFutures
+
+SPACE = SearchSpace({key: parse_hyperparameter("loguniform(1e-4, 1)") for key in "abcd"})
+SEARCHERS: dict[str, Callable[[], Searcher]] = {
+    "random": lambda: RandomSearcher(SPACE, 0),
+    "bayesian": lambda: BayesianSearcher(SPACE, 0),
+}
+SCHEDULERS: dict[str, Callable[[], Scheduler]] = {"fifo": FifoScheduler, "asha": lambda: AshaScheduler(r_max=27)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sweep under way."""
+
+    searcher: str
+    scheduler: str
+    workers: int
+    trial_s: float  # mean length of a job
+    wall_s: float  # for which it runs
+
+
+CASES = (
+    Case("random", "fifo", 1_000, 2.0, 60),
+    Case("random", "asha", 1_000, 2.0, 60),
+    Case("random", "fifo", 10_000, 60.0, 150),
+    Case("random", "asha", 10_000, 60.0, 150),
+    Case("bayesian", "fifo", 100, 2.0, 60),
+    Case("bayesian", "fifo", 1_000, 60.0, 150),
+)
+
+
+class SimulatedPool:
+    """Jobs that end by the clock on the wall, in a thread of their own as those of a real pool."""
+
+    def __init__(self, n_workers: int, mean_s: float) -> None:
+        self.n_workers, self._mean_s = n_workers, mean_s
+        self.lags_s: list[float] = []
+        self.n_ended = 0
+        self.busy_s = 0.0  # of jobs that have ended
+        self._started: dict[Future[JobAnswer], float] = {}
+        self._chance = random.Random(0)
+        self._ends: list[tuple[float, int, Future[JobAnswer]]] = []
+        self._idle_since: collections.deque[float] = collections.deque()
+        self._changed = threading.Condition()
+        self._is_stopped = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def submit(self, trial: int) -> Future[JobAnswer]:
+        """Begins a job on the worker that has waited longest."""
+        job: Future[JobAnswer] = Future()
+        now = time.monotonic()
+        with self._changed:
+            if self._idle_since:
+                self.lags_s.append(now - self._idle_since.popleft())
+            self._started[job] = now
+            end = now + self._chance.uniform(0.5, 1.5) * self._mean_s
+            heapq.heappush(self._ends, (end, trial, job))
+            if self._ends[0][0] == end:
+                self._changed.notify()
+        return job
+
+    def cancel(self, future: Future[JobAnswer]) -> None:
+        """Ends the job now."""
+        with self._changed:
+            started = self._started.pop(future, None)
+        if started is not None:
+            self.busy_s += time.monotonic() - started
+            result = SegmentResult(0.0, failure="cut off", end=SegmentEnd.CUT_OFF)
+            future.set_result(JobAnswer(result, 0.0))
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while not self._is_stopped:
+            now = time.monotonic()
+            ended = []
+            with self._changed:
+                while self._ends and self._ends[0][0] <= now:
+                    end, trial, job = heapq.heappop(self._ends)
+                    started = self._started.pop(job, None)
+                    if started is not None:
+                        self.busy_s += end - started
+                        self._idle_since.append(end)
+                        ended.append((trial, job))
+                if not ended:
+                    self._changed.wait(self._ends[0][0] - now if self._ends else None)
+            for trial, job in ended:
+                self.n_ended += 1
+                value = self._chance.random()
+                job.set_result(JobAnswer(SegmentResult(self._mean_s, value, folder=f"trials/{trial}"), 0.0))
+
+
+class SimulatedWorkers(PoolFutures):
+    """Segments on a simulated pool."""
+
+    def __init__(self, pool: SimulatedPool) -> None:
+        super().__init__(pool)
+        self._simulated = pool
+
+    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
+        return self.of_job(self._simulated.submit(trial.number), str)
+
+
+def tuner_of(case: Case, folder: Path, pool: SimulatedPool, stop: NoStopRequest) -> Tuner:
+    """A tuner whose journal and tables stand in this folder."""
+    tuner = Tuner(
+        SEARCHERS[case.searcher](),
+        SCHEDULERS[case.scheduler](),
+        Journal.open(folder),
+        SimulatedWorkers(pool),
+        n_trials=10_000_000,
+        seed=0,
+        trial_seed=lambda number, configuration: trial_seed(0, number),
+        stop_request=stop,
+    )
+    tuner.observer = FolderKeeper(folder, tuner.history, None, keeps_checkpoints=False)
+    return tuner
+
+
+def run_until(tuner: Tuner, stop: NoStopRequest, after_s: float) -> tuple[float, float]:
+    """Runs the sweep, and asks it to stop at once after so many seconds.
+
+    Returns:
+        Seconds from the start to the request, and from the request to the end of the sweep.
+    """
+    started_at, asked_at = time.monotonic(), 0.0
+
+    def ask() -> None:
+        nonlocal asked_at
+        asked_at = time.monotonic()
+        stop.is_made = stop.is_urgent = True
+
+    timer = threading.Timer(after_s, ask)
+    timer.start()
+    assert tuner.run().ending is Ending.INTERRUPTED
+    timer.cancel()
+    tuner.workers.stop()
+    return asked_at - started_at, time.monotonic() - asked_at
+
+
+def under_way(case: Case) -> dict[str, Any]:
+    """One sweep for some time."""
+    logging.disable(logging.WARNING)  # a line a trial
+    pool, stop = SimulatedPool(case.workers, case.trial_s), NoStopRequest()
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = tuner_of(case, Path(folder), pool, stop)
+        started_cpu_s = time.process_time()
+        wall_s, stopping_s = run_until(tuner, stop, case.wall_s)
+        cpu_s = time.process_time() - started_cpu_s
+        journal_bytes = (Path(folder) / "journal.jsonl").stat().st_size
+    lags_s = sorted(pool.lags_s) or [0.0]
+    return {
+        **dataclasses.asdict(case),
+        "segments_per_s": round(pool.n_ended / wall_s, 1),
+        "busy": round(pool.busy_s / (case.workers * wall_s), 3),
+        "lag_ms_median": round(1000 * statistics.median(lags_s), 1),
+        "lag_ms_p99": round(1000 * lags_s[int(0.99 * len(lags_s))], 1),
+        "lag_ms_largest": round(1000 * lags_s[-1], 1),
+        "cpu": round(cpu_s / (wall_s + stopping_s), 3),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "journal_bytes_per_trial": round(journal_bytes / max(1, len(tuner.history.trials))),
+    }
+
+
+def stopped(n_workers: int) -> dict[str, Any]:
+    """A request to stop while all workers start."""
+    logging.disable(logging.WARNING)
+    case = Case("random", "fifo", n_workers, 1000.0, 0.1)
+    pool, stop = SimulatedPool(n_workers, case.trial_s), NoStopRequest()
+    with tempfile.TemporaryDirectory() as folder:
+        _, stopping_s = run_until(tuner_of(case, Path(folder), pool, stop), stop, case.wall_s)
+    return {"workers": n_workers, "seconds": round(stopping_s, 2)}
+
+
+def in_a_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What the function returns in a process of its own, so that peaks of memory are its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        row = pool.submit(function, *arguments).result()
+    print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+    return row
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("controller", "stop", "folder"))
+    parser.add_argument("--case", type=int, nargs="+", default=range(len(CASES)))
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--profile", action="store_true")
+    arguments = parser.parse_args()
+    for number in arguments.case:
+        case = CASES[number]
+        if arguments.seconds:
+            case = dataclasses.replace(case, wall_s=arguments.seconds)
+        if arguments.profile:
+            import cProfile
+            import pstats
+
+            profile = cProfile.Profile()
+            profile.enable()
+            print(under_way(case))
+            profile.disable()
+            pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+        else:
+            in_a_process(under_way, case)
+    print(stopped(10_000))
+
+
+if __name__ == "__main__":
+    main()
