@@ -91,7 +91,7 @@ def main() -> None:
             if reason := engine_clusters.missing(engine):
                 print(f"{engine} is left out: {reason}")
             else:
-                words[engine] = stack.enter_context(engine_clusters.cluster(engine, folder / f"of-{engine}")).words
+                words[engine] = stack.enter_context(engine_clusters.cluster(engine)).words
         runs: dict[str, Callable[[int, str], float]] = {each: hposweep_on(folder, words[each]) for each in words}
         if arguments.peers is not None:
             runs |= stack.enter_context(peers(folder, arguments.peers, has_slurm="slurm" in words))
