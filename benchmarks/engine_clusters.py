@@ -132,6 +132,7 @@ def cluster(engine: str, n_nodes: int = 1) -> Iterator[Cluster]:
         yield Cluster(["hydra/launcher=hposweep"])
     elif engine == "ray":
         import ray
+
         from support.engines import ray_cluster
 
         with ray_cluster(n_nodes) as found:
