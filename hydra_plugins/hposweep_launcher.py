@@ -45,6 +45,21 @@ class HposweepRayConf:
     max_worker_memory_mb: float = 4000.0
 
 
+@dataclass
+class HposweepDaskConf:
+    """The keys of `hydra/launcher=hposweep_dask`."""
+
+    _target_: str = "hydra_plugins.hposweep_launcher.HposweepDaskLauncher"
+    _recursive_: bool = False  # the cluster is made with the first job
+    address: str | None = None  # of a Dask scheduler, tcp://host:port
+    cluster: Any = None  # one to make: {_target_: dask_jobqueue.SLURMCluster, ...}; null: workers of this machine
+    n_workers: int | None = None  # Dask workers; null: as many as there are, growing and shrinking with them
+    threads: Any = THREADS  # of a Dask worker, that a job takes
+    resources: dict[str, float] = field(default_factory=dict)  # Dask's worker resources that a job takes
+    preload: Any = PRELOAD
+    max_worker_memory_mb: float = 4000.0
+
+
 class HposweepLauncher(Launcher):
     """Hands jobs over to `hposweep.hydra_glue.launchers`; our sweeper takes them there one by one."""
 
@@ -78,5 +93,12 @@ class HposweepRayLauncher(HposweepLauncher):
     is_watched = True
 
 
-for name, node in (("hposweep", HposweepLauncherConf), ("hposweep_ray", HposweepRayConf)):
+class HposweepDaskLauncher(HposweepLauncher):
+    """The same on a Dask cluster."""
+
+    implementation = "engines.DaskLauncher"
+
+
+NODES = {"hposweep": HposweepLauncherConf, "hposweep_ray": HposweepRayConf, "hposweep_dask": HposweepDaskConf}
+for name, node in NODES.items():
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="hposweep")

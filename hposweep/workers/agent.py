@@ -1,4 +1,4 @@
-"""The agent: what an engine places on a node for one worker. It runs the local pool, with one slot.
+"""The agent: what an engine places on a node. It runs the local pool there, with one slot or a few.
 
 So a kill, a time limit, the memory limit, preloads, output, and the words for how a worker died are those of one
 machine, whatever engine has brought the agent there.
@@ -110,16 +110,17 @@ class Greeting:
 
 
 class Agent:
-    """Runs jobs one at a time, each in a process that is kept warm for the next one."""
+    """Runs `n_slots` jobs at a time, each in a process that is kept warm for the next one."""
 
-    def __init__(self, spec: AgentSpec, node: str | None = None) -> None:
+    def __init__(self, spec: AgentSpec, node: str | None = None, n_slots: int = 1) -> None:
         self._node = platform.node() if node is None else node
         self._refusal = _refusal(spec, self._node)
-        self._pool = WorkerPool(spec.state, 1, spec.preload, spec.env, spec.max_memory_mb)
+        self._pool = WorkerPool(spec.state, n_slots, spec.preload, spec.env, spec.max_memory_mb)
         self._spec = spec
         self._jobs: dict[str, Future[JobAnswer]] = {}
         self._is_orphaned = False
         self._is_stopped = threading.Event()
+        self._may_end = threading.Event()  # the thread that has started the pool
         if not self._refusal:
             sys.path[:0] = [each for each in spec.surroundings.path if each not in sys.path]
             self._start()
@@ -153,23 +154,25 @@ class Agent:
             self._pool.cancel(future)
 
     def stop(self) -> None:
-        """Ends its worker, and the job that this runs."""
+        """Ends its workers, and the jobs that they run."""
         self._is_stopped.set()
         self._pool.stop()
+        self._may_end.set()
 
     def _start(self) -> None:
         # In a thread that lasts: the system ends a forkserver with the *thread* that has started it.
-        is_started = threading.Event()
+        is_started, may_end = threading.Event(), threading.Event()
 
         def keep() -> None:
             try:
                 self._pool.start()
             finally:
                 is_started.set()
-            threading.Event().wait()
+            may_end.wait()
 
         threading.Thread(target=keep, daemon=True, name="hposweep-agent").start()
         is_started.wait()
+        self._may_end = may_end
         self._is_stopped = threading.Event()
         threading.Thread(target=self._watch, args=(self._is_stopped,), daemon=True, name="hposweep-watch").start()
 

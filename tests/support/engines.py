@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hposweep.hydra_glue.launchers.pool import Pool
@@ -16,6 +23,7 @@ from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool
 from hposweep.workers.remote import RemotePool
+from support.processes import wait_for
 
 MAX_MEMORY_MB = 4000.0
 
@@ -106,7 +114,83 @@ def on_ray() -> Iterator[Kind]:
         yield Kind(ray_pool)
 
 
-KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {"local": local, "ray": on_ray}
+class DaskCluster:
+    """A Dask scheduler and workers, each a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+        file = folder / "scheduler.json"
+        words = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        self.scheduler = self._started("dask_scheduler", *words)
+        wait_for(lambda: file.exists() and file.read_text().strip())
+        self.address: str = json.loads(file.read_text())["address"]
+
+    def add_worker(self, *options: str) -> subprocess.Popen[bytes]:
+        """One worker more, leader of a session; of one thread and without a nanny, unless the options say otherwise."""
+        options = ("--no-nanny", "--nthreads", "1", *options)
+        self.workers.append(self._started("dask_worker", self.address, "--no-dashboard", *options))
+        return self.workers[-1]
+
+    def kill_workers(self) -> None:
+        """Ends all workers, stopped ones and those with a nanny, too."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+                worker.wait()
+        self.workers.clear()
+
+    def close(self) -> None:
+        """Ends all of them."""
+        self.kill_workers()
+        self.scheduler.kill()
+        self.scheduler.wait()
+
+    def _started(self, program: str, *words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.{program}", *words]
+        with open(self._folder / f"{program}.log", "ab") as file:
+            return subprocess.Popen(command, stdout=file, stderr=file, cwd=self._folder, start_new_session=True)
+
+
+@contextlib.contextmanager
+def dask_cluster(n_workers: int = 2) -> Iterator[DaskCluster]:
+    """A Dask scheduler with workers, in processes that end with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = DaskCluster(Path(folder))
+        try:
+            for _ in range(n_workers):
+                cluster.add_worker()
+            yield cluster
+        finally:
+            cluster.close()
+
+
+def dask_pool(
+    state: Any,
+    folder: Path,
+    n_workers: int | None,
+    address: str | None,
+    resources: Mapping[str, float] = MappingProxyType({}),
+    **changes: Any,
+) -> RemotePool:
+    """Workers on the Dask cluster of this address."""
+    from hposweep.workers.dask import DaskEngine
+
+    return RemotePool(DaskEngine(agent_spec(state, folder, **changes), address, None, n_workers, 1, resources))
+
+
+@contextlib.contextmanager
+def on_dask() -> Iterator[Kind]:
+    """A Dask scheduler with two workers."""
+    with dask_cluster() as cluster:
+        yield Kind(functools.partial(dask_pool, address=cluster.address))
+
+
+KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {
+    "local": local,
+    "ray": on_ray,
+    "dask": on_dask,
+}
 
 
 @contextlib.contextmanager
@@ -116,4 +200,14 @@ def ray_launcher() -> Iterator[list[str]]:
         yield ["hydra/launcher=hposweep_ray", f"hydra.launcher.address={cluster.address}"]
 
 
-LAUNCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {"ray": ray_launcher}
+@contextlib.contextmanager
+def dask_launcher() -> Iterator[list[str]]:
+    """The same on a Dask scheduler with two workers."""
+    with dask_cluster() as cluster:
+        yield ["hydra/launcher=hposweep_dask", f"hydra.launcher.address={cluster.address}"]
+
+
+LAUNCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {
+    "ray": ray_launcher,
+    "dask": dask_launcher,
+}

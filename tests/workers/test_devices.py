@@ -93,6 +93,14 @@ def test_what_can_t_be_used_is_refused(given_devices, per_device, n_workers, mes
         devices_of(PREFIX, given_devices, per_device, n_workers)
 
 
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_workers_that_are_spawned_are_given_none(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(ConfigError, match="on Linux alone"):
+        devices_of(PREFIX, [0], 1, None)
+    assert devices_of(PREFIX, None, 1, None) is None
+
+
 def test_without_devices_workers_see_all_there_are() -> None:
     assert devices_of(PREFIX, None, 1, 64) is None
 

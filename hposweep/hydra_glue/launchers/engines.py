@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
 from hposweep import optional_packages
 from hposweep.errors import ConfigError
+from hposweep.failure import line_of_exception
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.pool import PoolLauncher
 from hposweep.sweep_folder import lease
@@ -99,3 +104,44 @@ class RayLauncher(EngineLauncher):
         from hposweep.workers.ray import RayEngine
 
         return RayEngine(spec, self._wanted, self._address, self._needs, self._runtime_env)
+
+
+class DaskLauncher(EngineLauncher):
+    """Runs jobs on the workers of a Dask scheduler.
+
+    Args:
+        address: of the scheduler.
+        cluster: the config of a cluster to make; None, and no address: workers of this machine are started.
+        n_workers: Dask workers to use, and to ask a cluster for that was made; None: all that are there.
+        threads: of a Dask worker, that a job takes.
+        resources: Dask's worker resources that a job takes.
+        preload, max_worker_memory_mb: as of any `EngineLauncher`.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        cluster: DictConfig | None,
+        threads: int,
+        resources: Mapping[str, float],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        optional_packages.check("hydra/launcher=hposweep_dask", "dask")
+        if address is not None and cluster is not None:
+            raise ConfigError("hydra.launcher.cluster: there is an address, too; give one of them")
+        if threads < 1:
+            raise ConfigError(f"hydra.launcher.threads: must be at least 1, got {threads}")
+        self._address, self._cluster, self._threads, self._resources = address, cluster, threads, dict(resources)
+
+    def engine(self, spec: AgentSpec) -> Engine:
+        from hposweep.workers.dask import DaskEngine
+
+        make_cluster = None if self._cluster is None else self._make_cluster
+        return DaskEngine(spec, self._address, make_cluster, self._wanted, self._threads, self._resources)
+
+    def _make_cluster(self) -> Any:
+        try:
+            return hydra.utils.instantiate(self._cluster)
+        except InstantiationException as error:
+            raise ConfigError(f"hydra.launcher.cluster: {line_of_exception(error)}") from None
