@@ -92,26 +92,61 @@ class RayCluster(Cluster):
 
 
 class DaskCluster(Cluster):
-    """A scheduler, and workers of two threads, each under a nanny."""
+    """A scheduler, and workers of one thread, each under a nanny."""
 
     has_nodes = True
 
-    def __init__(self, cluster: Any) -> None:
+    def __init__(self, cluster: Any, n_workers: int) -> None:
         super().__init__(["hydra/launcher=hposweep_dask", f"hydra.launcher.address={cluster.address}"])
-        self._cluster = cluster
+        self._cluster, self._n_workers = cluster, n_workers
+        self.heal()
 
     def lose_node(self, trial: int) -> None:
-        agent = psutil.Process(self.agent(trial))
-        nanny = next(each for each in self._cluster.workers if each.pid in {above.pid for above in agent.parents()})
-        nanny.kill()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            agent.kill()
+        above = {each.pid for each in psutil.Process(trial).parents()}
+        nanny = next(each for each in self._cluster.workers if each.pid in above)
+        os.killpg(nanny.pid, signal.SIGKILL)
         nanny.wait()
 
     def heal(self) -> None:
-        for worker in [each for each in self._cluster.workers if each.poll() is not None]:
-            self._cluster.workers.remove(worker)
-            self._cluster.add_worker("--nanny", "--nthreads", "2")
+        self._cluster.workers = [each for each in self._cluster.workers if each.poll() is None]
+        while len(self._cluster.workers) < self._n_workers:
+            self._cluster.add_worker("--nanny")
+
+
+class SlurmCluster(Cluster):
+    """Two nodes on this machine, with room for more than two jobs each."""
+
+    has_nodes = True
+    keeps_jobs = True
+
+    def __init__(self, slurm: Any) -> None:
+        super().__init__(["hydra/launcher=hposweep_slurm", "hydra.launcher.timeout_min=10"])
+        self._slurm = slurm
+        self._down: list[str] = []
+        self._urgent: list[str] = []
+
+    def lose_node(self, trial: int) -> None:
+        node = self._node(trial)
+        self._slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=benchmark")
+        self._down.append(node)
+
+    def silence_node(self, trial: int) -> Callable[[], None]:
+        node = self._node(trial)
+        self._down.append(node)
+        return stopped(int((self._slurm.folder / f"slurmd.{node}.pid").read_text()))
+
+    def preempt(self, trial: int) -> None:
+        options = ["--parsable", "-p", "urgent", "-w", self._node(trial), "--exclusive", f"--output={os.devnull}"]
+        self._urgent.append(self._slurm.run("sbatch", *options, "--wrap", "sleep 1000").strip())
+
+    def heal(self) -> None:
+        while self._urgent:
+            self._slurm.run("scancel", self._urgent.pop())
+        while self._down:
+            self._slurm.bring_back(self._down.pop())
+
+    def _node(self, trial: int) -> str:
+        return psutil.Process(self.agent(trial)).environ()["SLURMD_NODENAME"]
 
 
 def missing(engine: str) -> str:
@@ -120,24 +155,32 @@ def missing(engine: str) -> str:
     if module is not None and importlib.util.find_spec(module) is None:
         return f"no package {module}"
     if engine == "slurm":
-        programs = [each for each in ("slurmctld", "munged") if shutil.which(each) is None]
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        programs = [each for each in ("slurmctld", "munged") if shutil.which(each, path=path) is None]
         return f"no program {programs[0]}" if programs else ""
     return ""
 
 
 @contextlib.contextmanager
 def cluster(engine: str, n_nodes: int = 1) -> Iterator[Cluster]:
-    """The engine, with room for two jobs on each node."""
+    """The engine, with room for two jobs on each node; Slurm has two nodes always."""
     if engine == "local":
         yield Cluster(["hydra/launcher=hposweep"])
     elif engine == "ray":
-        import ray
+        from support.engines import ray_nodes
 
-        from support.engines import ray_cluster
+        with ray_nodes(n_nodes) as ray:
+            yield RayCluster(ray)
+    elif engine == "dask":
+        from support.engines import dask_cluster
 
-        with ray_cluster(n_nodes) as found:
-            ray.shutdown()  # the sweeps' controllers connect to it, and this process needs not
-            yield RayCluster(found)
+        with dask_cluster(0) as dask:
+            yield DaskCluster(dask, 2 * n_nodes)
+    else:
+        from support.slurm import slurm
+
+        with slurm() as found:
+            yield SlurmCluster(found)
 
 
 def stopped(process: int) -> Callable[[], None]:

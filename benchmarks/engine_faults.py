@@ -358,8 +358,11 @@ def at_random(app: chaos.App, engines: Sequence[str], n_faults: int, chance: ran
 
 def has(engine: str, cluster: Cluster, fault: str) -> bool:
     """Whether this fault can come to this engine."""
-    if fault in ("agent", "silence"):
+    if fault == "agent":
         return engine != "local"
+    if fault == "silence":
+        # Nobody asks a Slurm job whether it lives: its time limit ends it.
+        return engine in ("ray", "dask")
     if fault in ("node", "node silence", "preemption"):
         act = {"node": "lose_node", "node silence": "silence_node", "preemption": "preempt"}[fault]
         return getattr(type(cluster), act) is not getattr(Cluster, act)
