@@ -191,7 +191,7 @@ class Tuner:
             if self._unwritable:
                 raise WriteError(self._unwritable)
             ended = self._why_stop()
-            starts = [] if ended else self._starts()
+            starts, has_more = ([], False) if ended else self._starts()
             self._write()
             for segment in starts:
                 self._submit(segment)
@@ -201,7 +201,7 @@ class Tuner:
             if ended and ended.ending in STOPPED_BY_THE_USER:
                 self._wind_down(ended)
             else:
-                self._collect(0.0 if len(starts) == MOST_STARTS_A_TURN else POLL_S)
+                self._collect(0.0 if has_more else POLL_S)
 
     def _take_up(self) -> None:
         """Adopts the jobs that have outlived the last controller; all other trials under way are to go on."""
@@ -245,16 +245,21 @@ class Tuner:
         self._write()
         self.observer()
 
-    def _starts(self) -> list[Segment]:
-        """The segments whose turn it is, noted as started; as many as there are free workers, at most."""
-        n_free = self.workers.n_workers - len(self._running)
+    def _starts(self) -> tuple[list[Segment], bool]:
+        """The segments whose turn it is, noted as started, and whether more may follow in the next turn.
+
+        As many as there are free workers, at most; fewer where a searcher takes its time.
+        """
+        n_free, began = self.workers.n_workers - len(self._running), self.clock()
         starts: list[Segment] = []
-        while len(starts) < min(n_free, MOST_STARTS_A_TURN):
+        while len(starts) < n_free:
+            if len(starts) == MOST_STARTS_A_TURN or self.clock() - began > POLL_S:
+                return starts, True
             segment = self._started_next()
             if segment is None:
                 break
             starts.append(segment)
-        return starts
+        return starts, False
 
     def _started_next(self) -> Segment | None:
         """The segment whose turn it is, noted as started; None where there is none now."""

@@ -11,7 +11,6 @@ import dataclasses
 import datetime
 import errno
 import fcntl
-import functools
 import json
 import logging
 import math
@@ -66,6 +65,16 @@ EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__)
 # What is left out of the lines of trials that repeat none, and of jobs on the one machine.
 OF_FEW = {"repeats": None, "confirms": False, "place": ""}
 NAMES = {kind: name for name, kind in EVENTS.items()}
+FIELDS = {kind: [each.name for each in dataclasses.fields(kind)] for kind in KINDS}
+# The fields whose values have one type, with its check; a seed may be the user's own.
+CHECKS: dict[type[Event], list[tuple[str, Callable[[Any], bool]]]] = {
+    kind: [
+        (each.name, TYPES[str(each.type)])
+        for each in dataclasses.fields(kind)
+        if str(each.type) in TYPES and each.name != "seed"
+    ]
+    for kind in KINDS
+}
 
 
 def to_line(event: Event, number: int) -> str:
@@ -99,7 +108,7 @@ def from_line(line: str, number: int) -> Event:
 
 def _fields(event: Event) -> dict[str, Any]:
     # Not `asdict`: it would copy every configuration in depth.
-    found = {name: getattr(event, name) for name in _names(type(event))}
+    found = {name: getattr(event, name) for name in FIELDS[type(event)]}
     return {name: value for name, value in found.items() if value != OF_FEW.get(name, ...)}
 
 
@@ -121,21 +130,9 @@ def _event(fields: Mapping[str, Any]) -> Event:
 
 def _check_types(kind: type[Event], fields: Mapping[str, Any]) -> None:
     """Raises a TypeError where a value is not of the type that its field has: somebody has made the line."""
-    for name, is_right in _checks(kind):
+    for name, is_right in CHECKS[kind]:
         if name in fields and not is_right(fields[name]):
             raise TypeError(f"its field {name!r} can't be this")
-
-
-@functools.cache
-def _checks(kind: type[Event]) -> list[tuple[str, Callable[[Any], bool]]]:
-    """The fields of such an event whose values have a type, with its check."""
-    types = {each.name: str(each.type) for each in dataclasses.fields(kind) if each.name != "seed"}  # the user's own
-    return [(name, TYPES[text]) for name, text in types.items() if text in TYPES]
-
-
-@functools.cache
-def _names(kind: type[Event]) -> list[str]:
-    return [each.name for each in dataclasses.fields(kind)]
 
 
 def _is_count(value: object) -> bool:
@@ -202,14 +199,11 @@ class Journal:
 
         Raises:
             WriteError: if they can't be written, since the disk is full, say; then the file is as it was before.
-            ConfigError: if the file is no longer the one in the folder, or the lease another's: another controller
-                could run the sweep by now.
+            ConfigError: as `check`.
         """
         if not events:
             return
-        self._check_place()
-        if self.lease is not None:
-            self.lease.check()
+        self.check()
         lines = [to_line(event, number) for number, event in enumerate(events, start=self._n_lines + 1)]
         content = "".join(f"{line}\n" for line in lines).encode()
         with writing(self.path):
@@ -221,6 +215,24 @@ class Journal:
                 raise
         self._size += len(content)
         self._n_lines += len(lines)
+
+    def check(self) -> None:
+        """Looks whether this is still the sweep's controller, before it changes anything in the folder.
+
+        Raises:
+            ConfigError: if the file was removed, replaced or written by somebody else, or the lease is another's: one
+                that runs the sweep, or has run it, since this one stood still.
+        """
+        if self.lease is not None:
+            self.lease.check()
+        try:
+            found = self.path.stat()
+            is_there = os.path.samestat(found, os.fstat(self._file.fileno()))
+        except OSError:
+            is_there = False
+        if not is_there or found.st_size != self._size:
+            how = "written by somebody else" if is_there else "removed or replaced"
+            raise ConfigError(f"{self.path}: was {how} while the sweep ran; the sweep has stopped")
 
     def close(self) -> None:
         if self.lease is not None:
@@ -241,14 +253,6 @@ class Journal:
             log.info("%s: its file system has no locks; a lease stands in for them", self.path)
             return False
         return True
-
-    def _check_place(self) -> None:
-        try:
-            is_there = os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
-        except OSError:
-            is_there = False
-        if not is_there:
-            raise ConfigError(f"{self.path}: was removed or replaced while the sweep ran; the sweep has stopped")
 
     def _cut_torn_line(self) -> tuple[int, int]:
         """Cuts what stands behind the last line's end, so that the next event isn't glued to it.

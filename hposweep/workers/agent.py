@@ -120,6 +120,7 @@ class Agent:
         self._jobs: dict[str, Future[JobAnswer]] = {}
         self._is_orphaned = False
         self._is_stopped = threading.Event()
+        self._may_end = threading.Event()  # the thread that has started the pool
         if not self._refusal:
             sys.path[:0] = [each for each in spec.surroundings.path if each not in sys.path]
             self._start()
@@ -153,23 +154,25 @@ class Agent:
             self._pool.cancel(future)
 
     def stop(self) -> None:
-        """Ends its worker, and the job that this runs."""
+        """Ends its workers, and the jobs that they run."""
         self._is_stopped.set()
         self._pool.stop()
+        self._may_end.set()
 
     def _start(self) -> None:
         # In a thread that lasts: the system ends a forkserver with the *thread* that has started it.
-        is_started = threading.Event()
+        is_started, may_end = threading.Event(), threading.Event()
 
         def keep() -> None:
             try:
                 self._pool.start()
             finally:
                 is_started.set()
-            threading.Event().wait()
+            may_end.wait()
 
         threading.Thread(target=keep, daemon=True, name="hposweep-agent").start()
         is_started.wait()
+        self._may_end = may_end
         self._is_stopped = threading.Event()
         threading.Thread(target=self._watch, args=(self._is_stopped,), daemon=True, name="hposweep-watch").start()
 

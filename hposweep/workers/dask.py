@@ -29,6 +29,7 @@ from distributed.deploy import Cluster
 from hposweep.errors import ConfigError
 from hposweep.failure import line_of_exception
 from hposweep.workers.agent import Agent, AgentSpec, Greeting
+from hposweep.workers.local import parent_death
 from hposweep.workers.local.pool import n_cores
 from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.remote import RemotePool, RemoteSlot, Running
@@ -42,6 +43,7 @@ SCHEDULER_GONE = "the Dask scheduler is gone"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Of Dask's states of a task, those of one that nobody wants any more.
 UNWANTED = ("cancelled", "released", "forgotten", "error")
+LOGGERS = ("distributed", "distributed.client", "tornado.application")  # whose lines would stand among the sweep's
 
 
 class NoAgentError(Exception):
@@ -120,12 +122,17 @@ def _is_wanted(worker: Worker, task: str) -> bool:
 class Host:
     """A Dask worker with an agent, as the controller sees it."""
 
-    address: str
+    key: tuple[str, str]  # its address, which may be taken again, and its number
     n_slots: int
     agent: Future  # of the task that brings it
     is_coming: bool = True
     slots: list[RemoteSlot] = field(default_factory=list)
     last_seen: float = 0.0  # by the scheduler's clock
+
+    @property
+    def address(self) -> str:
+        """Where Dask finds it."""
+        return self.key[0]
 
 
 class DaskConnection:
@@ -133,6 +140,7 @@ class DaskConnection:
 
     def __init__(self, engine: DaskEngine, host: Host) -> None:
         self._engine, self._host = engine, host
+        self.address = host.address
         self._task: Future | None = None
 
     def send(self, job: str, arguments: tuple[Any, ...], timeout_s: float | None, running: Running) -> None:
@@ -174,7 +182,7 @@ class DaskEngine:
         self._numbers = itertools.count()
         # What Dask tells is passed on in a thread of our own, so that its own is never held up.
         self._answers = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="hposweep-dask")
-        self._hosts: dict[tuple[str, str], Host] = {}  # by address and number: an address may be taken again
+        self._hosts: dict[tuple[str, str], Host] = {}
         self._client: Any = None  # a Client, once there is a scheduler
         self._cluster: Cluster | None = None
         self._processes: LocalWorkers | None = None
@@ -182,7 +190,8 @@ class DaskEngine:
         self._is_said = self._is_stopped = False
 
     def start(self, pool: RemotePool) -> None:
-        for name in ("distributed", "tornado.application"):
+        self._pool = pool
+        for name in LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._started_at = time.monotonic()
         if self._address is None:
@@ -204,18 +213,18 @@ class DaskEngine:
         if self._processes is not None:
             self._processes.keep_up()
         if self._client.status == "closed":
-            for key in list(self._hosts):
-                self._lose(pool, key, SCHEDULER_GONE)
+            for host in list(self._hosts.values()):
+                self._lose(host, SCHEDULER_GONE)
             pool.refuse(f"hydra/launcher=hposweep_dask: {SCHEDULER_GONE}")
             return
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         there = {(address, worker["id"]): worker for address, worker in workers.items()}
         for key in [key for key in self._hosts if key not in there]:
-            self._lose(pool, key, f"the Dask worker {key[0]} is gone")
+            self._lose(self._hosts[key], _gone(key[0]))
         for key, worker in there.items():
-            self._hear(pool, key, worker["last_seen"])
+            self._hear(key, worker["last_seen"])
             if key not in self._hosts:
-                self._bring(pool, key, worker)
+                self._bring(key, worker)
         if not self._hosts and not self._is_said and time.monotonic() - self._started_at > SECONDS_UNTIL_SAID:
             self._is_said = True
             needs = ", ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
@@ -241,7 +250,7 @@ class DaskEngine:
         task = self._submit(
             host.address, "job", run_on_agent, host.agent.key, job, arguments, timeout_s, resources=self._resources
         )
-        self._when_done(task, functools.partial(self._answer, running))
+        self._when_done(task, functools.partial(self._answer, running, host))
         return task
 
     def cancel_job(self, host: Host, job: str) -> None:
@@ -252,12 +261,14 @@ class DaskEngine:
         )
 
     def _local(self) -> LocalCluster:
-        cluster = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=logging.CRITICAL)
+        cluster = LocalCluster(
+            n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
+        )
         n_workers = self._n_workers or max(1, n_cores() // self._threads)
         self._processes = LocalWorkers(cluster.scheduler_address, n_workers, self._threads)
         return cluster
 
-    def _bring(self, pool: RemotePool, key: tuple[str, str], worker: Mapping[str, Any]) -> None:
+    def _bring(self, key: tuple[str, str], worker: Mapping[str, Any]) -> None:
         """Starts an agent in this Dask worker, if that is needed and fits."""
         has = worker["resources"]
         if self._n_workers is not None and len(self._hosts) >= self._n_workers:
@@ -267,8 +278,8 @@ class DaskEngine:
         n_slots = max(1, worker["nthreads"] // self._threads)
         n_slots = min([n_slots, *(int(has[name] / need) for name, need in self._resources.items() if need)])
         task = self._submit(key[0], "agent", bring_agent, self._spec, n_slots)
-        host = self._hosts[key] = Host(key[0], n_slots, task)
-        self._when_done(task, functools.partial(self._came, pool, key, host))
+        host = self._hosts[key] = Host(key, n_slots, task)
+        self._when_done(task, functools.partial(self._came, host))
 
     def _submit(self, address: str, kind: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future:
         # Once and there: one that Dask began again, or elsewhere, would find no agent.
@@ -296,28 +307,32 @@ class DaskEngine:
 
         self._client.loop.add_callback(watch)
 
-    def _answer(self, running: Running, task: Future, result: JobAnswer | BaseException) -> None:
+    def _answer(self, running: Running, host: Host, task: Future, result: JobAnswer | BaseException) -> None:
         if isinstance(result, JobAnswer):
             running.answer(result)
+        elif isinstance(result, NoAgentError):  # another process has the address by now
+            self._lose(host, _gone(host.address))
+        elif isinstance(result, asyncio.CancelledError):
+            running.lose(SCHEDULER_GONE)
         else:
-            running.lose(f"the Dask worker has lost the job ({line_of_exception(result)})")
+            running.lose(f"the Dask worker {host.address} could not run the job ({line_of_exception(result)})")
 
-    def _came(self, pool: RemotePool, key: tuple[str, str], host: Host, task: Future, result: Any) -> None:
+    def _came(self, host: Host, task: Future, result: Any) -> None:
         host.is_coming = False
-        if self._is_stopped or self._hosts.get(key) is not host:
+        if self._is_stopped or self._hosts.get(host.key) is not host:
             return
         if isinstance(result, asyncio.CancelledError):
-            self._lose(pool, key, SCHEDULER_GONE)
+            self._lose(host, SCHEDULER_GONE)
         elif isinstance(result, BaseException):
-            pool.refuse(f"the Dask worker {host.address} can't serve ({line_of_exception(result)})")
+            self._pool.refuse(f"the Dask worker {host.address} can't serve ({line_of_exception(result)})")
         else:
             for _ in range(host.n_slots):
-                slot = pool.came(DaskConnection(self, host), result)
+                slot = self._pool.came(DaskConnection(self, host), result)
                 if slot is None:
                     return
                 host.slots.append(slot)
 
-    def _hear(self, pool: RemotePool, key: tuple[str, str], last_seen: float) -> None:
+    def _hear(self, key: tuple[str, str], last_seen: float) -> None:
         """Takes in when the scheduler has last heard of this Dask worker, which may have been silent until now."""
         host = self._hosts.get(key)
         if host is None or host.last_seen == last_seen:
@@ -325,15 +340,16 @@ class DaskEngine:
         host.last_seen = last_seen
         for slot in host.slots:
             slot.heard_at = time.monotonic()
-        if host.slots and not set(host.slots) & set(pool.slots):  # it was given up, and lives
-            self._lose(pool, key, "")
+        if host.slots and not set(host.slots) & set(self._pool.slots):  # it was given up, and lives
+            self._lose(host, "")
 
-    def _lose(self, pool: RemotePool, key: tuple[str, str], reason: str) -> None:
-        host = self._hosts.pop(key)
+    def _lose(self, host: Host, reason: str) -> None:
+        if self._hosts.pop(host.key, None) is None:
+            return
         host.agent.release()
         for slot in host.slots:
             slot.connection.close()
-            pool.went(slot, reason)
+            self._pool.went(slot, reason)
 
     async def _end_agents(self) -> None:
         keys = [host.agent.key for host in list(self._hosts.values())]
@@ -341,26 +357,32 @@ class DaskEngine:
         await asyncio.wait_for(ended, MOST_SECONDS_TO_END)
 
 
+def _gone(address: str) -> str:
+    return f"the Dask worker {address} is gone"
+
+
 class LocalWorkers:
     """Dask workers of this machine: each in a session of its own, which a terminal's Ctrl-C doesn't reach.
 
-    Those of `LocalCluster` are in the terminal's, and run the user's script again.
+    Those of `LocalCluster` are in the terminal's, and run the user's script again. These end with the controller, one
+    that is still starting, too.
     """
 
     def __init__(self, scheduler: str, n_workers: int, threads: int) -> None:
         self._command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-nanny", "--no-dashboard"]
         self._command += ["--nthreads", f"{threads}", "--memory-limit", "0", "--host", "127.0.0.1"]
-        self._processes = [self._started() for _ in range(n_workers)]
+        self._command += ["--preload", f"from {parent_death.__name__} import die_with; die_with({os.getpid()})"]
+        self.processes = [self._started() for _ in range(n_workers)]
 
     def keep_up(self) -> None:
         """Replaces those that have died."""
-        self._processes = [self._started() if each.poll() is not None else each for each in self._processes]
+        self.processes = [self._started() if each.poll() is not None else each for each in self.processes]
 
     def close(self) -> None:
         """Ends them."""
-        for process in self._processes:
+        for process in self.processes:
             process.kill()
-        for process in self._processes:
+        for process in self.processes:
             process.wait()
 
     def _started(self) -> subprocess.Popen[bytes]:

@@ -126,38 +126,35 @@ class DaskCluster:
         self._folder = folder
         self.workers: list[subprocess.Popen[bytes]] = []
         file = folder / "scheduler.json"
-        words = (
-            "dask_scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--scheduler-file",
-            str(file),
-        )
-        self.scheduler = self._started(*words)
+        words = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file))
+        self.scheduler = self._started("dask_scheduler", *words)
         wait_for(lambda: file.exists() and file.read_text().strip())
         self.address: str = json.loads(file.read_text())["address"]
 
     def add_worker(self, *options: str) -> subprocess.Popen[bytes]:
-        """One worker more, of one thread and without a nanny, if the options don't say otherwise."""
+        """One worker more, leader of a session; of one thread and without a nanny, unless the options say otherwise."""
         options = ("--no-nanny", "--nthreads", "1", *options)
         self.workers.append(self._started("dask_worker", self.address, "--no-dashboard", *options))
         return self.workers[-1]
 
+    def kill_workers(self) -> None:
+        """Ends all workers, stopped ones and those with a nanny, too."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                os.killpg(worker.pid, signal.SIGKILL)
+                worker.wait()
+        self.workers.clear()
+
     def close(self) -> None:
         """Ends all of them."""
-        for process in (*self.workers, self.scheduler):
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        for process in (*self.workers, self.scheduler):
-            process.wait()
+        self.kill_workers()
+        self.scheduler.kill()
+        self.scheduler.wait()
 
     def _started(self, program: str, *words: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.{program}", *words]
         with open(self._folder / f"{program}.log", "ab") as file:
-            return subprocess.Popen(command, stdout=file, stderr=file, cwd=self._folder)
+            return subprocess.Popen(command, stdout=file, stderr=file, cwd=self._folder, start_new_session=True)
 
 
 @contextlib.contextmanager
@@ -173,11 +170,18 @@ def dask_cluster(n_workers: int = 2) -> Iterator[DaskCluster]:
             cluster.close()
 
 
-def dask_pool(state: Any, folder: Path, n_workers: int | None, address: str | None, **changes: Any) -> RemotePool:
+def dask_pool(
+    state: Any,
+    folder: Path,
+    n_workers: int | None,
+    address: str | None,
+    resources: Mapping[str, float] = MappingProxyType({}),
+    **changes: Any,
+) -> RemotePool:
     """Workers on the Dask cluster of this address."""
     from hposweep.workers.dask import DaskEngine
 
-    return RemotePool(DaskEngine(agent_spec(state, folder, **changes), address, None, n_workers, 1, {}))
+    return RemotePool(DaskEngine(agent_spec(state, folder, **changes), address, None, n_workers, 1, resources))
 
 
 @contextlib.contextmanager
