@@ -267,9 +267,14 @@ def main() -> None:
             outcomes = at_random(app, engines, arguments.random, chance)
         else:
             outcomes = each_once(app, engines, arguments.faults, chance)
-    key = f"random, {arguments.app}, seed {arguments.seed}" if arguments.random else "each once"
     report = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-    report[key] = [vars(each) for each in outcomes]
+    if arguments.random:
+        report[f"random, {arguments.app}, seed {arguments.seed}"] = [vars(each) for each in outcomes]
+    else:
+        # A run of some faults leaves those of the others.
+        of_others = {(each["engine"], each["fault"]): each for each in report.get("each once", [])}
+        now = {(each.engine, each.fault): vars(each) for each in outcomes}
+        report["each once"] = list((of_others | now).values())
     arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     show(outcomes)
     sys.exit(any(each.problems for each in outcomes))
