@@ -33,6 +33,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import json
 import os
 import random
@@ -168,6 +169,7 @@ class Sweep(chaos.Sweep):
 
     def suffer(self, fault: str, n_epochs: int) -> float | None:
         """Starts it if it doesn't run, lets the fault come, and returns the seconds until it was known."""
+        self.note = ""
         self.process = self.process or self._start()
         trial = self.training(n_epochs)
         n_before = len(self.events())
@@ -391,11 +393,14 @@ def disk_of(folder: Path, fault: str) -> Iterator[bool]:
     """A small disk in the sweep's folder, where the fault needs one; whether it is there."""
     if fault != "full disk":
         yield True
-    elif not full_disk.can_mount(folder.parent):
+    elif not can_mount(folder.parent):
         yield left_out(fault, "no right to mount")
     else:
         with full_disk.tmpfs(folder, DISK_KB, 10_000):
             yield True
+
+
+can_mount = functools.cache(full_disk.can_mount)  # it can be asked once
 
 
 def fill(path: Path) -> None:
