@@ -37,6 +37,7 @@ from hposweep.workers.remote import RemotePool, RemoteSlot, Running
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 0.25  # of an agent, at whether its controller still wants it
+SECONDS_TO_ANSWER = 10.0  # for the scheduler
 SECONDS_UNTIL_SAID = 15.0  # that no Dask worker has come
 MOST_SECONDS_TO_END = 5.0  # for all agents, at the end of a sweep
 SCHEDULER_GONE = "the Dask scheduler is gone"
@@ -199,7 +200,9 @@ class DaskEngine:
             if self._make_cluster is not None and self._n_workers is not None:
                 self._cluster.scale(self._n_workers)
         try:
-            self._client = Client(self._address or self._cluster, set_as_default=False, name="hposweep")
+            self._client = Client(
+                self._address or self._cluster, set_as_default=False, name="hposweep", timeout=SECONDS_TO_ANSWER
+            )
         except (OSError, ValueError) as error:
             reason = line_of_exception(error)
             raise ConfigError(f"hydra.launcher.address: no Dask scheduler at {self._address!r} ({reason})") from None

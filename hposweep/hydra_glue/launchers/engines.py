@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hydra
+from hydra.core.utils import JobReturn
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
@@ -44,21 +46,24 @@ class EngineLauncher(PoolLauncher):
     def make_pool(self, jobs: HydraJobs) -> RemotePool:
         path = self.sweep_dir / lease.FILE_NAME
         holder = lease.read(path)
-        if holder is None:  # under another sweeper, which keeps no journal
-            self._lease = lease.Lease(path)
-            self._lease.take(is_locked=True)
-            token = self._lease.token
-        else:
-            token = holder.token
+        assert holder is not None
         spec = AgentSpec(
             main_module.packed(jobs),
             self._preload,
             dict(self.environment()),
             self._max_memory_mb,
             Surroundings.here(),
-            lease.LeaseWatch(path, token),
+            lease.LeaseWatch(path, holder.token),
         )
         return RemotePool(self.engine(spec))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        if self._lease is None:  # another sweeper keeps no journal, and says no end to its launcher
+            self.sweep_dir.mkdir(parents=True, exist_ok=True)
+            self._lease = lease.Lease(self.sweep_dir / lease.FILE_NAME)
+            self._lease.take(is_locked=True)
+            atexit.register(self.stop)
+        return super().launch(job_overrides, initial_job_idx)
 
     def stop(self) -> None:
         super().stop()
