@@ -24,6 +24,7 @@ from typing import Any
 
 import dask
 from distributed import Client, Future, LocalCluster, Worker, get_worker
+from distributed.comm import get_address_host_port
 from distributed.deploy import Cluster
 
 from hposweep.errors import ConfigError
@@ -199,6 +200,8 @@ class DaskEngine:
             if self._make_cluster is not None and self._n_workers is not None:
                 self._cluster.scale(self._n_workers)
         try:
+            if self._address is not None:
+                get_address_host_port(self._address)  # a Client that raises for it holds up the program's end
             self._client = Client(self._address or self._cluster, set_as_default=False, name="hposweep")
         except (OSError, ValueError) as error:
             reason = line_of_exception(error)
