@@ -1,28 +1,34 @@
 """What the controller itself costs: the real tuner, journal and tables with thousands of simulated workers.
 
-    python benchmarks/controller_at_scale.py                     # all rows: about ten minutes
-    python benchmarks/controller_at_scale.py --only controller   # or: stop, folder
+    python benchmarks/controller_at_scale.py                      # all of it, in about 18 minutes
+    python benchmarks/controller_at_scale.py --only controller    # or stop, folder; nothing is written
 
 Controller: jobs last half to one and a half of `trial_s`, evenly drawn, in real time; a thread ends them as a pool of
 processes would, and its processor time is counted as the controller's. Each row runs for `wall_s` seconds and is then
-stopped. `busy` is the share of that time, from the first start on, in which workers had a job; `lag` is the time from
-the end of a job to the start of the next one on its worker; `cpu` is the share of one core that the controller took.
+stopped. `busy` is the share of that time, from the very start, in which workers had a job; `lag` is the time from the
+end of a job to the start of the next one on its worker; `cpu` is the share of one core that the controller took.
 
 Stop: how long a request to stop waits that comes 0.1 s after the start, while all workers start.
 
-Folder: a sweep of 100,000 trials with learning curves, and what is done with its folder, each in a process of its own.
+Folder: ASHA with 100,000 trials and their learning curves, and what is done with its folder, each in a process of its
+own, imports included.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import heapq
+import io
+import json
 import logging
 import multiprocessing
+import os
 import random
 import resource
+import shutil
 import statistics
 import tempfile
 import threading
@@ -33,7 +39,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hposweep.history import Ending
+from report import make_sweep
+
+import hposweep
+from hposweep.commands import best, compare, report
+from hposweep.history import Ending, replay
 from hposweep.schedulers import Scheduler
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
@@ -41,7 +51,8 @@ from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers import Searcher
 from hposweep.searchers.bayesian import BayesianSearcher
 from hposweep.searchers.random import RandomSearcher
-from hposweep.sweep_folder.journal import Journal
+from hposweep.sweep_folder import tables
+from hposweep.sweep_folder.journal import Journal, read_events
 from hposweep.sweep_folder.keeper import FolderKeeper
 from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial
 from hposweep.tuner import Tuner
@@ -54,7 +65,7 @@ SEARCHERS: dict[str, Callable[[], Searcher]] = {
     "random": lambda: RandomSearcher(SPACE, 0),
     "bayesian": lambda: BayesianSearcher(SPACE, 0),
 }
-SCHEDULERS: dict[str, Callable[[], Scheduler]] = {"fifo": FifoScheduler, "asha": lambda: AshaScheduler(r_max=27)}
+SCHEDULERS: dict[str, Callable[[], Scheduler]] = {"fifo": FifoScheduler, "asha": lambda: AshaScheduler(r_max=50)}
 
 
 @dataclass(frozen=True)
@@ -193,7 +204,6 @@ def run_until(tuner: Tuner, stop: NoStopRequest, after_s: float) -> tuple[float,
 
 def under_way(case: Case) -> dict[str, Any]:
     """One sweep for some time."""
-    logging.disable(logging.WARNING)  # a line a trial
     pool, stop = SimulatedPool(case.workers, case.trial_s), NoStopRequest()
     with tempfile.TemporaryDirectory() as folder:
         tuner = tuner_of(case, Path(folder), pool, stop)
@@ -210,14 +220,13 @@ def under_way(case: Case) -> dict[str, Any]:
         "lag_ms_p99": round(1000 * lags_s[int(0.99 * len(lags_s))], 1),
         "lag_ms_largest": round(1000 * lags_s[-1], 1),
         "cpu": round(cpu_s / (wall_s + stopping_s), 3),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_mb": peak_mb(),
         "journal_bytes_per_trial": round(journal_bytes / max(1, len(tuner.history.trials))),
     }
 
 
 def stopped(n_workers: int) -> dict[str, Any]:
     """A request to stop while all workers start."""
-    logging.disable(logging.WARNING)
     case = Case("random", "fifo", n_workers, 1000.0, 0.1)
     pool, stop = SimulatedPool(n_workers, case.trial_s), NoStopRequest()
     with tempfile.TemporaryDirectory() as folder:
@@ -225,39 +234,98 @@ def stopped(n_workers: int) -> dict[str, Any]:
     return {"workers": n_workers, "seconds": round(stopping_s, 2)}
 
 
+def resume(folder: Path) -> None:
+    """Up to the point from which a resumed sweep can start trials."""
+    case = Case("random", "asha", 1, 1.0, 1.0)
+    tuner = tuner_of(case, folder, SimulatedPool(1, 1.0), NoStopRequest())
+    tuner.replay(read_events(folder))
+    assert not tuner.is_complete()
+
+
+def compare_with_itself(folder: Path) -> None:
+    """Two sweeps of this size."""
+    other = folder.with_name(f"{folder.name}-again")
+    if not other.exists():
+        shutil.copytree(folder, other, copy_function=os.link)
+    compare.main([str(folder), str(other)])
+
+
+STEPS: dict[str, Callable[[Path], object]] = {
+    "write the tables": lambda folder: tables.write(folder, replay(read_events(folder)), None),
+    "resume": resume,
+    "load": hposweep.load,
+    "load, trials and segments": lambda folder: (sweep := hposweep.load(folder)) and (sweep.trials, sweep.segments),
+    "report": lambda folder: report.main([str(folder)]),
+    "best": lambda folder: best.main([str(folder)]),
+    "compare two": compare_with_itself,
+}
+
+
+def step(name: str, folder: Path) -> dict[str, Any]:
+    """One thing that is done with a sweep's folder."""
+    started = time.monotonic()
+    with contextlib.redirect_stdout(io.StringIO()):
+        STEPS[name](folder)
+    wall_s = time.monotonic() - started
+    return {"step": name, "seconds": round(wall_s, 1), "cpu_s": round(time.process_time(), 1), "peak_mb": peak_mb()}
+
+
+def sizes(folder: Path) -> dict[str, Any]:
+    """The files of a sweep."""
+    names = {"journal_mb": "journal.jsonl", "trials_csv_mb": "trials.csv", "report_mb": "report.html"}
+    return {key: round((folder / name).stat().st_size / 1e6, 1) for key, name in names.items()}
+
+
+def peak_mb() -> int:
+    """The most memory that this process has had."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
 def in_a_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """What the function returns in a process of its own, so that peaks of memory are its own."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    # Without a line of the log a trial.
+    with ProcessPoolExecutor(1, context, initializer=logging.disable, initargs=(logging.WARNING,)) as pool:
         row = pool.submit(function, *arguments).result()
     print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
     return row
+
+
+def made(folder: Path, n_trials: int) -> dict[str, Any]:
+    """A sweep of so many trials, written without a controller."""
+    make_sweep(folder, n_trials, n_epochs=50, n_workers=1000)
+    return {"trials": n_trials}
+
+
+def folder_rows(n_trials: int) -> dict[str, Any]:
+    """All that is done with the folder of a large sweep."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "sweep"
+        in_a_process(made, folder, n_trials)
+        steps = [in_a_process(step, each, folder) for each in STEPS]
+        return {"trials": n_trials, **sizes(folder), "steps": steps}
 
 
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("controller", "stop", "folder"))
-    parser.add_argument("--case", type=int, nargs="+", default=range(len(CASES)))
-    parser.add_argument("--seconds", type=float)
-    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--case", type=int, nargs="+", default=range(len(CASES)), help="rows of the controller, from 0")
+    parser.add_argument("--trials", type=int, default=100_000, help="of the sweep whose folder is read")
+    parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
-    for number in arguments.case:
-        case = CASES[number]
-        if arguments.seconds:
-            case = dataclasses.replace(case, wall_s=arguments.seconds)
-        if arguments.profile:
-            import cProfile
-            import pstats
-
-            profile = cProfile.Profile()
-            profile.enable()
-            print(under_way(case))
-            profile.disable()
-            pstats.Stats(profile).sort_stats("tottime").print_stats(25)
-        else:
-            in_a_process(under_way, case)
-    print(stopped(10_000))
+    parts: dict[str, Callable[[], object]] = {
+        "controller": lambda: [in_a_process(under_way, CASES[number]) for number in arguments.case],
+        "stop": lambda: in_a_process(stopped, 10_000),
+        "folder": lambda: folder_rows(arguments.trials),
+    }
+    if arguments.only is not None:
+        parts[arguments.only]()
+        return
+    before = os.getloadavg()
+    found = {name: part() for name, part in parts.items()}
+    found["machine"] = {"cores": os.cpu_count(), "load_before": round(before[0], 2)}
+    arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ its events, live and after a restart alike.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import enum
 import os
@@ -257,7 +256,8 @@ class History:
         )
 
     def _replace(self, number: int, **changes: Any) -> None:
-        self._put(dataclasses.replace(self.trials[number], **changes))
+        # Not `dataclasses.replace`, which takes three times as long: with a thousand workers it is called so often.
+        self._put(Trial(**{**vars(self.trials[number]), **changes}))
 
     def _put(self, trial: Trial) -> None:
         before = self.trials.get(trial.number)

@@ -124,7 +124,7 @@ class SweepRun:
             with writing(self.sweep_dir):
                 sync_folder(self.sweep_dir.parent)
             self.before_first_trial()
-            ended = self._run_tuner(tuner)
+            ended = self._run_tuner(tuner, journal)
         finally:
             journal.close()
         tables.write(self.sweep_dir, tuner.history, self._final_metric)
@@ -203,11 +203,16 @@ class SweepRun:
         names = (RECORD_FILE, tables.TRIALS_FILE, tables.RESULTS_FILE, in_a_process.FILE_NAME)
         remove_temporaries(self.sweep_dir, names)
 
-    def _run_tuner(self, tuner: Tuner) -> SweepEnded:
+    def _run_tuner(self, tuner: Tuner, journal: Journal) -> SweepEnded:
         keeper = FolderKeeper(
             self.sweep_dir, tuner.history, self._final_metric, keeps_checkpoints=self.keeps_checkpoints
         )
-        tuner.observer = keeper
+
+        def observer() -> None:
+            journal.check()
+            keeper()
+
+        tuner.observer = observer
         self._owners.update((trial.folder, trial.number) for trial in tuner.history.trials.values() if trial.folder)
 
         def files_of(trial: Trial) -> TrialFiles:
@@ -217,6 +222,7 @@ class SweepRun:
             folder = self._folders[trial.number] = self.folder_of(trial)
             is_own = self._owners.setdefault(folder, trial.number) == trial.number
             if is_own and trial.n_jobs == 0:
+                journal.check()
                 files_of(trial).clear()
 
         tuner.before_job = before_job

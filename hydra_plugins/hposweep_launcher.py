@@ -60,6 +60,41 @@ class HposweepDaskConf:
     max_worker_memory_mb: float = 4000.0
 
 
+@dataclass
+class HposweepSlurmConf:
+    """The keys of `hydra/launcher=hposweep_slurm`: those of hydra-submitit-launcher, with its defaults, and ours."""
+
+    _target_: str = "hydra_plugins.hposweep_launcher.HposweepSlurmLauncher"
+    n_workers: int = 16  # jobs that Slurm has at once, waiting ones too
+    submitit_folder: str = "${hydra.sweep.dir}/.submitit/%j"  # of each job's logs and script
+    timeout_min: int = 60  # Slurm's time limit of a job; a trial that needs more goes on in another job
+    cpus_per_task: Any = THREADS
+    gpus_per_node: int | None = None
+    tasks_per_node: int = 1  # 1 alone: a trial is one process
+    mem_gb: float | None = None
+    nodes: int = 1  # 1 alone
+    name: str = "${hydra.job.name}"  # begins the names of the Slurm jobs
+    stderr_to_stdout: bool = False
+    partition: str | None = None
+    qos: str | None = None
+    comment: str | None = None
+    constraint: str | None = None
+    exclude: str | None = None  # nodes; those that can't serve are added
+    gres: str | None = None
+    cpus_per_gpu: int | None = None
+    gpus_per_task: int | None = None
+    mem_per_gpu: str | None = None
+    mem_per_cpu: str | None = None
+    account: str | None = None
+    signal_delay_s: int = 120  # seconds before its time limit that a job is told to save and end
+    max_num_timeout: int | None = None  # jobs of one trial that may end at timeout_min; null: any that get somewhere
+    additional_parameters: dict[str, Any] = field(default_factory=dict)  # more of sbatch's options
+    array_parallelism: int = 256  # jobs of one array that may run at once
+    setup: list[str] | None = None  # shell commands before the job
+    preload: Any = PRELOAD
+    max_worker_memory_mb: float = 4000.0
+
+
 class HposweepLauncher(Launcher):
     """Hands jobs over to `hposweep.hydra_glue.launchers`; our sweeper takes them there one by one."""
 
@@ -99,6 +134,17 @@ class HposweepDaskLauncher(HposweepLauncher):
     implementation = "engines.DaskLauncher"
 
 
-NODES = {"hposweep": HposweepLauncherConf, "hposweep_ray": HposweepRayConf, "hposweep_dask": HposweepDaskConf}
+class HposweepSlurmLauncher(HposweepLauncher):
+    """The same as Slurm jobs."""
+
+    implementation = "slurm.SlurmLauncher"
+
+
+NODES = {
+    "hposweep": HposweepLauncherConf,
+    "hposweep_ray": HposweepRayConf,
+    "hposweep_dask": HposweepDaskConf,
+    "hposweep_slurm": HposweepSlurmConf,
+}
 for name, node in NODES.items():
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="hposweep")

@@ -53,7 +53,7 @@ def test_the_page_of_a_conditional_sweep_leaves_the_cells_of_other_branches_empt
     nodes = parse_search_space(yaml.safe_load(TREE), lambda key, node: parse_hyperparameter(node), nested=True)
     with swept(SearchSpace(nodes), seed=0, n_trials=30) as sweep_dir:
         data = sweep_data.read(sweep_dir)
-        columns = {column["key"]: column["values"] for column in sweep_page.table(data)["columns"]}
+        columns = {column["key"]: column["values"] for column in sweep_page.table(data, data.trials)["columns"]}
         assert [x == "1.0" for x in columns["x"]] == [text != "" for text in columns["text"]]
         assert [db == "postgres" for db in columns["db"]] == [user != "" for user in columns["db.user"]]
         assert "db.user" in sweep_page.render(sweep_dir, data, None)

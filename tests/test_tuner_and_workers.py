@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -12,7 +12,8 @@ import pytest
 from hposweep.errors import WriteError
 from hposweep.history import Ending, Event, SegmentDied, SegmentEnded, SegmentLost, SegmentStarted, replay
 from hposweep.schedulers.fifo import FifoScheduler
-from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
+from hposweep.search_space import Configuration, SearchSpace, parse_hyperparameter, trial_seed
+from hposweep.searchers import Exhausted
 from hposweep.searchers.random import RandomSearcher
 from hposweep.simulation import EventList
 from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial, TrialState
@@ -290,3 +291,19 @@ def test_a_request_to_stop_is_noticed_while_thousands_of_workers_start() -> None
     sweep = tuner(VirtualWorkers(outcome, n_workers=10_000), n_trials=10_000, stop_request=stop)
     assert sweep.run().ending is Ending.INTERRUPTED
     assert n_submitted <= 2 * MOST_STARTS_A_TURN
+
+
+def test_a_request_to_stop_is_noticed_while_a_searcher_takes_its_time() -> None:
+    stop, now = NoStopRequest(), 0.0
+
+    class Slow(RandomSearcher):
+        def propose(self, number: int, pending: Sequence[Trial]) -> Configuration | Exhausted:
+            nonlocal now
+            now += 0.15
+            stop.is_made = stop.is_urgent = number >= 1
+            return super().propose(number, pending)
+
+    sweep = tuner(VirtualWorkers(complete, n_workers=1000), n_trials=1000, stop_request=stop)
+    sweep.searcher, sweep.clock = Slow(SPACE, 0), lambda: now
+    assert sweep.run().ending is Ending.INTERRUPTED
+    assert len(sweep.history.trials) == 2

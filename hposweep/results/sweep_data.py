@@ -41,6 +41,10 @@ LOST = "LOST"  # the end of a segment that was lost with its machine
 CUT_OFF = "CUT_OFF"  # the end of a segment whose end is not in the journal
 LARGEST_NUMBER = 1e300
 
+JobEnd = SegmentDied | SegmentLost | SegmentEnded
+# A job's start, when that was and when it ended, in seconds of running time; None: the journal does not tell its end.
+Span = tuple[SegmentStarted, float, float, JobEnd | None]
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -224,28 +228,23 @@ def running_seconds(events: Sequence[Event]) -> list[float]:
 def run_segments(events: Sequence[Event], seconds: Sequence[float]) -> list[RunSegment]:
     """The segments in the order of their starts, each in the first lane of its place that is free then."""
     running: dict[int, tuple[SegmentStarted, float]] = {}
-    found: list[RunSegment] = []
+    spans: list[Span] = []
     for event, now_s in zip(events, seconds, strict=True):
         match event:
             case SweepStarted():  # the controller before it was killed
-                found += [_segment(*begun, now_s) for begun in running.values()]
+                spans += [(*begun, now_s, None) for begun in running.values()]
                 running.clear()
             case SegmentStarted():
                 running[event.trial] = event, now_s
             case SegmentDied() | SegmentLost() | SegmentEnded() if event.trial in running:
-                found.append(_segment(*running.pop(event.trial), now_s, event))
+                spans.append((*running.pop(event.trial), now_s, event))
     last_s = seconds[-1] if seconds else 0.0
-    found += [_segment(*begun, last_s) for begun in running.values()]
-    return _in_lanes(sorted(found, key=lambda segment: (segment.started_s, segment.trial)))
+    spans += [(*begun, last_s, None) for begun in running.values()]
+    spans.sort(key=lambda span: (span[1], span[0].trial))
+    return [_segment(*span, lane) for span, lane in zip(spans, _lanes(spans), strict=True)]
 
 
-def _segment(
-    start: SegmentStarted,
-    started_s: float,
-    ended_s: float,
-    ended: SegmentDied | SegmentLost | SegmentEnded | None = None,
-) -> RunSegment:
-    """The segment without its lane; `ended` is None where the journal does not tell its end."""
+def _segment(start: SegmentStarted, started_s: float, ended_s: float, ended: JobEnd | None, lane: int) -> RunSegment:
     match ended:
         case None:
             end, failure = CUT_OFF, ""
@@ -267,29 +266,30 @@ def _segment(
         end=end,
         failure=failure,
         place="" if ended is None else visible(ended.place),
-        lane=0,
+        lane=lane,
     )
 
 
-def _in_lanes(segments: Sequence[RunSegment]) -> list[RunSegment]:
-    """The segments, which come in the order of their starts, in lanes: place by place, the unknown one last."""
+def _lanes(spans: Sequence[Span]) -> list[int]:
+    """The lane of each segment, which come in the order of their starts: place by place, the unknown one last."""
     of_place: dict[str, list[int]] = {}
-    for position, segment in enumerate(segments):
-        of_place.setdefault(segment.place, []).append(position)
-    lanes = [0] * len(segments)
+    for position, (*_, ended) in enumerate(spans):
+        of_place.setdefault("" if ended is None else ended.place, []).append(position)
+    lanes = [0] * len(spans)
     n_lanes = 0
     for place in sorted(of_place, key=_place_order):
         free: list[int] = []
         busy: list[tuple[float, int]] = []
         for position in of_place[place]:
-            while busy and busy[0][0] <= segments[position].started_s:
+            _, started_s, ended_s, _ = spans[position]
+            while busy and busy[0][0] <= started_s:
                 heapq.heappush(free, heapq.heappop(busy)[1])
             if not free:
                 heapq.heappush(free, n_lanes)
                 n_lanes += 1
             lanes[position] = heapq.heappop(free)
-            heapq.heappush(busy, (segments[position].ended_s, lanes[position]))
-    return [dataclasses.replace(segment, lane=lane) for segment, lane in zip(segments, lanes, strict=True)]
+            heapq.heappush(busy, (ended_s, lanes[position]))
+    return lanes
 
 
 def _place_order(place: str) -> tuple[bool, list[tuple[int, str]]]:

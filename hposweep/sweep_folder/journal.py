@@ -66,12 +66,12 @@ EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__)
 OF_FEW = {"repeats": None, "confirms": False, "place": ""}
 NAMES = {kind: name for name, kind in EVENTS.items()}
 FIELDS = {kind: [each.name for each in dataclasses.fields(kind)] for kind in KINDS}
-# The fields whose values have a type, with its check; not a seed's, which may be the user's own.
-CHECKS = {
+# The fields whose values have one type, with its check; a seed may be the user's own.
+CHECKS: dict[type[Event], list[tuple[str, Callable[[Any], bool]]]] = {
     kind: [
         (each.name, TYPES[str(each.type)])
         for each in dataclasses.fields(kind)
-        if each.name != "seed" and str(each.type) in TYPES
+        if str(each.type) in TYPES and each.name != "seed"
     ]
     for kind in KINDS
 }
@@ -199,14 +199,11 @@ class Journal:
 
         Raises:
             WriteError: if they can't be written, since the disk is full, say; then the file is as it was before.
-            ConfigError: if the file is no longer the one in the folder, or the lease another's: another controller
-                could run the sweep by now.
+            ConfigError: as `check`.
         """
         if not events:
             return
-        self._check_place()
-        if self.lease is not None:
-            self.lease.check()
+        self.check()
         lines = [to_line(event, number) for number, event in enumerate(events, start=self._n_lines + 1)]
         content = "".join(f"{line}\n" for line in lines).encode()
         with writing(self.path):
@@ -218,6 +215,24 @@ class Journal:
                 raise
         self._size += len(content)
         self._n_lines += len(lines)
+
+    def check(self) -> None:
+        """Looks whether this is still the sweep's controller, before it changes anything in the folder.
+
+        Raises:
+            ConfigError: if the file was removed, replaced or written by somebody else, or the lease is another's: one
+                that runs the sweep, or has run it, since this one stood still.
+        """
+        if self.lease is not None:
+            self.lease.check()
+        try:
+            found = self.path.stat()
+            is_there = os.path.samestat(found, os.fstat(self._file.fileno()))
+        except OSError:
+            is_there = False
+        if not is_there or found.st_size != self._size:
+            how = "written by somebody else" if is_there else "removed or replaced"
+            raise ConfigError(f"{self.path}: was {how} while the sweep ran; the sweep has stopped")
 
     def close(self) -> None:
         if self.lease is not None:
@@ -238,14 +253,6 @@ class Journal:
             log.info("%s: its file system has no locks; a lease stands in for them", self.path)
             return False
         return True
-
-    def _check_place(self) -> None:
-        try:
-            is_there = os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
-        except OSError:
-            is_there = False
-        if not is_there:
-            raise ConfigError(f"{self.path}: was removed or replaced while the sweep ran; the sweep has stopped")
 
     def _cut_torn_line(self) -> tuple[int, int]:
         """Cuts what stands behind the last line's end, so that the next event isn't glued to it.

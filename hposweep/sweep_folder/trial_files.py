@@ -104,10 +104,11 @@ class TrialFiles:
 
     def read_curve(self) -> list[dict[str, float]]:
         """The rows of the learning curve; none where the trial has left none, or it is damaged, which is said once."""
-        if not self._is_in_the_sweep(self.learning_curve):
+        path = self.learning_curve
+        if not self._is_in_the_sweep(path):
             return []
         try:
-            return learning_curve.read(self.learning_curve)
+            return learning_curve.read(path)
         except (ConfigError, OSError) as error:
             warn_once(f"{error}; the trial is shown without its curve")
             return []

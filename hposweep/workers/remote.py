@@ -107,6 +107,24 @@ class RemoteSlot:
         """The engine ends agents by itself."""
 
 
+class Refusals:
+    """Why places can't serve: each reason is said once, and the first one ends a sweep that no place serves."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, None] = {}
+
+    def add(self, reason: str) -> None:
+        """Takes a reason in: one line."""
+        if reason not in self._reasons:
+            self._reasons[reason] = None
+            log.warning("%s", reason)
+
+    def check(self, *, has_served: bool) -> None:
+        """Raises a ConfigError with the first reason, if there is any and no place has served."""
+        if self._reasons and not has_served:
+            raise ConfigError(next(iter(self._reasons)))
+
+
 class Engine(Protocol):
     """What brings agents to nodes: Ray, Dask."""
 
@@ -135,7 +153,7 @@ class RemotePool(SlotPool[RemoteSlot]):
         super().__init__()
         self._engine = engine
         self._is_stopped = threading.Event()
-        self._refusals: dict[str, None] = {}
+        self._refusals = Refusals()
 
     @property
     def n_workers(self) -> int:
@@ -151,8 +169,7 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def check(self) -> None:
         """Raises a ConfigError if no agent can serve, with why the first one could not."""
-        if self._refusals and not self._slots and not self._engine.n_coming:
-            raise ConfigError(next(iter(self._refusals)))
+        self._refusals.check(has_served=bool(self._slots or self._engine.n_coming))
 
     def overview(self) -> str:
         """The nodes with their workers, and what waits for one."""
@@ -182,9 +199,7 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def refuse(self, reason: str) -> None:
         """An agent can't serve, for this reason: one line, which is said once."""
-        if reason not in self._refusals:
-            self._refusals[reason] = None
-            log.warning("%s", reason)
+        self._refusals.add(reason)
 
     def went(self, slot: RemoteSlot, reason: str) -> None:
         """The agent is gone; its job, if it had one, is lost for this reason."""

@@ -138,6 +138,20 @@ def test_lanes_of_a_place_stand_together_under_its_name(tmp_path: Path) -> None:
     assert list(zip(ticks.ticktext, ticks.tickvals, strict=True)) == [("node9", 1), ("node10", 2.5), ("unknown", 4)]
 
 
+def test_of_very_many_lanes_some_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hposweep.results.figures.time_line.MOST_SEGMENTS", 5)
+    monkeypatch.setattr("hposweep.results.figures.time_line.MOST_LANES", 3)
+    events: list[Event] = [at(0, start())]
+    for trial in range(6):
+        events += [at(0, TrialProposed(trial, {"x": 0.1}, trial)), at(0, SegmentStarted(trial, 0, 3, 1))]
+    events += [at(1, ended(trial, TrialState.COMPLETE, 0.1)) for trial in range(6)]
+    plot = time_line(sweep_data.read(write(tmp_path, events)))
+    assert plot is not None
+    (marks,) = [trace for trace in plot.figure.data if trace.mode == "markers"]
+    assert list(marks.y) == [1, 3, 5]
+    assert plot.notes == ["6 workers at once, busy 100% of the time.", "3 of 6 workers are drawn."]
+
+
 def test_without_places_the_lanes_have_numbers(tmp_path: Path) -> None:
     plot = time_line(sweep_data.read(write(tmp_path, EVENTS)))
     assert plot is not None

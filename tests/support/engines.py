@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -23,7 +25,10 @@ from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.pool import WorkerPool
 from hposweep.workers.remote import RemotePool
+from hposweep.workers.slurm import SlurmPool
+from hposweep.workers.slurm_job import SharedFolder, TrialPaths
 from support.processes import wait_for
+from support.slurm import slurm
 
 MAX_MEMORY_MB = 4000.0
 
@@ -186,10 +191,42 @@ def on_dask() -> Iterator[Kind]:
         yield Kind(functools.partial(dask_pool, address=cluster.address))
 
 
+def slurm_pool(
+    state: Any,
+    folder: Path,
+    n_workers: int,
+    parameters: Mapping[str, Any] = MappingProxyType({}),
+    place: Path | None = None,
+    **changes: Any,
+) -> SlurmPool:
+    """Jobs of the Slurm to which this process submits; `place`: that of a pool before this one."""
+    numbers = itertools.count()
+
+    def named(arguments: tuple[Any, ...]) -> tuple[str, TrialPaths]:
+        return f"{next(numbers)}_1", TrialPaths(str(folder / "ends_soon"), (str(folder / "checkpoint"),))
+
+    return SlurmPool(
+        agent_spec(state, folder, controller=SharedFolder(folder), **changes),
+        n_workers,
+        place or folder / f"slurm-{secrets.token_hex(4)}",
+        str(folder / "submitit/%j"),
+        {"timeout_min": 5, **parameters},
+        named,
+    )
+
+
+@contextlib.contextmanager
+def on_slurm() -> Iterator[Kind]:
+    """Jobs of a Slurm of two nodes."""
+    with slurm():
+        yield Kind(slurm_pool, is_warm=False)
+
+
 KINDS: dict[str, Callable[[], contextlib.AbstractContextManager[Kind]]] = {
     "local": local,
     "ray": on_ray,
     "dask": on_dask,
+    "slurm": on_slurm,
 }
 
 
@@ -207,7 +244,15 @@ def dask_launcher() -> Iterator[list[str]]:
         yield ["hydra/launcher=hposweep_dask", f"hydra.launcher.address={cluster.address}"]
 
 
+@contextlib.contextmanager
+def slurm_launcher() -> Iterator[list[str]]:
+    """The same on a Slurm of two nodes."""
+    with slurm():
+        yield ["hydra/launcher=hposweep_slurm"]
+
+
 LAUNCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[list[str]]]] = {
     "ray": ray_launcher,
     "dask": dask_launcher,
+    "slurm": slurm_launcher,
 }

@@ -226,6 +226,22 @@ def test_a_controller_whose_lease_was_taken_writes_nothing_more(without_locks: N
     assert (tmp_path / FILE_NAME).read_text().startswith(OTHER)
 
 
+def test_a_controller_that_stood_still_until_another_had_ended_the_sweep_writes_nothing(
+    without_locks: None, tmp_path: Path
+) -> None:
+    stopped = Journal.open(tmp_path)
+    stopped.append(started())
+    (tmp_path / FILE_NAME).unlink()
+    other = Journal.open(tmp_path)
+    other.append(SweepEnded(Ending.COMPLETE))
+    other.close()
+    for act in (stopped.check, lambda: stopped.append(SweepEnded(Ending.COMPLETE))):
+        with pytest.raises(ConfigError, match=r"another controller runs the sweep|was written by somebody else"):
+            act()
+    stopped.close()
+    assert len(list(read_events(tmp_path))) == 2
+
+
 def test_a_journal_that_is_watched_has_a_lease_beside_its_lock(tmp_path: Path) -> None:
     file = Journal.open(tmp_path, is_watched=True)
     assert file.lease is not None

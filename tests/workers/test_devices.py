@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,14 @@ def test_a_list_is_taken_or_refused_in_one_line_that_names_the_key(given_devices
 def test_what_can_t_be_used_is_refused(given_devices, per_device, n_workers, message) -> None:
     with pytest.raises(ConfigError, match=f"^hydra.launcher.{message}"):
         devices_of(PREFIX, given_devices, per_device, n_workers)
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_workers_that_are_spawned_are_given_none(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(ConfigError, match="on Linux alone"):
+        devices_of(PREFIX, [0], 1, None)
+    assert devices_of(PREFIX, None, 1, None) is None
 
 
 def test_without_devices_workers_see_all_there_are() -> None:
@@ -251,6 +260,23 @@ def test_each_job_sees_its_own_device_from_the_first_import_on_also_after_its_wo
     assert sum(len(set(processes)) for processes in seen.values()) == 8 + 5
     owners = [process for processes in seen.values() for process in set(processes)]
     assert len(owners) == len(set(owners))
+
+
+@pytest.mark.process
+def test_a_forkserver_that_was_killed_is_replaced_by_one_of_its_own_device(new_pool, tmp_path: Path) -> None:
+    pool = new_pool(["4", "5"], 1)
+
+    def workers_of(name: str) -> list[psutil.Process]:
+        told = [answer.payload.decode().split("\n")[:3] for answer in batch(pool, tmp_path, name, n_jobs=2)]
+        assert sorted(device for device, _, _ in told) == ["4", "5"]
+        assert {was_so_at_import for _, _, was_so_at_import in told} == {"True"}
+        return [psutil.Process(int(process)) for _, process, _ in told]
+
+    workers = workers_of("before")
+    for server in {worker.ppid() for worker in workers}:
+        os.kill(server, signal.SIGKILL)
+    wait_for(lambda: not any(worker.is_running() for worker in workers))
+    assert not set(workers) & set(workers_of("after"))
 
 
 @pytest.mark.process

@@ -155,11 +155,11 @@ def thinned(items: Sequence[Any], n_most: int) -> list[Any]:
     return [items[i * len(items) // n_most] for i in range(n_most)]
 
 
-def of_all(n_shown: int, n: int, what: str, which: str = "") -> list[str]:
+def of_all(n_shown: int, n: int, what: str, which: str = "", shown: str = "drawn") -> list[str]:
     """The note that not all of them are drawn; empty if all are."""
     if n_shown == n:
         return []
-    return [f"{n_shown:,} of {n:,} {what} are drawn{f', {which}' if which else ''}."]
+    return [f"{n_shown:,} of {n:,} {what} are {shown}{f', {which}' if which else ''}."]
 
 
 def scatter_kind(n_points: int) -> Any:

@@ -17,6 +17,7 @@ from hposweep.results.figures.style import (
     Plot,
     figure_of,
     floats,
+    of_all,
     plain,
     scatter_kind,
     thinned,
@@ -26,6 +27,7 @@ from hposweep.results.sweep_data import CUT_OFF, DIED, LOST, RunSegment, SweepDa
 from hposweep.trial import TrialState
 
 MOST_SEGMENTS = 6000
+MOST_LANES = 200  # where there are more segments than that
 MOST_TICKS = 16  # where lanes have numbers
 MOST_PLACES = 40  # whose names are shown
 
@@ -39,7 +41,13 @@ def time_line(sweep: SweepData) -> Plot | None:
         return None
     scale, unit = time_unit(sweep.wall_s)
     n_lanes = 1 + max(segment.lane for segment in sweep.segments)
-    lines = _joined(sweep.segments, sweep.wall_s) if len(sweep.segments) > MOST_SEGMENTS else list(sweep.segments)
+    segments = list(sweep.segments)
+    notes = []
+    if len(segments) > MOST_SEGMENTS and n_lanes > MOST_LANES:
+        drawn = set(thinned(range(n_lanes), MOST_LANES))
+        segments = [segment for segment in segments if segment.lane in drawn]
+        notes = of_all(MOST_LANES, n_lanes, "workers")
+    lines = _joined(segments, sweep.wall_s) if len(segments) > MOST_SEGMENTS else segments
     figure = figure_of(
         xaxis_title=f"running time, {unit}",
         yaxis_title="place" if _has_places(sweep) else "worker",
@@ -74,7 +82,7 @@ def time_line(sweep: SweepData) -> Plot | None:
                 "<br>at %{x:.4g}<extra></extra>",
             )
         )
-    retries = [segment for segment in sweep.segments if segment.attempt > 1]
+    retries = [segment for segment in segments if segment.attempt > 1]
     if retries:
         figure.add_trace(
             go.Scatter(
@@ -92,8 +100,8 @@ def time_line(sweep: SweepData) -> Plot | None:
     figure.update_yaxes(range=[n_lanes + 0.7, 0.3], showgrid=False, **_ticks(sweep, n_lanes))
     busy_s = sum(segment.ended_s - segment.started_s for segment in sweep.segments)
     share = busy_s / (n_lanes * sweep.wall_s) if sweep.wall_s else 1.0
-    notes = [f"{n_lanes} worker{'s' if n_lanes > 1 else ''} at once, busy {share:.0%} of the time."]
-    if len(lines) < len(sweep.segments):
+    notes = [f"{n_lanes} worker{'s' if n_lanes > 1 else ''} at once, busy {share:.0%} of the time.", *notes]
+    if len(lines) < len(segments):
         notes.append("Segments that are closer together than a pixel are drawn as one.")
     return Plot(figure, notes)
 

@@ -18,7 +18,7 @@ from hposweep.failure import as_recorded
 from hposweep.history import best_partial, count_states, states_text
 from hposweep.number_text import number_text, time_text, time_unit
 from hposweep.results.figures import hyperparameters, incumbents, learning_curves, time_line
-from hposweep.results.figures.style import LOOKS, Plot
+from hposweep.results.figures.style import LOOKS, Plot, of_all, thinned
 from hposweep.results.html import page
 from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section
@@ -32,6 +32,7 @@ from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.sweep_folder.tables import Column
 from hposweep.trial import Trial, TrialState
 
+MOST_LISTED_TRIALS = 20_000  # in the table: a browser takes their texts at once
 MOST_NAMED_TRIALS = 12
 MOST_FAILURE_GROUPS = 50
 MOST_HYPERPARAMETER_PLOTS = 40
@@ -73,12 +74,13 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
     """The page."""
     plots, sections = _plots(sweep)
     groups = failure_groups(sweep)
+    trials = listed(sweep)
     return page.render(
         "report.html",
         f"{sweep.name}: report of a sweep",
         plots,
         scripts=["trials.js"],
-        data={"table": table(sweep), "commands": commands(sweep, run_again)},
+        data={"table": table(sweep, trials), "commands": commands(trials, run_again)},
         sweep=sweep,
         history=sweep.history,
         status=_status(sweep),
@@ -87,6 +89,9 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
         winner_command=_winner_command(sweep, run_again),
         winner=sweep.history.incumbent,
         cell_text=tables.cell_text,
+        not_listed=of_all(
+            len(trials), len(sweep.trials), "trials", "the best among them; trials.csv has all", "listed"
+        ),
         sections=sections,
         legend=[(LOOKS[state].letter, state) for state in count_states(sweep.history)],
         hyperparameters=[section for id, section in sections.items() if id.startswith("hyperparameter-")],
@@ -166,14 +171,29 @@ def failure_groups(sweep: SweepData) -> list[FailureGroup]:
     ]
 
 
-def table(sweep: SweepData) -> dict[str, Any]:
-    """The table of trials, by columns: the page renders some of its rows at a time.
+def listed(sweep: SweepData) -> list[Trial]:
+    """The trials of the table: all of them or, of very many, the best ones and others evenly chosen."""
+    trials = sweep.trials
+    if len(trials) <= MOST_LISTED_TRIALS:
+        return trials
+    loss = sweep.history.direction.loss
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    complete.sort(key=lambda trial: (loss(trial.value or 0.0), trial.number))
+    winner = [] if sweep.history.incumbent is None else [sweep.history.incumbent]
+    best = {trial.number for trial in [*winner, *complete[: MOST_LISTED_TRIALS // 2]]}
+    others = thinned([trial for trial in trials if trial.number not in best], MOST_LISTED_TRIALS - len(best))
+    chosen = best | {trial.number for trial in others}
+    return [trial for trial in trials if trial.number in chosen]
+
+
+def table(sweep: SweepData, trials: Sequence[Trial]) -> dict[str, Any]:
+    """The table of these trials, by columns: the page renders some of its rows at a time.
 
     Numbers are text, since a script would write some of them in another way than Hydra reads them.
     """
-    trials = sweep.trials
+    made = tables.trial_table(trials, sweep.history, sweep.n_epochs, sweep.keys)
     # What is known of the trials themselves first: a search space may be wider than a screen.
-    columns = sorted(sweep.table.columns, key=lambda column: column.key is not None)
+    columns = sorted(made.columns, key=lambda column: column.key is not None)
     return {
         "columns": [_column(column) for column in columns],
         "letters": {state: LOOKS[state].letter for state in TrialState},
@@ -181,14 +201,14 @@ def table(sweep: SweepData) -> dict[str, Any]:
     }
 
 
-def commands(sweep: SweepData, run_again: RunAgain | None) -> dict[str, Any] | None:
+def commands(trials: Sequence[Trial], run_again: RunAgain | None) -> dict[str, Any] | None:
     """The commands that run the trials again, quoted for a shell: what all begin with, and what follows in each row.
 
     None where one can't be run as a command: a system refuses a word that long.
     """
     if run_again is None:
         return None
-    words = [run_again(trial) for trial in sweep.trials]
+    words = [run_again(trial) for trial in trials]
     if any(_is_too_long(each) for each in words):
         return None
     positions = itertools.takewhile(lambda at_once: len(set(at_once)) == 1, zip(*words, strict=False))

@@ -128,6 +128,19 @@ def test_the_summary_names_the_winner_its_intervals_and_those_who_are_as_good(tm
     assert sentences[3].startswith("6 trials: 3 COMPLETE, 1 DIVERGED, 2 FAILED; 18 epochs in all, ")
 
 
+def test_of_very_many_trials_the_best_and_others_evenly_chosen_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_page, "MOST_LISTED_TRIALS", 8)
+    rows = simulate(AugmentedBranin(), AshaScheduler(r_max=81), n_trials=40, n_workers=2, folder=tmp_path).history
+    page = page_of(tmp_path)
+    numbers = [int(text) for text in data_of(page)["table"]["columns"][0]["values"]]
+    assert len(numbers) == 8 and numbers == sorted(numbers)
+    assert rows.incumbent is not None and rows.incumbent.number in numbers
+    assert numbers[data_of(page)["table"]["winner"]] == rows.incumbent.number
+    assert "8 of 40 trials are listed, the best among them; trials.csv has all." in page
+
+
 def test_without_the_number_of_examples_there_is_no_interval(tmp_path: Path) -> None:
     sentences = sweep_page.summary(tmp_path, sweep_data.read(made(tmp_path, n_validation=None)))
     assert sentences[:2] == ["Trial 0 won: validation_error 0.2.", "Its final value: 0.21."]
