@@ -149,7 +149,7 @@ class DaskLauncher(EngineLauncher):
 def _made(cluster: DictConfig) -> Any:
     """The cluster of this config."""
     try:
-        return hydra.utils.instantiate(cluster)
+        return hydra.utils.instantiate(cluster, _convert_="all")  # Dask takes plain values alone
     except InstantiationException as error:
         reason = line_of_exception(error.__cause__ or error)
         raise ConfigError(f"hydra.launcher.cluster: {cluster._target_} can't be made ({reason})") from None
