@@ -306,8 +306,24 @@ def folder_rows(n_trials: int) -> dict[str, Any]:
         return {"trials": n_trials, **sizes(folder), "steps": steps}
 
 
+def guide_lines(found: dict[str, Any]) -> list[str]:
+    """The lines of docs/guides/scale.md that hold these figures."""
+    lines = []
+    for row in found["controller"]:
+        method = f"`{row['searcher']}`, `{row['scheduler']}` | {row['workers']:,} | {row['trial_s']:g} s"
+        lags = f"{row['lag_ms_median']:,.0f} | {row['lag_ms_p99']:,.0f} ms"
+        speed = f"{row['segments_per_s']:.0f} | {row['busy']:.1%}"
+        lines.append(f"| {method} | {speed} | {lags} | {row['cpu']:.0%} | {row['peak_mb']} MB |")
+    folder = found["folder"]
+    lines += [f"| {row['step']} | {row['cpu_s']:.0f} s | {row['peak_mb']} MB |" for row in folder["steps"]]
+    lines.append(f"{folder['journal_mb']:.0f} MB of `journal.jsonl`, {folder['trials_csv_mb']:.0f} MB of `trials.csv`")
+    lines.append(f"a page of {folder['report_mb']:.0f} MB")
+    lines.append(f"stopped {found['stop']['seconds']:.1f} s after the request")
+    return lines
+
+
 def main() -> None:
-    """Runs the benchmark."""
+    """Runs the benchmark, and prints what the guide has to say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("controller", "stop", "folder"))
     parser.add_argument("--case", type=int, nargs="+", default=range(len(CASES)), help="rows of the controller, from 0")
@@ -326,6 +342,7 @@ def main() -> None:
     found = {name: part() for name, part in parts.items()}
     found["machine"] = {"cores": os.cpu_count(), "load_before": round(before[0], 2)}
     arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(guide_lines(found)))
 
 
 if __name__ == "__main__":
