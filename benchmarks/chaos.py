@@ -254,7 +254,7 @@ class Sweep:
         for event in self.events()[since:]:
             if event["event"] == "segment_started":
                 started.add(event["trial"])
-            elif event["event"] in ("segment_ended", "segment_died"):
+            elif event["event"] in ("segment_ended", "segment_died", "segment_lost"):
                 started.discard(event["trial"])
         return bool(started)
 

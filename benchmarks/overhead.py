@@ -109,10 +109,10 @@ def own_app(folder: Path, n_trials: int) -> dict[str, float]:
     return {"n_trials": n_trials, "small_ms": small_ms, "own_ms": own_ms, "ratio": own_ms / small_ms}
 
 
-def idle(folder: Path) -> dict[str, float]:
+def idle(folder: Path, name: str = "idle", app: Sequence[str] = SMALL_APP) -> dict[str, float]:
     """24 trials that last 0.1 s and 2 s in turn, from the first start to the last end, against the greedy schedule."""
-    sweep(folder, "idle", 24, "+even=0.1", "+odd=2.0")
-    events = [json.loads(line) for line in (folder / "idle" / "journal.jsonl").read_text().splitlines()]
+    sweep(folder, name, 24, "+even=0.1", "+odd=2.0", app=app)
+    events = [json.loads(line) for line in (folder / name / "journal.jsonl").read_text().splitlines()]
     at = [(event["event"], datetime.fromisoformat(event["time"]).timestamp(), event) for event in events]
     values = {e["trial"]: e["configuration"]["+x"] for kind, _, e in at if kind == "trial_proposed"}
     durations = [2.0 if values[number] % 2 else 0.1 for number in sorted(values)]

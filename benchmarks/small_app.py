@@ -18,9 +18,10 @@ import yaml
 from hposweep.sweep_folder.trial_files import TrialFiles
 
 MAIN = """
-import os, time
+import os, signal, time
 import hydra, hposweep
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
 
 if "WITHOUT_REPORT" in os.environ:
     from hposweep.results.html import in_a_process
@@ -54,6 +55,9 @@ def main(cfg):
             p[train[1][i]] -= 1
             weights = weights - cfg.learning_rate * np.outer(train[0][i], p)
         time.sleep(cfg.pause_s)
+        if epoch == 4 and HydraConfig.get().job.num == cfg.hanging_trial:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(1000)
         hposweep.report(epoch, error(weights, validation), train_error=error(weights, train))
         unfinished = path.with_name("unfinished.npz")
         np.savez(unfinished, weights=weights, epoch=epoch)
@@ -75,6 +79,7 @@ seed: 0
 stage: train
 pause_s: 0.0   # of each epoch
 noise: 0       # characters that each epoch prints
+hanging_trial: null  # its number; it hangs in its fourth epoch, whatever it is told
 hydra:
   sweep: {dir: swept, subdir: "trials/${hydra.job.num}"}
   sweeper:

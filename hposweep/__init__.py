@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hposweep.job.report import checkpoint_dir, report, target_epoch
+from hposweep.job.report import checkpoint_dir, ends_soon, report, target_epoch
 
 if TYPE_CHECKING:
     from hposweep.api.sweep import Sweep, load
     from hposweep.api.tuning import tune
 
-__all__ = ["Sweep", "checkpoint_dir", "load", "report", "target_epoch", "tune"]
+__all__ = ["Sweep", "checkpoint_dir", "ends_soon", "load", "report", "target_epoch", "tune"]
 
 
 def __getattr__(name: str) -> Any:

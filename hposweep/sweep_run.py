@@ -31,7 +31,7 @@ from hposweep.sweep_folder.sweep_yaml import (
     write_record,
 )
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import Segment, SegmentEnd, Trial
+from hposweep.trial import Segment, SegmentEnd, SegmentResult, Trial
 from hposweep.tuner import POLL_S, STOPPED_BY_THE_USER, EventLog, Tuner
 from hposweep.workers.protocol import Workers
 from hposweep.workers.stop_signals import StopSignals
@@ -80,6 +80,7 @@ class SweepRun:
         before_first_trial: says what its user should know by then.
         stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
             business of who started it.
+        is_watched: whether workers on other machines are to see that the controller lives.
     """
 
     sweep_dir: Path
@@ -93,6 +94,7 @@ class SweepRun:
     progress: str = "auto"
     final: LastJob | None = None
     keeps_checkpoints: bool = False
+    is_watched: bool = False
     before_first_trial: Callable[[], None] = field(default=lambda: None)
     _folders: dict[int, str] = field(default_factory=dict, init=False)  # of trials whose jobs were started
     _owners: dict[str, int] = field(default_factory=dict, init=False)  # the first trial of each folder
@@ -111,7 +113,7 @@ class SweepRun:
             raise WriteError(f"{error}; mend that, then resume the sweep") from error
 
     def _run(self) -> Outcome:
-        journal = Journal.open(self.sweep_dir)
+        journal = Journal.open(self.sweep_dir, is_watched=self.is_watched)
         try:
             tuner = self.tuner_on(journal)
             record = self._take_up(tuner)
@@ -122,7 +124,7 @@ class SweepRun:
             with writing(self.sweep_dir):
                 sync_folder(self.sweep_dir.parent)
             self.before_first_trial()
-            ended = self._run_tuner(tuner)
+            ended = self._run_tuner(tuner, journal)
         finally:
             journal.close()
         tables.write(self.sweep_dir, tuner.history, self._final_metric)
@@ -201,11 +203,16 @@ class SweepRun:
         names = (RECORD_FILE, tables.TRIALS_FILE, tables.RESULTS_FILE, in_a_process.FILE_NAME)
         remove_temporaries(self.sweep_dir, names)
 
-    def _run_tuner(self, tuner: Tuner) -> SweepEnded:
+    def _run_tuner(self, tuner: Tuner, journal: Journal) -> SweepEnded:
         keeper = FolderKeeper(
             self.sweep_dir, tuner.history, self._final_metric, keeps_checkpoints=self.keeps_checkpoints
         )
-        tuner.observer = keeper
+
+        def observer() -> None:
+            journal.check()
+            keeper()
+
+        tuner.observer = observer
         self._owners.update((trial.folder, trial.number) for trial in tuner.history.trials.values() if trial.folder)
 
         def files_of(trial: Trial) -> TrialFiles:
@@ -215,6 +222,7 @@ class SweepRun:
             folder = self._folders[trial.number] = self.folder_of(trial)
             is_own = self._owners.setdefault(folder, trial.number) == trial.number
             if is_own and trial.n_jobs == 0:
+                journal.check()
                 files_of(trial).clear()
 
         tuner.before_job = before_job
@@ -239,13 +247,13 @@ class SweepRun:
         winner = tuner.history.incumbent
         if self.final is None or winner is None or tuner.history.is_final_done:
             return
-        workers = self.final.workers
-        job = dataclasses.replace(winner, n_jobs=winner.n_jobs + 1)
-        future = workers.submit(Segment(winner.number, winner.epoch or 0, winner.epoch), job, None)
-        while not workers.wait([future], POLL_S):
-            if self.stop_signals.is_made:
-                raise KeyboardInterrupt
-        result = future.result()
+        result = SegmentResult(0.0, end=SegmentEnd.LOST)
+        while result.end is SegmentEnd.LOST:
+            if result.failure:
+                reason = line_of_text(result.failure)
+                log.warning("%s of trial %d: %s; it starts again", self.final.metric, winner.number, reason)
+            winner = dataclasses.replace(winner, n_jobs=winner.n_jobs + 1)
+            result = self._result_of_last_job(self.final.workers, winner)
         if result.end is SegmentEnd.UNWRITABLE:
             raise WriteError(result.failure)
         value = result.value if result.value is not None and math.isfinite(result.value) else None
@@ -253,6 +261,13 @@ class SweepRun:
         if value is None:
             reason = result.exception or line_of_text(result.failure)
             log.warning("%s of trial %d: failed, %s", self.final.metric, winner.number, reason)
+
+    def _result_of_last_job(self, workers: Workers, job: Trial) -> SegmentResult:
+        future = workers.submit(Segment(job.number, job.epoch or 0, job.epoch), job, None)
+        while not workers.wait([future], POLL_S):
+            if self.stop_signals.is_made:
+                raise KeyboardInterrupt
+        return future.result()
 
     @property
     def _final_metric(self) -> str | None:

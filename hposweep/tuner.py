@@ -90,7 +90,7 @@ class Tuner:
         date: the time of day, ISO 8601, for the events.
         observer: called whenever the history may have changed, a few times a second.
         before_job: called with the trial whose next job is going to start, with the job's target, before that is on
-            record: a crash in between leaves nothing undone.
+            record: a crash in between leaves nothing undone. Also with one whose job has outlived its controller.
     """
 
     searcher: Searcher
@@ -117,6 +117,7 @@ class Tuner:
     history: History = field(default_factory=History)
     _running: dict[Future[SegmentResult], Segment] = field(default_factory=dict, init=False)
     _to_continue: collections.deque[int] = field(default_factory=collections.deque, init=False)
+    _unanswered: set[int] = field(default_factory=set, init=False)  # trials whose job ran when the last controller died
     _unwritten: list[Event] = field(default_factory=list, init=False)
     _proposal: tuple[int, Configuration | Wait | Exhausted] | None = field(default=None, init=False)
     _started_at: float = field(default=0.0, init=False)
@@ -129,6 +130,11 @@ class Tuner:
         """Takes in what former runs have written."""
         for event in events:
             self._take_in(event)
+            match event:
+                case SegmentStarted():
+                    self._unanswered.add(event.trial)
+                case SegmentDied() | SegmentLost() | SegmentEnded():
+                    self._unanswered.discard(event.trial)
 
     @property
     def n_trials_in_all(self) -> int:
@@ -149,9 +155,9 @@ class Tuner:
         """
         self._started_at = self.clock()
         self._before = len(self.history.judged), self.history.n_failed
-        self._to_continue.extend(self.history.under_way)
         self.commit(SweepStarted(self.n_trials, self.seed, self.metric, self.direction))
         try:
+            self._take_up()
             ended = self._loop()
         except KeyboardInterrupt:
             self._interrupt(SweepEnded(Ending.INTERRUPTED))
@@ -196,6 +202,19 @@ class Tuner:
                 self._wind_down(ended)
             else:
                 self._collect(0.0 if has_more else POLL_S)
+
+    def _take_up(self) -> None:
+        """Adopts the jobs that have outlived the last controller; all other trials under way are to go on."""
+        for trial in list(self.history.under_way.values()):
+            segment = Segment(trial.number, trial.epoch or 0, trial.target_epoch)
+            adopted = self.workers.adopted(segment, trial) if trial.number in self._unanswered else None
+            if adopted is None:
+                self._to_continue.append(trial.number)
+            else:
+                self.before_job(trial)
+                self._running[adopted] = segment
+        if self._running:
+            log.info("%s of the controller before this one run on", plural(len(self._running), "job"))
 
     def _is_over(self) -> bool:
         """Whether nothing is left to start, now that nothing runs."""

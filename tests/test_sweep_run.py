@@ -35,6 +35,19 @@ Job = Callable[[Segment, Trial], SegmentResult]
 pytestmark = pytest.mark.usefixtures("reports")
 
 
+def test_a_last_job_that_is_lost_with_its_machine_is_started_again(tmp_path: Path) -> None:
+    ids: list[str] = []
+
+    def final(segment: Segment, trial: Trial) -> SegmentResult:
+        ids.append(trial.job_id)
+        return SegmentResult(1.0, 0.125) if len(ids) == 3 else SegmentResult(1.0, failure="gone", end=SegmentEnd.LOST)
+
+    history = run(tmp_path / "sweep", final=final).history
+    assert history.final is not None
+    assert history.final.value == 0.125
+    assert len(set(ids)) == 3
+
+
 def train(sweep_dir: Path, segment: Segment, trial: Trial) -> SegmentResult:
     """A job that goes on from its checkpoint, an epoch number, and from there on reports its value."""
     folder = f"trials/{trial.number}"

@@ -41,6 +41,7 @@ from hposweep.sweep_run import SweepRun
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
 from hposweep.tuner import Tuner
 from hposweep.workers.local import main_module
+from hposweep.workers.local.devices import devices_of
 from hposweep.workers.local.pool import WorkerPool, checked_n_workers, n_cores
 from hposweep.workers.local.worker import Outcome
 from hposweep.workers.segments import PoolFutures
@@ -62,6 +63,8 @@ def tune(
     searcher: str | SearcherFactory = "random",
     scheduler: Scheduler | None = None,
     n_workers: int | None = None,
+    devices: str | Sequence[int | str] | None = None,
+    workers_per_device: int = 1,
     seed: int = 0,
     metric: str = "value",
     direction: str = "minimize",
@@ -106,7 +109,10 @@ def tune(
         searcher: the name of one in conf/searcher/, such as "random", or a function that makes one of a search space
             and a seed, such as the class itself.
         scheduler: such as `AshaScheduler(r_max=27)`; None: each trial gets its full budget. It is not changed.
-        n_workers: processes; None: one a core.
+        n_workers: processes; None: one a core or, with devices, as many as these have room for.
+        devices: GPUs, of which each worker sees its own alone, from before it imports anything: a list such as
+            `[0, 1, "MIG-63feeb45-94c6-5df1"]`, "auto" for all that there are, or None: all workers see all of them.
+        workers_per_device: workers that share one; TensorFlow then takes memory as it needs it.
         seed: of the configurations and of the trials' own seeds.
         metric: a name for what the objective returns.
         direction: "minimize" or "maximize".
@@ -135,7 +141,11 @@ def tune(
         raise ConfigError(f"direction: must be minimize or maximize, got {direction!r}")
     n_trials = None if n_trials is None else _whole("n_trials", n_trials, 1)
     n_workers = None if n_workers is None else _whole("n_workers", n_workers, 1)
-    n_workers = checked_n_workers("n_workers", n_workers, n_cores())
+    found_devices = devices_of("", devices, workers_per_device, n_workers)
+    default, n_forkservers = n_cores(), 1
+    if found_devices is not None:
+        default, n_forkservers = found_devices.n_slots, len(found_devices.names)
+    n_workers = checked_n_workers("n_workers", n_workers, default, n_forkservers)
     seed = _whole("seed", seed, 0, LARGEST_SEED)
     time_budget_s = _seconds("time_budget_s", time_budget_s)
     trial_timeout_s = _seconds("trial_timeout_s", trial_timeout_s)
@@ -173,7 +183,7 @@ def tune(
         Tuner,
         first_searcher,
         built_scheduler,
-        workers=FunctionWorkers(WorkerPool(jobs, n_workers, (), {}, MAX_WORKER_MEMORY_MB)),
+        workers=FunctionWorkers(WorkerPool(jobs, n_workers, (), {}, MAX_WORKER_MEMORY_MB, found_devices)),
         stop_request=stop_signals,
         n_trials=n_trials,
         seed=seed,
@@ -245,7 +255,7 @@ class FunctionJobs:
         started = time.monotonic()
         files = TrialFiles(self.sweep_dir, subdir, self.schema)
         try:
-            with run.lost_if_given_up():
+            with run.told_as_lost():
                 job = RunningJob(files, self.metric, segment.target_epoch, job_id=trial.job_id)
             value = run.run(job, lambda: self.objective(dict(trial.configuration), **keywords), trial.seed)
         except Exception as error:

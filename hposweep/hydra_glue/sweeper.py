@@ -166,6 +166,7 @@ class HydraSweep:
             progress=options["progress"],
             final=None if final is None else LastJob(options["final_metric"], workers_for(overrides.of_final_job)),
             keeps_checkpoints=bool(OmegaConf.select(self._config, "trainer.keep_checkpoints", default=False)),
+            is_watched=isinstance(launcher, SegmentLauncher) and launcher.is_watched,
             before_first_trial=before_first_trial,
         ).run()
         return self._told(outcome, sweep_dir)

@@ -1,4 +1,4 @@
-"""What an objective calls in its job: its learning curve, how far to train, where to keep its checkpoint.
+"""What an objective calls in its job: its learning curve, how far to train, its checkpoint, whether it ends soon.
 
 Files and what the job knows of itself are all that it takes; no connection to the controller is needed.
 """
@@ -63,3 +63,24 @@ def checkpoint_dir() -> Path:
         ValueError: outside of a job.
     """
     return current_job().checkpoint_dir()
+
+
+def ends_soon() -> bool:
+    """Whether this job was told that it is going to be ended: by a time limit or a preemption of its engine, say.
+
+    An objective that has got True is ended at its next `report`, and the trial goes on in another job; so it saves
+    before it reports. At its last epoch, as `target_epoch` has told it, it returns by itself. One that never asks is
+    left alone until it is killed, and then goes on from the checkpoint that it has left.
+
+        for epoch in range(start + 1, hposweep.target_epoch(default=27) + 1):
+            train(model)
+            if hposweep.ends_soon():
+                save(path, model, epoch)
+            hposweep.report(epoch, validate(model))
+
+    Our own trainer and `hposweep.keras.SweepCallback` ask after each epoch. It costs a look at a file.
+
+    Raises:
+        ValueError: outside of a job.
+    """
+    return current_job().ends_soon()

@@ -18,7 +18,7 @@ import cloudpickle
 
 from hposweep.errors import OF_THE_DISK, WriteError, object_text, type_text
 from hposweep.failure import line_of_exception
-from hposweep.job.running import GivenUp, RunningJob, TargetReached, running
+from hposweep.job.running import EndsSoon, GivenUp, RunningJob, TargetReached, running
 from hposweep.job.seeding import seed_global_states
 from hposweep.sweep_folder.files import done_without, write_atomically, writing
 from hposweep.sweep_folder.trial_files import TrialFiles
@@ -74,11 +74,11 @@ def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
 
     Raises:
         JobExitError: for `sys.exit` and whatever else would end the process.
-        JobLostError: if another job runs the trial by now.
+        JobLostError: if another job runs the trial by now, or the job was told to end.
         WriteError: if a file of the trial can't be written, whatever the objective has made of that.
     """
     try:
-        with lost_if_given_up(job):
+        with told_as_lost(job):
             with job.writing_files(), done_without(), writing(job.files.failure):
                 job.files.failure.unlink(missing_ok=True)
             job.seed = seed
@@ -94,16 +94,20 @@ def run(job: RunningJob, objective: Callable[[], Any], seed: int) -> Any:
 
 
 @contextlib.contextmanager
-def lost_if_given_up(job: RunningJob | None = None) -> Iterator[None]:
-    """Within it a job begins or runs, which another one of its trial may bring to its end.
+def told_as_lost(job: RunningJob | None = None) -> Iterator[None]:
+    """Within it a job begins or runs, and may end since another one runs its trial, or since it was told to end.
+
+    Args:
+        job: None where it has yet to begin.
 
     Raises:
-        JobLostError: if that happens.
+        JobLostError: if it ends so.
     """
     try:
         yield
-    except GivenUp as error:
-        raise JobLostError(f"{error}", None if job is None else job.first_epoch) from None
+    except (GivenUp, EndsSoon) as ended:
+        reason = f"{ended}" if isinstance(ended, GivenUp) else "it was told to end"
+        raise JobLostError(reason, None if job is None else job.first_epoch) from None
 
 
 def _called(job: RunningJob, objective: Callable[[], Any]) -> Any:
@@ -112,7 +116,7 @@ def _called(job: RunningJob, objective: Callable[[], Any]) -> Any:
             return objective()
     except TargetReached as reached:
         return reached.value
-    except GivenUp:
+    except (GivenUp, EndsSoon):
         raise
     except Exception as error:
         unwritable = _write_error(job, error)

@@ -37,6 +37,10 @@ class GivenUp(BaseException):  # no error, and not to be caught as one
     """Ends a job whose trial another job runs by now: it was taken for dead, and has woken up or begun late."""
 
 
+class EndsSoon(BaseException):  # no error, and not to be caught as one
+    """Ends a job that was told to end, once its objective has saved what the next one goes on from."""
+
+
 class RunningJob:
     """A job while it runs: its files, how far it is to train, what its objective has asked for and reported.
 
@@ -81,9 +85,13 @@ class RunningJob:
         self.was_ended_at_target = False
         self.seed: int | None = None  # of the trial; None where nobody has given it one
         self._target_epoch, self._clock = target_epoch, clock
+        self._last_epoch = target_epoch if knows_target else None  # of the objective's loop; None: nobody knows
+        self._is_told_to_end = False
         self._curve = CurveWriter(self.files.learning_curve)
         self._reported_at = clock()  # or began
         self._mark_as_own()
+        with contextlib.suppress(OSError):  # of a former job
+            self.files.end_notice.unlink()
 
     @property
     def heeds_target(self) -> bool:
@@ -106,15 +114,23 @@ class RunningJob:
         self._reported_at = now
         if self.first_epoch is None:
             self.first_epoch = epoch
-        if self._target_epoch is None or self.knows_target or epoch < self._target_epoch:
-            return
-        self.was_ended_at_target = True
-        raise TargetReached(float(value))
+        if self._target_epoch is not None and not self.knows_target and epoch >= self._target_epoch:
+            self.was_ended_at_target = True
+            raise TargetReached(float(value))
+        # At its last epoch it returns by itself, with its value.
+        if self._is_told_to_end and (self._last_epoch is None or epoch < self._last_epoch):
+            raise EndsSoon
 
     def target_epoch(self, default: int) -> int:
         """As `hposweep.target_epoch`."""
         self.knows_target = True
-        return default if self._target_epoch is None else self._target_epoch
+        self._last_epoch = default if self._target_epoch is None else self._target_epoch
+        return self._last_epoch
+
+    def ends_soon(self) -> bool:
+        """As `hposweep.ends_soon`."""
+        self._is_told_to_end = self._is_told_to_end or self.files.end_notice.exists()
+        return self._is_told_to_end
 
     def checkpoint_dir(self) -> Path:
         """As `hposweep.checkpoint_dir`."""

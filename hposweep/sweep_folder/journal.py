@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import fcntl
 import json
+import logging
 import math
 import os
 import re
@@ -33,11 +35,17 @@ from hposweep.history import (
     SweepStarted,
     TrialProposed,
 )
+from hposweep.sweep_folder import lease as leases
 from hposweep.sweep_folder.files import write_all, writing
 from hposweep.sweep_folder.journal_schema1 import Schema1
+from hposweep.sweep_folder.lease import HeldError, Lease
 from hposweep.trial import Direction, TrialState
 
+log = logging.getLogger(__name__)
+
 FILE_NAME = "journal.jsonl"
+# What a file system says that has no locks: NFS without its lock service, some of those in user space, Lustre.
+WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 CHECK = re.compile(r', "check": "([0-9a-f]{8})"\}$')
 
 KINDS: list[type[Event]] = [SweepStarted, TrialProposed, SegmentStarted, SegmentDied, SegmentLost, SegmentEnded]
@@ -146,41 +154,56 @@ def _check(text: str) -> str:
 class Journal:
     """Appends events to the file of a sweep; each is on disk when `append` returns.
 
-    One controller at a time: the file is locked until it is closed or its process ends, however that happens.
+    One controller at a time: the file is locked until it is closed or its process ends, however that happens. Where the
+    file system has no locks, a lease beside it does the same, ten seconds later.
+
+    Args:
+        is_watched: whether others are to see that the controller lives: then there is a lease in any case.
+
+    Attributes:
+        lease: None where there is none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_watched: bool = False) -> None:
         self.path = path
+        self.lease: Lease | None = None
         with writing(path):
             # Unbuffered: a buffer would write what a full disk refused when it is closed, behind the cut.
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (open as long as the sweep)
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.close()
+                is_locked = self._is_locked()
+                if is_watched or not is_locked:
+                    lease = Lease(path.with_name(leases.FILE_NAME))
+                    lease.take(is_locked=is_locked)
+                    self.lease = lease
+                self._n_lines, self._size = self._cut_torn_line()
+            except (BlockingIOError, HeldError):
+                self.close()
                 raise ConfigError(f"{path.parent}: is being run by {_controller_of(path.parent)}") from None
-            self._n_lines, self._size = self._cut_torn_line()
+            except BaseException:
+                self.close()
+                raise
 
     @classmethod
-    def open(cls, sweep_dir: Path) -> Self:
+    def open(cls, sweep_dir: Path, *, is_watched: bool = False) -> Self:
         """The journal of the sweep in this folder, new or to be continued; a torn last line is cut first.
 
         Raises:
             ConfigError: if another controller has it.
             WriteError: if it can't be written.
         """
-        return cls(sweep_dir / FILE_NAME)
+        return cls(sweep_dir / FILE_NAME, is_watched=is_watched)
 
     def append(self, *events: Event) -> None:
         """Writes events that arrived together, with one flush to disk.
 
         Raises:
             WriteError: if they can't be written, since the disk is full, say; then the file is as it was before.
-            ConfigError: if the file is no longer the one in the folder: another controller could run the sweep by now.
+            ConfigError: as `check`.
         """
         if not events:
             return
-        self._check_place()
+        self.check()
         lines = [to_line(event, number) for number, event in enumerate(events, start=self._n_lines + 1)]
         content = "".join(f"{line}\n" for line in lines).encode()
         with writing(self.path):
@@ -193,16 +216,43 @@ class Journal:
         self._size += len(content)
         self._n_lines += len(lines)
 
-    def close(self) -> None:
-        self._file.close()
+    def check(self) -> None:
+        """Looks whether this is still the sweep's controller, before it changes anything in the folder.
 
-    def _check_place(self) -> None:
+        Raises:
+            ConfigError: if the file was removed, replaced or written by somebody else, or the lease is another's: one
+                that runs the sweep, or has run it, since this one stood still.
+        """
+        if self.lease is not None:
+            self.lease.check()
         try:
-            is_there = os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
+            found = self.path.stat()
+            is_there = os.path.samestat(found, os.fstat(self._file.fileno()))
         except OSError:
             is_there = False
-        if not is_there:
-            raise ConfigError(f"{self.path}: was removed or replaced while the sweep ran; the sweep has stopped")
+        if not is_there or found.st_size != self._size:
+            how = "written by somebody else" if is_there else "removed or replaced"
+            raise ConfigError(f"{self.path}: was {how} while the sweep ran; the sweep has stopped")
+
+    def close(self) -> None:
+        if self.lease is not None:
+            self.lease.release()
+        self._file.close()
+
+    def _is_locked(self) -> bool:
+        """Whether the file could be locked; not where its file system has no locks.
+
+        Raises:
+            BlockingIOError: if another process has locked it.
+        """
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            log.info("%s: its file system has no locks; a lease stands in for them", self.path)
+            return False
+        return True
 
     def _cut_torn_line(self) -> tuple[int, int]:
         """Cuts what stands behind the last line's end, so that the next event isn't glued to it.

@@ -57,6 +57,11 @@ class TrialFiles:
         return self.folder / "job"
 
     @property
+    def end_notice(self) -> Path:
+        """Stands there once the job is soon to be ended: who runs it makes this file, and the next job removes it."""
+        return self.folder / "ends_soon"
+
+    @property
     def learning_curve(self) -> Path:
         return self.folder / learning_curve.FILE_NAME
 
@@ -143,7 +148,7 @@ class TrialFiles:
                 shutil.rmtree(self.folder)
                 return
             shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
-            of_a_job = (self.job_mark, self.learning_curve, self.output, self.failure)
+            of_a_job = (self.job_mark, self.end_notice, self.learning_curve, self.output, self.failure)
             for path in (*of_a_job, self.checkpoint, self.data_summary):
                 if path.is_file() or path.is_symlink():
                     path.unlink()

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from hposweep.errors import ConfigError, nearest
-from hposweep.job.running import RunningJob, job_or_none
+from hposweep.job.running import EndsSoon, RunningJob, job_or_none
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.files import done_without
 from hposweep.training import checkpoint
@@ -128,6 +128,8 @@ class SweepCallback(keras.callbacks.Callback):
         self._save(self._job, epoch + 1)
         if epoch + 1 >= self._target_epoch:
             self.model.stop_training = True
+        elif self._job.ends_soon():
+            raise EndsSoon
 
     def _not_in(self, values: Mapping[str, float], epoch: int) -> str:
         names = sorted(values)

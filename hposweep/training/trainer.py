@@ -18,7 +18,7 @@ from d2l import tensorflow as d2l
 from keras.src.utils.naming import reset_uids
 
 from hposweep.errors import ConfigError
-from hposweep.job.running import RunningJob, job_or_none
+from hposweep.job.running import EndsSoon, RunningJob, job_or_none
 from hposweep.number_text import number_text
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.files import done_without
@@ -240,8 +240,11 @@ class HPOTrainer(d2l.Trainer):
         shown = f"{column.replace('_', ' ')} {number_text(row[column])}"
         log.info("epoch %d: loss %s, %s", self.epoch, number_text(row[TRAIN_LOSS]), shown)
         is_due = self.checkpoint_every is not None and self.epoch % self.checkpoint_every == 0
-        if is_due or self._is_over():
+        ends_soon = self.job.ends_soon()
+        if is_due or ends_soon or self._is_over():
             self._save_checkpoint()
+        if ends_soon and not self._is_over():
+            raise EndsSoon
 
     def value(self) -> float:
         """The job's metric after the last epoch; NaN where it has diverged."""

@@ -1,4 +1,4 @@
-"""The agent: what an engine places on a node for one worker. It runs the local pool, with one slot.
+"""The agent: what an engine places on a node. It runs the local pool there, with one slot or a few.
 
 So a kill, a time limit, the memory limit, preloads, output, and the words for how a worker died are those of one
 machine, whatever engine has brought the agent there.
@@ -6,24 +6,47 @@ machine, whatever engine has brought the agent there.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
+import pickle
 import platform
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import cloudpickle
+
+from hposweep.trial import SegmentEnd
 from hposweep.workers.local.pool import WorkerPool
 from hposweep.workers.local.worker import JobAnswer
 
 COMPARED_PACKAGES = ("hposweep", "hydra-core", "omegaconf", "cloudpickle", "numpy", "keras", "tensorflow")
+
+SECONDS_BETWEEN_LOOKS = 1.0
+ORPHANED = "its controller gave no sign of life"
+
+
+class SignOfLife(Protocol):
+    """What a controller leaves in its sweep's folder while it lives."""
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's."""
+
+    def is_seen(self) -> bool:
+        """Whether this controller's is there."""
+
+    def is_alive(self, now: float) -> bool:
+        """Whether it lives; to be asked every few seconds, by this process's own clock."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +88,8 @@ class AgentSpec:
 
     Args:
         state: what the jobs share, packed.
-        mark: a file of the sweep's folder, and what it begins with: proves that the node has the same file system.
+        controller: its sign of life in the sweep's folder: to see it proves that the node has the same file system,
+            and jobs end when there is none any more.
     """
 
     state: bytes
@@ -73,7 +97,7 @@ class AgentSpec:
     env: Mapping[str, str]
     max_memory_mb: float
     surroundings: Surroundings
-    mark: tuple[str, str]
+    controller: SignOfLife
 
 
 @dataclass(frozen=True)
@@ -86,13 +110,17 @@ class Greeting:
 
 
 class Agent:
-    """Runs jobs one at a time, each in a process that is kept warm for the next one."""
+    """Runs `n_slots` jobs at a time, each in a process that is kept warm for the next one."""
 
-    def __init__(self, spec: AgentSpec, node: str | None = None) -> None:
+    def __init__(self, spec: AgentSpec, node: str | None = None, n_slots: int = 1) -> None:
         self._node = platform.node() if node is None else node
         self._refusal = _refusal(spec, self._node)
-        self._pool = WorkerPool(spec.state, 1, spec.preload, spec.env, spec.max_memory_mb)
+        self._pool = WorkerPool(spec.state, n_slots, spec.preload, spec.env, spec.max_memory_mb)
+        self._spec = spec
         self._jobs: dict[str, Future[JobAnswer]] = {}
+        self._is_orphaned = False
+        self._is_stopped = threading.Event()
+        self._may_end = threading.Event()  # the thread that has started the pool
         if not self._refusal:
             sys.path[:0] = [each for each in spec.surroundings.path if each not in sys.path]
             self._start()
@@ -103,8 +131,20 @@ class Agent:
 
     def run(self, job: str, arguments: tuple[Any, ...], timeout_s: float | None) -> Future[JobAnswer]:
         """Runs a job with these arguments of `WorkerState.run`; `job` names it for `cancel`."""
-        future = self._jobs[job] = self._pool.submit(arguments, timeout_s)
-        future.add_done_callback(lambda _: self._jobs.pop(job, None))
+        if self._is_orphaned:  # its controller had only stood still
+            self._is_orphaned = False
+            self._start()
+        running = self._jobs[job] = self._pool.submit(arguments, timeout_s)
+        future: Future[JobAnswer] = Future()
+
+        def pass_on(done: Future[JobAnswer]) -> None:
+            self._jobs.pop(job, None)
+            answer = _portable(done.result())
+            if self._is_orphaned:
+                answer = answer.with_result(end=SegmentEnd.LOST, failure=ORPHANED)
+            future.set_result(answer)
+
+        running.add_done_callback(pass_on)
         return future
 
     def cancel(self, job: str) -> None:
@@ -114,33 +154,52 @@ class Agent:
             self._pool.cancel(future)
 
     def stop(self) -> None:
-        """Ends its worker, and the job that this runs."""
+        """Ends its workers, and the jobs that they run."""
+        self._is_stopped.set()
         self._pool.stop()
+        self._may_end.set()
 
     def _start(self) -> None:
         # In a thread that lasts: the system ends a forkserver with the *thread* that has started it.
-        is_started = threading.Event()
+        is_started, may_end = threading.Event(), threading.Event()
 
         def keep() -> None:
             try:
                 self._pool.start()
             finally:
                 is_started.set()
-            threading.Event().wait()
+            may_end.wait()
 
         threading.Thread(target=keep, daemon=True, name="hposweep-agent").start()
         is_started.wait()
+        self._may_end = may_end
+        self._is_stopped = threading.Event()
+        threading.Thread(target=self._watch, args=(self._is_stopped,), daemon=True, name="hposweep-watch").start()
+
+    def _watch(self, is_stopped: threading.Event) -> None:
+        """Ends the job when its controller is gone, which an engine may notice late or never."""
+        controller = copy.copy(self._spec.controller)
+        while not is_stopped.wait(SECONDS_BETWEEN_LOOKS):
+            if not controller.is_alive(time.monotonic()):
+                self._is_orphaned = True
+                self.stop()
+
+
+def _portable(answer: JobAnswer) -> JobAnswer:
+    """The answer, whose error may be of a class that can't be sent, or that only a worker knows."""
+    if answer.error is None:
+        return answer
+    try:
+        pickle.loads(cloudpickle.dumps(answer.error))  # noqa: S301 (from the same line)
+    except Exception:  # whatever a class of the user's own raises
+        return dataclasses.replace(answer, error=RuntimeError(answer.result.failure))
+    return answer
 
 
 def _refusal(spec: AgentSpec, node: str) -> str:
-    path, content = spec.mark
-    try:
-        is_shared = Path(path).read_text(encoding="utf-8").startswith(content)
-    except OSError:
-        is_shared = False
-    if not is_shared:
+    if not spec.controller.is_seen():
         return (
-            f"{node} doesn't see the sweep's folder {Path(path).parent}: "
+            f"{node} doesn't see the sweep's folder {spec.controller.folder}: "
             "the machines of an engine need a file system that they share"
         )
     if not Path(spec.surroundings.folder).is_dir():
@@ -175,16 +234,12 @@ def _program() -> list[tuple[str, str]]:
 
 def _file_of(module: str, path: Sequence[str]) -> str | None:
     """The file of a module, found without importing the packages that hold it."""
-    places: Sequence[str] | None = path
-    spec = None
-    for end in range(1, module.count(".") + 2):
-        if not places:
-            return None
-        spec = PathFinder.find_spec(".".join(module.split(".")[:end]), list(places))
-        if spec is None:
-            return None
-        places = spec.submodule_search_locations
-    return None if spec is None or spec.origin is None else os.path.abspath(spec.origin)  # noqa: PTH100
+    steps = module.split(".")
+    for folder in path:
+        for candidate in (os.path.join(folder, *steps, "__init__.py"), os.path.join(folder, *steps) + ".py"):  # noqa: PTH118
+            if os.path.isfile(candidate):  # noqa: PTH113 (hundreds of modules: a third of the time)
+                return os.path.abspath(candidate)  # noqa: PTH100
+    return None
 
 
 def _digest(path: Path) -> str:

@@ -30,6 +30,12 @@ class Workers(Protocol):
     def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
         """Starts the segment as the job `trial.job_id`; one that runs longer than `timeout_s` is killed."""
 
+    def adopted(self, segment: Segment, trial: Trial) -> Future[SegmentResult] | None:
+        """The job `trial.job_id` of a controller that died, where it still runs or has ended unseen; else None.
+
+        Asked for each such job before anything is submitted.
+        """
+
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
         """Blocks until some of the futures are done, `timeout_s` at most, and returns those that are.
 

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import math
 import os
 import signal
 import threading
@@ -18,7 +17,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from hposweep.errors import ConfigError
 from hposweep.failure import line_of_exception
@@ -30,7 +29,9 @@ from hposweep.workers.remote import RemotePool, RemoteSlot, Running
 log = logging.getLogger(__name__)
 
 SECONDS_BEFORE_ANOTHER_TRY = 2.0  # for an actor that could not be started, since its node had died, say
+SECONDS_AFTER_A_REFUSAL = 30.0  # of a node that is another than the controller
 SECONDS_UNTIL_SAID = 15.0  # that the cluster has no room for any worker
+IN_ITSELF = "creation task"  # Ray's words for an actor that died of an error of its own
 OUT_OF_MEMORY = "OUT_OF_MEMORY"  # Ray's word for why it has ended an actor
 
 
@@ -68,7 +69,9 @@ class RayConnection:
                 running.answer(reply.result())
             except RayError as error:
                 reason = _reason(error)
-                running.lose(reason, end=SegmentEnd.DIED if OUT_OF_MEMORY in reason else SegmentEnd.LOST)
+                # An error in the agent itself would come again wherever the job is started anew.
+                is_to_blame = isinstance(error, RayTaskError) or OUT_OF_MEMORY in reason
+                running.lose(reason, SegmentEnd.DIED if is_to_blame else SegmentEnd.LOST)
 
         self._when_done(self.actor.run.remote(job, arguments, timeout_s), pass_on)
 
@@ -86,7 +89,8 @@ class RayEngine:
     Args:
         spec: makes what the agents have to know, once Ray is there.
         n_workers: how many agents to have; None: as many as the cluster has room for, at any time.
-        address: of the cluster; None: that of RAY_ADDRESS, else one of this machine's own is started.
+        address: of the cluster; None: as Ray has it, that of RAY_ADDRESS, else one that runs on this machine, else one
+            is started; `local`: one is started in any case.
         needs: `num_cpus`, `num_gpus` and `resources` of an agent, in Ray's words.
         runtime_env: Ray's, of the agents.
     """
@@ -124,6 +128,10 @@ class RayEngine:
         self._spec_ref = ray.put(self._spec)
         self._started_at = time.monotonic()
         self._bring(pool)
+
+    @property
+    def n_coming(self) -> int:
+        return len(self._coming)
 
     def look(self, pool: RemotePool) -> None:
         self._bring(pool)
@@ -178,13 +186,13 @@ class RayEngine:
             except RayError as error:  # its node was lost before it began, or its environment can't be made
                 log.debug("a worker could not be started: %s", _reason(error))
                 self._wait_until = time.monotonic() + SECONDS_BEFORE_ANOTHER_TRY
-                if not isinstance(error, RayActorError):
-                    pool.refuse(f"hydra.launcher.runtime_env: {_reason(error)}")
+                if not isinstance(error, RayActorError) or IN_ITSELF in str(error):
+                    pool.refuse(f"hydra/launcher=hposweep_ray: a worker can't be started ({_reason(error)})")
                 return
         named = dataclasses.replace(greeting, node=_name(node_id, greeting.node))
         slot = pool.came(RayConnection(actor, self._when_done), named)
         if slot is None:
-            self._wait_until = math.inf
+            self._wait_until = time.monotonic() + SECONDS_AFTER_A_REFUSAL
             return
         with self._lock:
             self._slots[actor] = slot

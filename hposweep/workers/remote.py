@@ -16,7 +16,7 @@ from hposweep.shown_text import plural
 from hposweep.trial import SegmentEnd, SegmentResult
 from hposweep.workers.agent import Greeting
 from hposweep.workers.local.worker import JobAnswer
-from hposweep.workers.slots import Attempt, SlotPool, cut_off_after
+from hposweep.workers.slots import CUT_OFF_MESSAGE, Attempt, SlotPool, cut_off_after
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ class Connection(Protocol):
 class RemoteSlot:
     """A place for jobs on one agent, for as long as that is there."""
 
-    def __init__(self, connection: Connection, greeting: Greeting) -> None:
-        self.connection, self.node = connection, greeting.node
+    def __init__(self, pool: RemotePool, connection: Connection, greeting: Greeting) -> None:
+        self._pool, self.connection, self.node = pool, connection, greeting.node
         self.heard_at = time.monotonic()
         self.running: Running | None = None
 
@@ -92,17 +92,37 @@ class RemoteSlot:
         changes: dict[str, Any] = {"place": place}
         if not answer.result.duration_s:
             changes["duration_s"] = duration_s
-        return Attempt(answer.with_result(**changes))
+        return Attempt(answer.with_result(**changes), is_fit=answer.result.end is not SegmentEnd.LOST)
 
     def after(self, attempt: Attempt) -> None:
-        """The agent keeps its worker in order."""
+        """Gives the agent up where it has lost the job; else it keeps its worker in order."""
         self.running = None
+        if not attempt.is_fit:
+            self._pool.give_up(self, attempt.answer.result.failure)
 
     def stop(self) -> None:
         self.connection.close()
 
     def join(self) -> None:
         """The engine ends agents by itself."""
+
+
+class Refusals:
+    """Why places can't serve: each reason is said once, and the first one ends a sweep that no place serves."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, None] = {}
+
+    def add(self, reason: str) -> None:
+        """Takes a reason in: one line."""
+        if reason not in self._reasons:
+            self._reasons[reason] = None
+            log.warning("%s", reason)
+
+    def check(self, *, has_served: bool) -> None:
+        """Raises a ConfigError with the first reason, if there is any and no place has served."""
+        if self._reasons and not has_served:
+            raise ConfigError(next(iter(self._reasons)))
 
 
 class Engine(Protocol):
@@ -114,6 +134,10 @@ class Engine(Protocol):
         Raises:
             ConfigError: if there is no such engine, one line.
         """
+
+    @property
+    def n_coming(self) -> int:
+        """Agents that are asked for and not there yet."""
 
     def look(self, pool: RemotePool) -> None:
         """Called about once a second: says of each slot when its agent was heard (`heard_at`)."""
@@ -129,7 +153,7 @@ class RemotePool(SlotPool[RemoteSlot]):
         super().__init__()
         self._engine = engine
         self._is_stopped = threading.Event()
-        self._refusals: dict[str, None] = {}
+        self._refusals = Refusals()
 
     @property
     def n_workers(self) -> int:
@@ -145,8 +169,7 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def check(self) -> None:
         """Raises a ConfigError if no agent can serve, with why the first one could not."""
-        if self._refusals and not self._slots:
-            raise ConfigError(next(iter(self._refusals)))
+        self._refusals.check(has_served=bool(self._slots or self._engine.n_coming))
 
     def overview(self) -> str:
         """The nodes with their workers, and what waits for one."""
@@ -164,7 +187,7 @@ class RemotePool(SlotPool[RemoteSlot]):
             self.refuse(greeting.refusal)
             connection.close()
             return None
-        slot = RemoteSlot(connection, greeting)
+        slot = RemoteSlot(self, connection, greeting)
         with self._lock:
             if self._is_stopped.is_set():
                 connection.close()
@@ -176,9 +199,7 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def refuse(self, reason: str) -> None:
         """An agent can't serve, for this reason: one line, which is said once."""
-        if reason not in self._refusals:
-            self._refusals[reason] = None
-            log.warning("%s", reason)
+        self._refusals.add(reason)
 
     def went(self, slot: RemoteSlot, reason: str) -> None:
         """The agent is gone; its job, if it had one, is lost for this reason."""
@@ -192,8 +213,12 @@ class RemotePool(SlotPool[RemoteSlot]):
 
     def stop(self) -> None:
         self._is_stopped.set()
+        slots = self.slots
         super().stop()
         self._engine.stop()
+        for running in [slot.running for slot in slots]:
+            if running is not None:
+                running.lose(CUT_OFF_MESSAGE)
 
     def _start(self) -> None:
         self._is_stopped = threading.Event()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Set
 from concurrent.futures import Future
 from typing import Protocol
 
-from hposweep.trial import SegmentResult
+from hposweep.trial import Segment, SegmentResult, Trial
 from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.protocol import Futures
 
@@ -60,6 +60,9 @@ class PoolFutures:
         future.add_done_callback(self._note_done)
         job.add_done_callback(pass_on)
         return future
+
+    def adopted(self, segment: Segment, trial: Trial) -> Future[SegmentResult] | None:
+        return None  # its processes have died with their controller
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
         if len(futures) > len(self._jobs):  # some were done when they were submitted: no job runs for them

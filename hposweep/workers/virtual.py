@@ -31,6 +31,9 @@ class VirtualWorkers:
         heapq.heappush(self._queue, (self.now + result.duration_s, self._n_submitted, future, result))
         return future
 
+    def adopted(self, segment: Segment, trial: Trial) -> Future[SegmentResult] | None:
+        return None
+
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
         """Goes on to the next end of a segment at once, however far it is: nothing can happen before."""
         self.now, _, future, result = heapq.heappop(self._queue)

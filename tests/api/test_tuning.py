@@ -19,7 +19,7 @@ from scipy import stats
 
 import hposweep
 from hposweep.errors import ConfigError, SweepError
-from hposweep.history import SegmentStarted
+from hposweep.history import SegmentLost, SegmentStarted
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.sweep_folder.journal import read_events
@@ -353,3 +353,36 @@ def test_branches_and_the_results_of_another_sweep_in_python(tmp_path: Path) -> 
 
 def size_of_forest(configuration: dict[str, Any]) -> float:
     return float(configuration.get("depth", 30))
+
+
+def told_to_end(configuration: dict[str, Any]) -> float:
+    """Four epochs, of which each job trains one: then it is told to end, as by a preemption."""
+    path = hposweep.checkpoint_dir() / "epoch"
+    start = int(path.read_text()) if path.exists() else 0
+    for epoch in range(start + 1, hposweep.target_epoch(default=4) + 1):
+        print("epoch", epoch)
+        (path.parents[1] / "ends_soon").touch()
+        if hposweep.ends_soon():
+            path.write_text(str(epoch))
+        hposweep.report(epoch, configuration["x"] / epoch)
+    return float(configuration["x"]) / 4
+
+
+def test_jobs_that_are_told_to_end_count_against_nothing_and_train_no_epoch_twice(tmp_path: Path) -> None:
+    sweep = hposweep.tune(told_to_end, {"x": 2.0}, n_trials=1, n_workers=1, max_retries=0, folder=tmp_path)
+    assert sweep.best is not None and sweep.best.value == 0.5
+    output = (tmp_path / "trials" / "0" / "hposweep" / "output.txt").read_text().splitlines()
+    assert output == [f"epoch {epoch}" for epoch in (1, 2, 3, 4)]
+    lost = [event.failure for event in read_events(tmp_path) if isinstance(event, SegmentLost)]
+    assert lost == ["it was told to end"] * 3
+
+
+def test_workers_of_a_function_have_devices_of_their_own(tmp_path: Path) -> None:
+    def objective(configuration: dict[str, Any]) -> float:
+        return float(os.environ["CUDA_VISIBLE_DEVICES"])
+
+    sweep = hposweep.tune(objective, {"x": stats.uniform(0, 1)}, n_trials=4, devices=[5, 6], folder=tmp_path)
+    segments = sweep.segments.reset_index(level="job")
+    assert [f"gpu {value:.0f}" for value in sweep.trials["value"]] == list(segments["place"].sort_index())
+    with pytest.raises(ConfigError, match=r"^n_workers: must be at most 2, which devices and workers_per_device make"):
+        hposweep.tune(objective, {"x": stats.uniform(0, 1)}, n_trials=1, devices=[5, 6], n_workers=3)

@@ -56,6 +56,14 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+def is_alive(process: int) -> bool:
+    """Whether this process still runs."""
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:1]
+    except OSError:
+        return False
+
+
 def processes_in(folder: Path) -> list[int]:
     """Living processes whose working folder is this one, but for the one that asks."""
     found = []

@@ -98,8 +98,13 @@ class Trial:
         target_epoch: int | None = None,
         epochs: int = N_EPOCHS,
         interrupted_in: int | None = None,
+        told_to_end_in: int | None = None,
     ) -> "Trial":
         self.n_jobs += 1
+
+        def tell(epoch: int, logs: object) -> None:
+            if epoch == told_to_end_in:
+                self.running.files.end_notice.touch()
 
         def objective() -> float:
             self.model = build()
@@ -111,7 +116,11 @@ class Trial:
                 validation_data=VALIDATION,
                 epochs=epochs,
                 initial_epoch=self.callback.initial_epoch,
-                callbacks=[Interrupting(interrupted_in), self.callback],
+                callbacks=[
+                    Interrupting(interrupted_in),
+                    keras.callbacks.LambdaCallback(on_epoch_end=tell),
+                    self.callback,
+                ],
                 verbose=0,
             )
             return self.callback.value
@@ -138,6 +147,17 @@ class Trial:
 
 def scheduled() -> keras.Model:
     return model(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 20), momentum=0.9, use_ema=True))
+
+
+def test_a_fit_that_is_told_to_end_saves_and_the_next_job_has_the_same_bits(tmp_path) -> None:
+    whole = Trial(tmp_path / "whole").job()
+    told = Trial(tmp_path / "told")
+    with pytest.raises(run.JobLostError, match="it was told to end"):
+        told.job(told_to_end_in=1)
+    assert len(told.curve) == 2
+    told.job()
+    assert told.running.first_epoch == 3
+    assert (told.curve, told.state, told.value) == (whole.curve, whole.state, whole.value)
 
 
 CASES = [

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from hposweep.job.running import GivenUp, RunningJob, running
+from hposweep.job.running import EndsSoon, GivenUp, RunningJob, running
 from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
@@ -200,6 +200,30 @@ def test_a_trainer_that_was_given_up_writes_no_checkpoint(tmp_path, learner, dat
         with pytest.raises(GivenUp):
             trainer.fit_epoch()
     assert (files.checkpoint.read_bytes(), files.learning_curve.read_bytes()) == before
+
+
+class ToldAfterEpoch2(RunningJob):
+    def report(self, epoch: int, value: float, **metrics: float) -> None:
+        super().report(epoch, value, **metrics)
+        if epoch == 2:
+            self.files.end_notice.touch()
+
+
+def test_a_trainer_that_is_told_to_end_saves_and_the_next_job_has_the_same_bits(tmp_path, learner, data) -> None:
+    fit(tmp_path / "whole", learner("mlp"), data, epochs=4)
+    with running(ToldAfterEpoch2(TrialFiles(tmp_path / "told", "."), VALIDATION_ERROR)), pytest.raises(EndsSoon):
+        HPOTrainer(4).fit(learner("mlp"), data)
+    assert len(curve(tmp_path / "told")) == 2
+    trainer = fit(tmp_path / "told", learner("mlp"), data, epochs=4)
+    assert trainer.job.first_epoch == 3
+    assert curve(tmp_path / "told") == curve(tmp_path / "whole")
+
+
+def test_a_trainer_that_is_told_to_end_after_its_last_epoch_has_its_value(tmp_path, learner, data) -> None:
+    with running(ToldAfterEpoch2(TrialFiles(tmp_path, "."), VALIDATION_ERROR)):
+        trainer = HPOTrainer(2)
+        trainer.fit(learner(), data)
+    assert trainer.value() == trainer.job.files.read_curve()[-1]["validation_error"]
 
 
 def test_a_checkpoint_is_loaded_without_executing_what_is_in_it(tmp_path) -> None:

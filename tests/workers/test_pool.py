@@ -27,7 +27,7 @@ from hposweep.workers.local import pool as pool_module
 from hposweep.workers.local.pool import TIMEOUT_MESSAGE, LocalSlot, WorkerPool, checked_n_workers
 from hposweep.workers.local.worker import JobAnswer, WorkerState
 from hposweep.workers.slots import CUT_OFF_MESSAGE
-from support.processes import wait_for
+from support.processes import is_alive, wait_for
 from support.worker_jobs import Deadly, Jobs
 
 pytestmark = pytest.mark.process
@@ -86,13 +86,6 @@ def result_of(pool: WorkerPool, *job: object, timeout_s: float | None = None) ->
 def pid_of(pool: WorkerPool) -> int:
     """The process of the worker that takes the next job."""
     return int(result_of(pool, "pid").value or 0)
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:1]
-    except OSError:
-        return False
 
 
 def test_jobs_begin_in_the_order_in_which_they_came(one: WorkerPool, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class JobFunction:
     def __call__(self, cfg: Any) -> Any:
         config = HydraConfig.get()
         folder, sweeper = Path(config.runtime.output_dir), config.sweeper
-        with run.lost_if_given_up():
+        with run.told_as_lost():
             job = RunningJob(
                 TrialFiles(folder, ".", self._schema),
                 str(sweeper.metric),
@@ -65,7 +65,7 @@ class JobFunction:
         Raises:
             JobLostError: if one has.
         """
-        with run.lost_if_given_up():
+        with run.told_as_lost():
             check_is_latest(TrialFiles(folder, ".", self._schema), _job_id(job))
 
     def result(self, job_return: JobReturn, duration_s: float) -> SegmentResult:

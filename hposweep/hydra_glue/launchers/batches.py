@@ -63,6 +63,9 @@ class BatchWorkers:
             self._queue.append((segment.trial, overrides, future))
         return future
 
+    def adopted(self, segment: Segment, trial: Trial) -> Future[SegmentResult] | None:
+        return None
+
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
         queue, self._queue = self._queue, []
         with self._signals.raised_at_once():

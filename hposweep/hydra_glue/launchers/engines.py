@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import hydra
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
 from hposweep import optional_packages
 from hposweep.errors import ConfigError
+from hposweep.failure import line_of_exception
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.pool import PoolLauncher
-from hposweep.sweep_folder.files import write_atomically
+from hposweep.sweep_folder import lease
 from hposweep.workers.agent import AgentSpec, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.remote import Engine, RemotePool
 
-MARK_FILE = ".controller"
 NO_DEVICES = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
 
 
@@ -32,31 +35,42 @@ class EngineLauncher(PoolLauncher):
         if n_workers is not None and n_workers < 1:
             raise ConfigError(f"hydra.launcher.n_workers: must be at least 1, or null, got {n_workers}")
         self._wanted = n_workers
+        self._lease: lease.Lease | None = None
 
     def engine(self, spec: AgentSpec) -> Engine:
         """What brings agents that know this."""
         raise NotImplementedError
 
     def make_pool(self, jobs: HydraJobs) -> RemotePool:
-        token = secrets.token_hex(16)
-        mark = self.sweep_dir / MARK_FILE
-        write_atomically(mark, token, durable=False)
+        path = self.sweep_dir / lease.FILE_NAME
+        holder = lease.read(path)
+        if holder is None:  # under another sweeper, which keeps no journal
+            self._lease = lease.Lease(path)
+            self._lease.take(is_locked=True)
+            token = self._lease.token
+        else:
+            token = holder.token
         spec = AgentSpec(
             main_module.packed(jobs),
             self._preload,
             dict(self.environment()),
             self._max_memory_mb,
             Surroundings.here(),
-            (str(mark), token),
+            lease.LeaseWatch(path, token),
         )
         return RemotePool(self.engine(spec))
+
+    def stop(self) -> None:
+        super().stop()
+        if self._lease is not None:
+            self._lease.release()
 
 
 class RayLauncher(EngineLauncher):
     """Runs jobs on the actors of a Ray cluster.
 
     Args:
-        address: of the cluster; None: that of RAY_ADDRESS, else one of this machine's own is started.
+        address: of the cluster, or `auto`, or `local`; None: as Ray finds one, else one is started.
         num_cpus, num_gpus, resources: what Ray reserves for a worker.
         runtime_env: Ray's.
         n_workers, preload, max_worker_memory_mb: as of any `EngineLauncher`.
@@ -90,3 +104,44 @@ class RayLauncher(EngineLauncher):
         from hposweep.workers.ray import RayEngine
 
         return RayEngine(spec, self._wanted, self._address, self._needs, self._runtime_env)
+
+
+class DaskLauncher(EngineLauncher):
+    """Runs jobs on the workers of a Dask scheduler.
+
+    Args:
+        address: of the scheduler.
+        cluster: the config of a cluster to make; None, and no address: workers of this machine are started.
+        n_workers: Dask workers to use, and to ask a cluster for that was made; None: all that are there.
+        threads: of a Dask worker, that a job takes.
+        resources: Dask's worker resources that a job takes.
+        preload, max_worker_memory_mb: as of any `EngineLauncher`.
+    """
+
+    def __init__(
+        self,
+        address: str | None,
+        cluster: DictConfig | None,
+        threads: int,
+        resources: Mapping[str, float],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        optional_packages.check("hydra/launcher=hposweep_dask", "dask")
+        if address is not None and cluster is not None:
+            raise ConfigError("hydra.launcher.cluster: there is an address, too; give one of them")
+        if threads < 1:
+            raise ConfigError(f"hydra.launcher.threads: must be at least 1, got {threads}")
+        self._address, self._cluster, self._threads, self._resources = address, cluster, threads, dict(resources)
+
+    def engine(self, spec: AgentSpec) -> Engine:
+        from hposweep.workers.dask import DaskEngine
+
+        make_cluster = None if self._cluster is None else self._make_cluster
+        return DaskEngine(spec, self._address, make_cluster, self._wanted, self._threads, self._resources)
+
+    def _make_cluster(self) -> Any:
+        try:
+            return hydra.utils.instantiate(self._cluster)
+        except InstantiationException as error:
+            raise ConfigError(f"hydra.launcher.cluster: {line_of_exception(error)}") from None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -26,6 +26,7 @@ from hposweep.workers.segments import PoolFutures
 
 log = logging.getLogger(__name__)
 
+SECONDS_BETWEEN_CHECKS = 1.0  # whether any worker will ever come
 PLUGIN_SCAN = "hposweep.hydra_glue.launchers.plugin_scan"
 
 
@@ -52,6 +53,14 @@ class Pool(Protocol):
         """Raises a ConfigError where no worker will ever come, with the reason."""
 
 
+@runtime_checkable
+class OutlivingPool(Pool, Protocol):
+    """A pool whose jobs live on when their controller dies."""
+
+    def adopted(self, job_id: str) -> Future[JobAnswer] | None:
+        """The job that a former controller has submitted; None where it is lost, or never was."""
+
+
 class PoolWorkers(PoolFutures):
     """Segments as jobs of such a launcher, each by itself."""
 
@@ -66,6 +75,14 @@ class PoolWorkers(PoolFutures):
             return refused
         job = self._launcher.submit(segment.trial, overrides, job_id=trial.job_id, timeout_s=timeout_s)
         return self.of_job(job, lambda: self._segment_jobs.subdir(segment, overrides))
+
+    def adopted(self, segment: Segment, trial: Trial) -> Future[SegmentResult] | None:
+        job = self._launcher.adopted(trial.job_id)
+        if job is None:
+            return None
+        return self.of_job(
+            job, lambda: self._segment_jobs.subdir(segment, self._segment_jobs.overrides_of(segment, trial))
+        )
 
     def wait(self, futures: Futures, timeout_s: float) -> Futures:
         self._launcher.pool.check()
@@ -133,6 +150,11 @@ class PoolLauncher:
         """Runs a job with this number and `hydra.job.id` as soon as a worker is free."""
         return self.pool.submit((number, job_id, list(overrides), wants_job_return), timeout_s)
 
+    def adopted(self, job_id: str) -> Future[JobAnswer] | None:
+        """A job that a former controller has submitted; None where it has died with that, or never was."""
+        pool = self.pool
+        return pool.adopted(job_id) if isinstance(pool, OutlivingPool) else None
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Hydra's blocking call, for any sweeper: returns when all jobs are done."""
         configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
@@ -143,6 +165,8 @@ class PoolLauncher:
             futures.append(self.submit(number, overrides, job_id=f"{number}", wants_job_return=True))
         returns = []
         for future in futures:
+            while not wait([future], SECONDS_BETWEEN_CHECKS).done:
+                self.pool.check()
             answer = future.result()
             if not answer.payload:
                 raise answer.error or RuntimeError(answer.result.failure)

@@ -37,5 +37,7 @@ class SegmentJobs:
 class SegmentLauncher(Protocol):
     """A launcher that takes segments one by one. Ours do; Hydra's own interface knows batches alone."""
 
+    is_watched: bool  # whether its workers, on other machines, end when the lease of their controller does
+
     def workers(self, jobs: SegmentJobs) -> Workers:
         """The launcher as workers; several on one launcher share its processes."""

@@ -16,12 +16,14 @@ from hposweep.workers.local import descendants, parent_death
 CONTROLLER = "HPOSWEEP_CONTROLLER"  # its process number, in the environment of the forkserver alone
 
 _output: tuple[int, int] | None = None
+# What a program inherits: it ignores the signal, or ends by it.
+_at_sigterm = signal.SIG_IGN if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN else signal.SIG_DFL
 
 
 def restore() -> None:
-    """Gives the process that was forked from here the output of the controller, and SIGTERM its usual meaning."""
+    """Gives the process that was forked from here the controller's output, and SIGTERM the meaning that it had."""
     global _output
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _at_sigterm)
     if _output is not None:
         for descriptor, saved in zip((1, 2), _output, strict=True):
             os.dup2(saved, descriptor)

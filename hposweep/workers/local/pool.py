@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -19,7 +20,8 @@ from pebble import ProcessExpired, ProcessPool
 
 from hposweep.errors import ConfigError, WriteError
 from hposweep.trial import SegmentEnd, SegmentResult
-from hposweep.workers.local import main_module, worker
+from hposweep.workers.local import devices, main_module, worker
+from hposweep.workers.local.devices import Devices
 from hposweep.workers.local.forkserver import EXITED_WITH_0, WorkerContext, worker_context
 from hposweep.workers.local.worker import JobAnswer, WorkerState
 from hposweep.workers.slots import Attempt, SlotPool, cut_off_after
@@ -28,7 +30,8 @@ log = logging.getLogger(__name__)
 
 # The controller's: the pipes of a worker; and what journal, tables, logs, and workers that start or end need besides.
 DESCRIPTORS_OF_A_WORKER = 6
-SPARE_DESCRIPTORS = 20
+DESCRIPTORS_OF_A_FORKSERVER = 1
+SPARE_DESCRIPTORS = 19
 SECONDS_TO_BE_TOLD = 1.0  # for pebble to tell a job that its worker is gone
 TIMEOUT_MESSAGE = "ran longer than trial_timeout allows"
 
@@ -40,8 +43,8 @@ class LocalSlot:
     signals, holds up no other slot.
     """
 
-    def __init__(self, context: WorkerContext, state: bytes, max_memory_mb: float) -> None:
-        self._context, self._state, self._max_memory_mb = context, state, max_memory_mb
+    def __init__(self, context: WorkerContext, state: bytes, max_memory_mb: float, place: str = "") -> None:
+        self._context, self._state, self._max_memory_mb, self._place = context, state, max_memory_mb, place
         self._pool: ProcessPool | None = None
         self._stopping: list[threading.Thread] = []
 
@@ -65,6 +68,13 @@ class LocalSlot:
         return pool is not None and not pool.active
 
     def attempt(self, running: Future[bytes], duration_s: float) -> Attempt:
+        attempt = self._attempt(running, duration_s)
+        if not self._place:
+            return attempt
+        result = dataclasses.replace(attempt.answer.result, place=self._place)
+        return dataclasses.replace(attempt, answer=dataclasses.replace(attempt.answer, result=result))
+
+    def _attempt(self, running: Future[bytes], duration_s: float) -> Attempt:
         try:
             return Attempt(cloudpickle.loads(running.result()))
         except TimeoutError:
@@ -129,6 +139,7 @@ class WorkerPool(SlotPool[LocalSlot]):
         preload: modules to import before the workers start.
         env: environment variables of preloads and workers, set before their first instruction.
         max_memory_mb: a worker that is larger after a job is replaced.
+        devices: what each worker sees one of, also one that replaces another; None: all see all that there are.
 
     Raises:
         ConfigError: if something that the jobs use can't be sent to workers.
@@ -141,18 +152,20 @@ class WorkerPool(SlotPool[LocalSlot]):
         preload: Sequence[str],
         env: Mapping[str, str],
         max_memory_mb: float,
+        devices: Devices | None = None,
     ) -> None:
         super().__init__()
         self._state = state if isinstance(state, bytes) else main_module.packed(state)
         self.n_workers, self._preload, self._env, self._max_memory_mb = n_workers, preload, env, max_memory_mb
-        self._context: WorkerContext | None = None
+        self._devices = devices
+        self._contexts: dict[str, WorkerContext] = {}  # by the device
         self._is_stopped = threading.Event()
 
     def stop(self) -> None:
         self._is_stopped.set()
         super().stop()
-        context, self._context = self._context, None
-        if context is not None:
+        contexts, self._contexts = self._contexts, {}
+        for context in contexts.values():
             context.stop()
 
     def overview(self) -> str:
@@ -162,12 +175,22 @@ class WorkerPool(SlotPool[LocalSlot]):
         """Workers of this machine can always be started."""
 
     def _start(self) -> None:
-        context = self._context = worker_context(self._preload, self._env)
-        slots = [LocalSlot(context, self._state, self._max_memory_mb) for _ in range(self.n_workers)]
+        names = [""] * self.n_workers if self._devices is None else self._devices.of_slots(self.n_workers)
+        # A forkserver for each device, which its preloads see as well; all at once, so that they import side by side.
+        self._contexts = {name: worker_context(self._preload, self._environment(name)) for name in dict.fromkeys(names)}
+        slots = [
+            LocalSlot(self._contexts[name], self._state, self._max_memory_mb, devices.place(name) if name else "")
+            for name in names
+        ]
         self._slots = dict.fromkeys(slots)
         self._idle = slots[::-1]
         self._is_stopped = threading.Event()
         threading.Thread(target=self._give_up_lost_jobs, args=(self._is_stopped,), daemon=True).start()
+
+    def _environment(self, device: str) -> Mapping[str, str]:
+        if self._devices is None:
+            return self._env
+        return {**self._devices.shared_environment, **self._env, **self._devices.environment(device)}
 
     def _give_up_lost_jobs(self, is_stopped: threading.Event) -> None:
         """Ends jobs that nobody would answer, so that they are tried again."""
@@ -193,7 +216,7 @@ def _death(exit_code: int | None) -> str:
     return f"the worker process exited with code {0 if exit_code == EXITED_WITH_0 else exit_code}"
 
 
-def most_workers() -> int:
+def most_workers(n_forkservers: int = 1) -> int:
     """Workers that the limit of open files allows, beside what is open now and what a sweep opens besides."""
     try:
         import resource
@@ -203,16 +226,17 @@ def most_workers() -> int:
     if limit == resource.RLIM_INFINITY:
         return sys.maxsize
     n_open = len(list(Path("/dev/fd").iterdir()))
-    return max(0, (limit - n_open - SPARE_DESCRIPTORS) // DESCRIPTORS_OF_A_WORKER)
+    n_left = limit - n_open - SPARE_DESCRIPTORS - n_forkservers * DESCRIPTORS_OF_A_FORKSERVER
+    return max(0, n_left // DESCRIPTORS_OF_A_WORKER)
 
 
-def checked_n_workers(key: str, wanted: int | None, default: int) -> int:
+def checked_n_workers(key: str, wanted: int | None, default: int, n_forkservers: int = 1) -> int:
     """The number of workers: the one that is wanted or, where none is, the default as far as open files allow it.
 
     Raises:
         ConfigError: if fewer can be started.
     """
-    most = most_workers()
+    most = most_workers(n_forkservers)
     n_workers = min(default, most) if wanted is None else wanted
     if n_workers > most or n_workers < 1:
         raise ConfigError(
