@@ -336,15 +336,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100_000, help="of the sweep whose folder is read")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
-    found: dict[str, Any] = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+    new: dict[str, Any] = {"cores": os.cpu_count()}
     if arguments.only in (None, "controller"):
-        rows = {case.name: in_a_process(under_way, case) for case in [CASES[number] for number in arguments.case]}
-        found["controller"] = found.get("controller", {}) | rows
+        new["controller"] = {case.name: in_a_process(under_way, case) for case in (CASES[n] for n in arguments.case)}
     if arguments.only in (None, "stop"):
-        found["stop"] = in_a_process(stopped, 10_000)
+        new["stop"] = in_a_process(stopped, 10_000)
     if arguments.only in (None, "folder"):
-        found["folder"] = folder_rows(arguments.trials)
-    found["cores"] = os.cpu_count()
+        new["folder"] = folder_rows(arguments.trials)
+    old = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+    found = {**old, **new, "controller": {**old.get("controller", {}), **new.get("controller", {})}}
     arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if {"controller", "stop", "folder"} <= found.keys():
         print("\n".join(guide_lines(found)))
