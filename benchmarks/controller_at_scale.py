@@ -319,7 +319,7 @@ def guide_lines(found: dict[str, Any]) -> list[str]:
         method = f"`{row['searcher']}`, `{row['scheduler']}` | {row['workers']:,} | {row['trial_s']:g} s"
         lags = f"{row['lag_ms_median']:,.0f} | {row['lag_ms_p99']:,.0f} ms"
         speed = f"{row['segments_per_s']:.0f} | {row['busy']:.1%}"
-        lines.append(f"| {method} | {speed} | {lags} | {row['cpu']:.0%} | {row['peak_mb']} MB |")
+        lines.append(f"| {method} | {speed} | {lags} | {row['cpu']:.0%} | {row['peak_mb']} MB | {row['load']:g} |")
     folder = found["folder"]
     lines += [f"| {row['step']} | {row['cpu_s']:.0f} s | {row['peak_mb']} MB |" for row in folder["steps"]]
     lines.append(f"{folder['journal_mb']:.0f} MB of `journal.jsonl`, {folder['trials_csv_mb']:.0f} MB of `trials.csv`")
