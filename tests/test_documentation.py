@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -17,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 from hposweep.commands import COMMANDS
+from support.slurm import slurm
 from support.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +27,7 @@ PAGES = [ROOT / "README.md", DOCS / "tutorial.md", *sorted((DOCS / "guides").glo
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 FILE_NAME = re.compile(r"(?:# @package .*\n)?# ([\w./]+\.(?:py|yaml))\n")
 NOT_RUN = "not run: "
+ENGINES = {"slurm": slurm}  # that run while the commands of a page do
 NEEDS = {"tracking": ("mlflow", "wandb")}  # packages of pages that run where these are installed
 EXITS_WITH = "exits with "
 
@@ -77,6 +80,11 @@ def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Pa
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{page.name} needs the package {package}, which is not installed")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    with ENGINES.get(page.stem, contextlib.nullcontext)():
+        run_blocks(page, tmp_path, warm_keras)
+
+
+def run_blocks(page: Path, tmp_path: Path, warm_keras: WarmProcess) -> None:
     printed = ""
     for block in blocks(page):
         if block.mark.startswith(NOT_RUN):

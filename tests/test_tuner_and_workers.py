@@ -307,3 +307,59 @@ def test_a_request_to_stop_is_noticed_while_a_searcher_takes_its_time() -> None:
     sweep.searcher, sweep.clock = Slow(SPACE, 0), lambda: now
     assert sweep.run().ending is Ending.INTERRUPTED
     assert len(sweep.history.trials) == 2
+
+
+@dataclass
+class Outliving(VirtualWorkers):
+    """Workers whose jobs live on when their controller is killed."""
+
+    outlived: set[str] = field(default_factory=set)
+    submitted: list[str] = field(default_factory=list)
+
+    def submit(self, segment: Segment, trial: Trial, timeout_s: float | None) -> Future[SegmentResult]:
+        self.submitted.append(trial.job_id)
+        return super().submit(segment, trial, timeout_s)
+
+    def adopted(self, segment: Segment, trial: Trial) -> Future[SegmentResult] | None:
+        assert not self.submitted, "what is not adopted may be ended before anything is submitted"
+        if trial.job_id not in self.outlived:
+            return None
+        self.outlived.remove(trial.job_id)
+        return super().submit(segment, trial, None)
+
+
+def killed_at(whole: EventList, kind: type[Event], number: int) -> EventList:
+    """What a controller leaves that is killed after its event of this kind and number."""
+    places = [n for n, event in enumerate(whole.events) if isinstance(event, kind)]
+    journal = EventList()
+    journal.events = list(whole.events[: places[number] + 1])
+    return journal
+
+
+def test_jobs_that_have_outlived_their_controller_are_adopted() -> None:
+    whole, rest = EventList(), EventList()
+    tuner(VirtualWorkers(complete, n_workers=3), journal=whole).run()
+    journal = killed_at(whole, SegmentStarted, 5)
+    workers = Outliving(complete, n_workers=3, outlived={"3_1", "5_1", "9_1"})
+    seen: list[str] = []
+    sweep = tuner(workers, journal=rest, before_job=lambda trial: seen.append(trial.job_id))
+    sweep.replay(journal.events)
+    assert sweep.run().ending is Ending.COMPLETE
+    assert workers.outlived == {"9_1"}
+    assert workers.submitted == ["4_2", "6_1", "7_1", "8_1", "9_1"]
+    assert seen[:3] == ["3_1", "5_1", "4_1"]
+    assert {event.trial for event in rest.events if isinstance(event, SegmentStarted)} == {4, 6, 7, 8, 9}
+    assert same_end(sweep)
+    assert repr(replay([*journal.events, *rest.events])) == repr(sweep.history)
+
+
+@pytest.mark.parametrize(("end", "event"), [(SegmentEnd.LOST, SegmentLost), (SegmentEnd.DIED, SegmentDied)])
+def test_a_job_whose_end_is_on_record_is_not_adopted(end: SegmentEnd, event: type[Event]) -> None:
+    whole = EventList()
+    tuner(VirtualWorkers(losing(1, end)), journal=whole).run()
+    workers = Outliving(complete, outlived={"3_1"})
+    sweep = tuner(workers)
+    sweep.replay(killed_at(whole, event, 0).events)
+    sweep.run()
+    assert workers.submitted[0] == "3_2"
+    assert same_end(sweep)

@@ -174,7 +174,7 @@ class SlurmPool:
             nodes = Counter(job.node for job in self._live.values() if job.has_begun)
             n_waiting = len(self._queue) + len(self._live) - sum(nodes.values())
         if not nodes:
-            return f"{plural(n_waiting, 'job')} queued"
+            return f"{plural(n_waiting, 'job')} queued" if n_waiting else "no job in Slurm"
         text = f"{plural(sum(nodes.values()), 'job')} on {plural(len(nodes), 'node')}"
         return f"{text}, {n_waiting} queued" if n_waiting else text
 
@@ -228,6 +228,8 @@ class SlurmPool:
 
     def _turn(self) -> None:
         self._submit_queued()
+        if not self._live:
+            return
         self._end_cut_off()
         self._read_answers()
         if time.monotonic() >= self._ask_at:

@@ -139,10 +139,13 @@ def test_a_controller_that_is_stopped_takes_its_jobs_along(cluster: Slurm, train
     assert not (sweep / ".slurm").exists()
 
 
-def test_another_sweeper_launches_on_slurm(cluster: Slurm, app: App) -> None:
-    app.write("main.py", (app.folder / "main.py").read_text().replace("return", "assert cfg.x < 9; return"))
-    done = app.run("--multirun", "hydra/launcher=hposweep_slurm", "x=1,2", "hydra.sweep.dir=swept", env=environment())
+def test_another_sweeper_launches_on_slurm_from_a_job_of_slurm(cluster: Slurm, app: App) -> None:
+    # What the job of the controller was given is not what those of the trials are given.
+    of_a_job = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "64", "SLURM_NTASKS": "8"}
+    words = ["--multirun", "hydra/launcher=hposweep_slurm", "x=1,2", "hydra.sweep.dir=swept"]
+    done = app.run(*words, env=environment() | of_a_job)
     assert done.exit_code == 0, done.err
+    assert not (app.folder / "swept" / ".slurm").exists()
     assert sorted(path.parent.name for path in (app.folder / "swept").glob("*/.hydra")) == ["0", "1"]
 
 

@@ -18,6 +18,7 @@ from hposweep.workers.agent import Surroundings
 from hposweep.workers.local.worker import JobAnswer, Outcome
 from hposweep.workers.slurm import SlurmPool
 from hposweep.workers.slurm_commands import end_by, last_state, listed_jobs
+from hposweep.workers.slurm_job import TrialPaths
 from support.engines import slurm_pool
 from support.processes import is_alive, wait_for
 from support.slurm import Slurm, slurm
@@ -260,6 +261,18 @@ def _why_not(pool: SlurmPool) -> str:
 )
 def test_slurms_word_tells_whether_the_job_is_to_blame(state: str, by_signal: int, end: SegmentEnd) -> None:
     assert end_by(state, by_signal) is end
+
+
+def test_a_folder_without_a_file_is_no_checkpoint(tmp_path: Path) -> None:
+    folder, file = tmp_path / "checkpoint", tmp_path / "checkpoint.npz"
+    paths = TrialPaths("", (str(file), str(folder)))
+    assert paths.saved_at() == 0.0
+    folder.mkdir()
+    assert paths.saved_at() == 0.0
+    for path, time_s in ((file, 100.0), (folder / "state", 200.0)):
+        path.touch()
+        os.utime(path, (time_s, time_s))
+        assert paths.saved_at() == time_s
 
 
 SQUEUE = "12_3|RUNNING|n1|1-02:03:04|a|b|None\n12_4|PENDING||0:00|a|b|Resources\n"
