@@ -62,6 +62,7 @@ MARK = "BENCHMARK_OF_FAULTS"  # an environment variable of all processes of a sw
 HANGING = 0  # the trial that hangs
 TRIAL_TIMEOUT_S = 4.0
 N_EPOCHS_BEFORE = 4  # of a trial, of eight, when its fault comes
+SLOWLY = "pause_s=0.8"  # of an epoch, where the engine takes seconds to act
 DISK_KB = 50_000
 FAULTS = (
     *("worker", "agent", "node", "silence", "node silence", "hang", "preemption"),
@@ -70,8 +71,10 @@ FAULTS = (
 ENDS_CONTROLLER = {"controller": -signal.SIGKILL, "SIGINT": 130, "SIGTERM": 143, "full disk": 1}
 KNOWN_BY = {
     "worker": ("segment_died",),
+    # Slurm doesn't tell who has killed the job.
+    "agent": ("segment_lost", "segment_died"),
     "hang": ("segment_ended",),
-    **dict.fromkeys(("agent", "node", "silence", "node silence", "preemption"), ("segment_lost",)),
+    **dict.fromkeys(("node", "silence", "node silence", "preemption"), ("segment_lost",)),
 }
 FAULTS_OF_A_SWEEP = 6
 # They take half a minute each until the engine or we believe them, and end a trial for good.
@@ -264,9 +267,14 @@ def main() -> None:
             outcomes = at_random(app, engines, arguments.random, chance)
         else:
             outcomes = each_once(app, engines, arguments.faults, chance)
-    key = f"random, {arguments.app}, seed {arguments.seed}" if arguments.random else "each once"
     report = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-    report[key] = [vars(each) for each in outcomes]
+    if arguments.random:
+        report[f"random, {arguments.app}, seed {arguments.seed}"] = [vars(each) for each in outcomes]
+    else:
+        # A run of some faults leaves those of the others.
+        of_others = {(each["engine"], each["fault"]): each for each in report.get("each once", [])}
+        now = {(each.engine, each.fault): vars(each) for each in outcomes}
+        report["each once"] = list((of_others | now).values())
     arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     show(outcomes)
     sys.exit(any(each.problems for each in outcomes))
@@ -309,6 +317,8 @@ def once(
     engine, fault = what
     if fault == "hang":
         words = [*words, f"hanging_trial={HANGING}", f"hydra.sweeper.trial_timeout={TRIAL_TIMEOUT_S}"]
+    if cluster.keeps_jobs:
+        words = [*words, SLOWLY]
     sweep = Sweep(app, words, name, cluster, chance)
     try:
         seconds = sweep.suffer(fault, N_EPOCHS_BEFORE - 1 if fault == "hang" else N_EPOCHS_BEFORE)
