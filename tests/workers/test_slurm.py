@@ -275,15 +275,15 @@ def test_a_folder_without_a_file_is_no_checkpoint(tmp_path: Path) -> None:
         assert paths.saved_at() == time_s
 
 
-SQUEUE = "12_3|RUNNING|n1|1-02:03:04|a|b|None\n12_4|PENDING||0:00|a|b|Resources\n"
+SQUEUE = "12_3|RUNNING|n1|1-02:03:04|None|a|b\n12_4|PENDING||0:00|Resources|a|b\n"
 
 
 def test_the_queue_is_read_whatever_a_job_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _command(tmp_path, "squeue", SQUEUE.replace("|a|b|", "|a b|"))
+    _command(tmp_path, "squeue", SQUEUE)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     first, second = listed_jobs()
     assert (first.slurm_id, first.index, first.seconds, first.node) == ("12_3", 3, 93784.0, "n1")
-    assert (second.name, second.is_waiting, second.reason) == ("a b", True, "Resources")
+    assert (second.name, second.is_waiting, second.reason) == ("a|b", True, "Resources")
 
 
 @pytest.mark.parametrize(
