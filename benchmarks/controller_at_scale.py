@@ -1,12 +1,13 @@
 """What the controller itself costs: the real tuner, journal and tables with thousands of simulated workers.
 
     python benchmarks/controller_at_scale.py                      # all of it, in about 18 minutes
-    python benchmarks/controller_at_scale.py --only controller    # or stop, folder; nothing is written
+    python benchmarks/controller_at_scale.py --only controller    # or stop, folder; other figures stay as they are
 
 Controller: jobs last half to one and a half of `trial_s`, evenly drawn, in real time; a thread ends them as a pool of
 processes would, and its processor time is counted as the controller's. Each row runs for `wall_s` seconds and is then
-stopped. `busy` is the share of that time, from the very start, in which workers had a job; `lag` is the time from the
-end of a job to the start of the next one on its worker; `cpu` is the share of one core that the controller took.
+stopped. `load` is the machine's when the row begins: where others use the processor, workers wait longer. `busy` is the
+share of that time, from the very start, in which workers had a job; `lag` is the time from the end of a job to the
+start of the next one on its worker; `cpu` is the share of one core that the controller took.
 
 Stop: how long a request to stop waits that comes 0.1 s after the start, while all workers start.
 
@@ -77,6 +78,10 @@ class Case:
     workers: int
     trial_s: float  # mean length of a job
     wall_s: float  # for which it runs
+
+    @property
+    def name(self) -> str:
+        return f"{self.searcher}+{self.scheduler}, {self.workers} workers, {self.trial_s:g} s"
 
 
 CASES = (
@@ -204,7 +209,7 @@ def run_until(tuner: Tuner, stop: NoStopRequest, after_s: float) -> tuple[float,
 
 def under_way(case: Case) -> dict[str, Any]:
     """One sweep for some time."""
-    pool, stop = SimulatedPool(case.workers, case.trial_s), NoStopRequest()
+    pool, stop, load = SimulatedPool(case.workers, case.trial_s), NoStopRequest(), round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as folder:
         tuner = tuner_of(case, Path(folder), pool, stop)
         started_cpu_s = time.process_time()
@@ -214,6 +219,7 @@ def under_way(case: Case) -> dict[str, Any]:
     lags_s = sorted(pool.lags_s) or [0.0]
     return {
         **dataclasses.asdict(case),
+        "load": load,
         "segments_per_s": round(pool.n_ended / wall_s, 1),
         "busy": round(pool.busy_s / (case.workers * wall_s), 3),
         "lag_ms_median": round(1000 * statistics.median(lags_s), 1),
@@ -306,26 +312,42 @@ def folder_rows(n_trials: int) -> dict[str, Any]:
         return {"trials": n_trials, **sizes(folder), "steps": steps}
 
 
+def guide_lines(found: dict[str, Any]) -> list[str]:
+    """The lines of docs/guides/scale.md that hold these figures."""
+    lines = []
+    for row in found["controller"].values():
+        method = f"`{row['searcher']}`, `{row['scheduler']}` | {row['workers']:,} | {row['trial_s']:g} s"
+        lags = f"{row['lag_ms_median']:,.0f} | {row['lag_ms_p99']:,.0f} ms"
+        speed = f"{row['segments_per_s']:.0f} | {row['busy']:.1%}"
+        lines.append(f"| {method} | {speed} | {lags} | {row['cpu']:.0%} | {row['peak_mb']} MB | {row['load']:g} |")
+    folder = found["folder"]
+    lines += [f"| {row['step']} | {row['cpu_s']:.0f} s | {row['peak_mb']} MB |" for row in folder["steps"]]
+    lines.append(f"{folder['journal_mb']:.0f} MB of `journal.jsonl`, {folder['trials_csv_mb']:.0f} MB of `trials.csv`")
+    lines.append(f"a page of {folder['report_mb']:.0f} MB")
+    lines.append(f"stopped {found['stop']['seconds']:.1f} s after the request")
+    return lines
+
+
 def main() -> None:
-    """Runs the benchmark."""
+    """Runs the benchmark, and prints what the guide has to say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("controller", "stop", "folder"))
     parser.add_argument("--case", type=int, nargs="+", default=range(len(CASES)), help="rows of the controller, from 0")
     parser.add_argument("--trials", type=int, default=100_000, help="of the sweep whose folder is read")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
-    parts: dict[str, Callable[[], object]] = {
-        "controller": lambda: [in_a_process(under_way, CASES[number]) for number in arguments.case],
-        "stop": lambda: in_a_process(stopped, 10_000),
-        "folder": lambda: folder_rows(arguments.trials),
-    }
-    if arguments.only is not None:
-        parts[arguments.only]()
-        return
-    before = os.getloadavg()
-    found = {name: part() for name, part in parts.items()}
-    found["machine"] = {"cores": os.cpu_count(), "load_before": round(before[0], 2)}
+    new: dict[str, Any] = {"cores": os.cpu_count()}
+    if arguments.only in (None, "controller"):
+        new["controller"] = {case.name: in_a_process(under_way, case) for case in (CASES[n] for n in arguments.case)}
+    if arguments.only in (None, "stop"):
+        new["stop"] = in_a_process(stopped, 10_000)
+    if arguments.only in (None, "folder"):
+        new["folder"] = folder_rows(arguments.trials)
+    old = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+    found = {**old, **new, "controller": {**old.get("controller", {}), **new.get("controller", {})}}
     arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if {"controller", "stop", "folder"} <= found.keys():
+        print("\n".join(guide_lines(found)))
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     return importlib.import_module("controller_at_scale")
 
 
@@ -34,3 +35,9 @@ def test_each_thing_is_done_with_the_folder_of_a_sweep(benchmark: ModuleType, tm
     assert benchmark.made(folder, 30) == {"trials": 30}
     assert [benchmark.step(name, folder)["step"] for name in benchmark.STEPS] == list(benchmark.STEPS)
     assert benchmark.sizes(folder)["report_mb"] > 0
+
+
+def test_the_figures_of_the_guide_are_those_that_were_measured(benchmark: ModuleType) -> None:
+    measured = json.loads((ROOT / "benchmarks" / "controller_at_scale.json").read_text(encoding="utf-8"))
+    page = " ".join((ROOT / "docs" / "guides" / "scale.md").read_text(encoding="utf-8").split())
+    assert [line for line in benchmark.guide_lines(measured) if line not in page] == []

@@ -40,6 +40,7 @@ NARROW = 0.25  # of the length scales
 EVERY_OF_BRANCH = 4
 TRIALS_PER_COEFFICIENT = 2  # of a quadratic function of a branch's hyperparameters: enough trials there
 N_DRAWN_FOR_BRANCHES = 1000  # points of the cube; what none of them lies in is no branch to care for
+MOST_PENDING = 256  # trials under way, the newest, that the model believes in
 MOST_UNPROMOTED = 32  # trials, the newest, that a model without their results keeps away from
 FEWEST_LATE = 5  # results from a rung on, by which models are judged there
 CERTAIN_FORESIGHT = 1.0  # standard deviations: one model in six has as much by chance
@@ -78,7 +79,8 @@ class BayesianSearcher:
       until there is a better one; but not under a scheduler, where most results are of early epochs.
     - A trial under way has its posterior mean for a loss, or the smallest of all means where that is larger, until its
       result is there (after the kriging believer of Ginsbourger, Le Riche and Carraro, "Kriging Is Well-Suited to
-      Parallelize Optimization", 2010). One that waits at a rung has a result and needs none.
+      Parallelize Optimization", 2010). One that waits at a rung has a result and needs none. Of very many, the newest
+      have one: an ask takes the cube of their number.
     - Kernel parameters are fitted when the results have grown by a tenth, always from the same start: they are a
       function of those results, and a resumed sweep needs one fit.
     - Where a scheduler cuts trials into segments, the epoch of a result is one more input of the model, and the
@@ -161,7 +163,8 @@ class BayesianSearcher:
         kept, process = self._process(model, results, largest_epoch, MOST_KEPT)
         means = process.mean(self._encoding.inputs(kept.points))
         best = float(means.min())
-        under_way = self._observations.pending([trial for trial in pending if trial.state is not TrialState.PAUSED])
+        without_value = [trial for trial in pending if trial.state is not TrialState.PAUSED]
+        under_way = self._observations.pending(without_value[-MOST_PENDING:])
         without_result = np.vstack([under_way, unpromoted(results.points, results.epochs >= model.first_epoch)])
         if len(without_result):
             inputs = self._encoding.inputs(without_result)

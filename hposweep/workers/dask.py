@@ -24,6 +24,7 @@ from typing import Any
 
 import dask
 from distributed import Client, Future, LocalCluster, Worker, get_worker
+from distributed.comm import get_address_host_port
 from distributed.deploy import Cluster
 
 from hposweep.errors import ConfigError
@@ -37,6 +38,8 @@ from hposweep.workers.remote import RemotePool, RemoteSlot, Running
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 0.25  # of an agent, at whether its controller still wants it
+SECONDS_TO_ANSWER = 10.0  # for the scheduler
+MOST_REPLACED = 8  # Dask workers of this machine, until it is said that none can be started
 SECONDS_UNTIL_SAID = 15.0  # that no Dask worker has come
 MOST_SECONDS_TO_END = 5.0  # for all agents, at the end of a sweep
 SCHEDULER_GONE = "the Dask scheduler is gone"
@@ -199,7 +202,11 @@ class DaskEngine:
             if self._make_cluster is not None and self._n_workers is not None:
                 self._cluster.scale(self._n_workers)
         try:
-            self._client = Client(self._address or self._cluster, set_as_default=False, name="hposweep")
+            if self._address is not None:
+                get_address_host_port(self._address)  # a Client that raises for it holds up the program's end
+            self._client = Client(
+                self._address or self._cluster, set_as_default=False, name="hposweep", timeout=SECONDS_TO_ANSWER
+            )
         except (OSError, ValueError) as error:
             reason = line_of_exception(error)
             raise ConfigError(f"hydra.launcher.address: no Dask scheduler at {self._address!r} ({reason})") from None
@@ -212,6 +219,8 @@ class DaskEngine:
     def look(self, pool: RemotePool) -> None:
         if self._processes is not None:
             self._processes.keep_up()
+            if not self._hosts and self._processes.n_replaced > MOST_REPLACED:
+                pool.refuse("hydra/launcher=hposweep_dask: Dask workers of this machine end as soon as they start")
         if self._client.status == "closed":
             for host in list(self._hosts.values()):
                 self._lose(host, SCHEDULER_GONE)
@@ -371,12 +380,17 @@ class LocalWorkers:
     def __init__(self, scheduler: str, n_workers: int, threads: int) -> None:
         self._command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-nanny", "--no-dashboard"]
         self._command += ["--nthreads", f"{threads}", "--memory-limit", "0", "--host", "127.0.0.1"]
-        self._command += ["--preload", f"from {parent_death.__name__} import die_with; die_with({os.getpid()})"]
+        first = f"import os; from {parent_death.__name__} import die_with; die_with(os.getppid())"
+        self._command += ["--preload", first]
         self.processes = [self._started() for _ in range(n_workers)]
+        self.n_replaced = 0
 
     def keep_up(self) -> None:
         """Replaces those that have died."""
-        self.processes = [self._started() if each.poll() is not None else each for each in self.processes]
+        for number, process in enumerate(self.processes):
+            if process.poll() is not None:
+                self.processes[number] = self._started()
+                self.n_replaced += 1
 
     def close(self) -> None:
         """Ends them."""

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 SECONDS_BEFORE_ANOTHER_TRY = 2.0  # for an actor that could not be started, since its node had died, say
 SECONDS_AFTER_A_REFUSAL = 30.0  # of a node that is another than the controller
 SECONDS_UNTIL_SAID = 15.0  # that the cluster has no room for any worker
+SECONDS_TO_ANSWER = 5.0  # for the head of a cluster
 IN_ITSELF = "creation task"  # Ray's words for an actor that died of an error of its own
 OUT_OF_MEMORY = "OUT_OF_MEMORY"  # Ray's word for why it has ended an actor
 
@@ -120,9 +122,10 @@ class RayEngine:
         if self._is_own:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             try:
+                _knock_at(self._address)
                 with _signal_handlers_kept():
                     ray.init(self._address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
+            except (OSError, ValueError, RuntimeError) as error:
                 reason = line_of_exception(error)
                 raise ConfigError(f"hydra.launcher.address: no Ray at {self._address!r} ({reason})") from None
         self._spec_ref = ray.put(self._spec)
@@ -214,6 +217,13 @@ class RayEngine:
                 self._answers.submit(call, done)
 
         reply.future().add_done_callback(pass_on)
+
+
+def _knock_at(address: str | None) -> None:
+    """Raises an OSError if nobody answers there: Ray itself would try for more than a minute, and say so at length."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
 
 
 def _room(needs: Mapping[str, Any]) -> int:

@@ -56,6 +56,7 @@ SECONDS_BETWEEN_LOOKS = 0.2  # for answers
 SECONDS_BETWEEN_QUESTIONS = 2.0  # to Slurm; more where it has more jobs of ours
 JOBS_A_SECOND_OF_WAITING = 500
 SECONDS_BETWEEN_QUESTIONS_OF_AN_END = 0.5
+MOST_JOBS_OF_AN_ARRAY = 500  # Slurm takes up to MaxArraySize, 1,000 by default
 SECONDS_BEFORE_ANOTHER_TRY = 10.0  # where Slurm takes no jobs now
 MOST_SECONDS_TO_CANCEL = 10.0
 TIMES_MISSING = 2  # a network file system may show an answer later than Slurm tells that the job is gone
@@ -122,6 +123,7 @@ class SlurmPool:
         self._refusals = Refusals()
         self._refused_nodes: dict[str, None] = {}
         self._has_served = False
+        self._error: Exception | None = None  # of our own, with which nobody looks after the jobs any more
         self._ask_at = self._submit_at = 0.0
         self._is_started = False
         self._is_stopped = threading.Event()
@@ -166,6 +168,8 @@ class SlurmPool:
 
     def check(self) -> None:
         """Raises a ConfigError if no job can run, with why the first one could not."""
+        if self._error is not None:
+            raise self._error
         self._refusals.check(has_served=self._has_served)
 
     def overview(self) -> str:
@@ -174,7 +178,7 @@ class SlurmPool:
             nodes = Counter(job.node for job in self._live.values() if job.has_begun)
             n_waiting = len(self._queue) + len(self._live) - sum(nodes.values())
         if not nodes:
-            return f"{plural(n_waiting, 'job')} queued"
+            return f"{plural(n_waiting, 'job')} queued" if n_waiting else "no job in Slurm"
         text = f"{plural(sum(nodes.values()), 'job')} on {plural(len(nodes), 'node')}"
         return f"{text}, {n_waiting} queued" if n_waiting else text
 
@@ -225,9 +229,14 @@ class SlurmPool:
             except (OSError, subprocess.SubprocessError) as error:
                 log.warning("Slurm doesn't answer: %s; the sweep waits for it", _reason(error))
                 self._is_stopped.wait(SECONDS_BEFORE_ANOTHER_TRY)
+            except Exception as error:
+                self._error = error
+                return
 
     def _turn(self) -> None:
         self._submit_queued()
+        if not self._live:
+            return
         self._end_cut_off()
         self._read_answers()
         if time.monotonic() >= self._ask_at:
@@ -239,8 +248,8 @@ class SlurmPool:
         if time.monotonic() < self._submit_at:
             return
         with self._lock:
-            n_free = self.n_workers - len(self._live)
-            jobs = [self._queue.popleft() for _ in range(min(n_free, len(self._queue)))]
+            n_jobs = min(self.n_workers - len(self._live), len(self._queue), MOST_JOBS_OF_AN_ARRAY)
+            jobs = [self._queue.popleft() for _ in range(n_jobs)]
             self._live.update((job.name, job) for job in jobs)
         if not jobs:
             return

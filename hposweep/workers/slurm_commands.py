@@ -22,7 +22,7 @@ WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT",
 TIMEOUT = "TIMEOUT"
 # What the job itself is to blame for.
 OF_THE_JOB = ("OUT_OF_MEMORY", "FAILED", "COMPLETED")
-FORMAT = "%i|%T|%N|%M|%j|%r"
+FORMAT = "%i|%T|%N|%M|%r|%j"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def listed_jobs() -> list[ListedJob]:
     text = _told("squeue", "-h", "-r", "-u", str(os.getuid()), "-o", FORMAT)
     found = []
     for line in text.splitlines():
-        slurm_id, state, node, seconds, name, reason = line.split("|", 5)
+        slurm_id, state, node, seconds, reason, name = line.split("|", 5)
         found.append(ListedJob(slurm_id, state, node, _seconds(seconds), name, reason))
     return found
 

@@ -48,9 +48,8 @@ class TrialPaths:
 
     def saved_at(self) -> float:
         """When the newest checkpoint was written, in seconds since the epoch; 0 where there is none."""
-        found = [Path(each) for each in self.checkpoints]
-        found += [file for folder in found if folder.is_dir() for file in folder.rglob("*")]
-        return max((_changed_at(each) for each in found), default=0.0)
+        found = [file for each in self.checkpoints for file in (Path(each), *Path(each).rglob("*"))]
+        return max((_changed_at(file) for file in found if not file.is_dir()), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -172,9 +171,6 @@ def run(spec_file: str, answer_folder: str, job: NamedJob) -> None:
             is_to_end.set()
             return
         warnings.append(TIME_LIMIT if number == TIME_SIGNAL else PREEMPTION)
-        # What can't be written then is no worse than without a notice.
-        if Path(job.paths.end_notice).parent.is_dir():
-            Path(job.paths.end_notice).touch()
 
     spec: AgentSpec = cloudpickle.loads(Path(spec_file).read_bytes())
     # Slurm sends these to all processes of a job. The worker, which is to save its state, inherits the disregard.
@@ -195,6 +191,9 @@ def run(spec_file: str, answer_folder: str, job: NamedJob) -> None:
         if is_to_end.is_set():
             descendants.kill_children(os.getpid())
             os._exit(0)
+        # Again and again: the trial's job removes it when it begins, and Slurm may have spoken up to a minute early.
+        if warnings and Path(job.paths.end_notice).parent.is_dir():
+            Path(job.paths.end_notice).touch()
     answer = running.result()
     answer = answer.with_result(place=", ".join(filter(None, (node, answer.result.place))))
     if answer.result.end is SegmentEnd.DIED:

@@ -127,22 +127,13 @@ def test_jobs_that_ended_while_no_controller_was_there_count(cluster: Slurm, tra
     assert [row["state"] for row in rows(sweep)] == ["COMPLETE"] * 2
 
 
-def test_a_controller_that_is_stopped_takes_its_jobs_along(cluster: Slurm, trained: App) -> None:
-    sweep = trained.folder / "swept"
-    process = start(trained, *SLURM, "hydra.sweeper.n_trials=3", "hydra.launcher.n_workers=2", "text=wait")
-    wait_for(lambda: n_training(sweep) == 2)
-    os.kill(process.pid, signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, out
-    assert [row["state"] for row in rows(sweep)] == ["INTERRUPTED"] * 2
-    wait_for(lambda: not cluster.jobs())
-    assert not (sweep / ".slurm").exists()
-
-
-def test_another_sweeper_launches_on_slurm(cluster: Slurm, app: App) -> None:
-    app.write("main.py", (app.folder / "main.py").read_text().replace("return", "assert cfg.x < 9; return"))
-    done = app.run("--multirun", "hydra/launcher=hposweep_slurm", "x=1,2", "hydra.sweep.dir=swept", env=environment())
+def test_another_sweeper_launches_on_slurm_from_a_job_of_slurm(cluster: Slurm, app: App) -> None:
+    # What the job of the controller was given is not what those of the trials are given.
+    of_a_job = {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "64", "SLURM_NTASKS": "8"}
+    words = ["--multirun", "hydra/launcher=hposweep_slurm", "x=1,2", "hydra.sweep.dir=swept"]
+    done = app.run(*words, env=environment() | of_a_job)
     assert done.exit_code == 0, done.err
+    assert not (app.folder / "swept" / ".slurm").exists()
     assert sorted(path.parent.name for path in (app.folder / "swept").glob("*/.hydra")) == ["0", "1"]
 
 

@@ -176,6 +176,16 @@ def test_what_is_under_way_is_not_proposed_again() -> None:
     assert distances[np.triu_indices(8, 1)].min() > 0.005
 
 
+def test_of_very_many_under_way_the_model_believes_in_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hposweep.searchers.bayesian.MOST_PENDING", 4)
+    searcher = BayesianSearcher(SQUARE, 0)
+    losses(searcher, valley, 12)
+    pending = [Trial(number, SQUARE.sample(0, number), seed=0) for number in range(12, 22)]
+    for trial in pending:
+        searcher.start(trial)
+    assert searcher.propose(22, pending) == searcher.propose(22, pending[-4:]) != searcher.propose(22, pending[:4])
+
+
 def test_a_trial_that_waits_at_a_rung_is_not_under_way() -> None:
     searcher = BayesianSearcher(SQUARE, 0)
     losses(searcher, valley, 12)

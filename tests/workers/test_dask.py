@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -189,6 +190,21 @@ def test_an_address_without_a_scheduler_is_refused(short_timeout: None, tmp_path
     engine = DaskEngine(agent_spec(Jobs(), tmp_path), "127.0.0.1:1", None, None, 1, {})
     with pytest.raises(ConfigError, match=r"hydra.launcher.address: no Dask scheduler at '127.0.0.1:1'"):
         RemotePool(engine).start()
+
+
+def test_that_no_worker_comes_is_said(pools, monkeypatch, caplog) -> None:
+    monkeypatch.setattr("hposweep.workers.dask.SECONDS_UNTIL_SAID", 0.0)
+    pools(resources={"gpu": 2}).start()
+    assert "no Dask worker with gpu=2 has come by now" in caplog.text
+
+
+def test_workers_of_this_machine_that_cannot_start_end_the_sweep(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("hposweep.workers.dask.MOST_REPLACED", 1)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    pool = dask_pool(Jobs(), tmp_path, 2, None)
+    pool.start()
+    wait_for(lambda: "Dask workers of this machine end as soon as they start" in refusal_of(pool))
+    pool.stop()
 
 
 def test_workers_of_this_machine_are_replaced_when_they_die(cluster, pools) -> None:

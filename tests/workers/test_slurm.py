@@ -18,6 +18,7 @@ from hposweep.workers.agent import Surroundings
 from hposweep.workers.local.worker import JobAnswer, Outcome
 from hposweep.workers.slurm import SlurmPool
 from hposweep.workers.slurm_commands import end_by, last_state, listed_jobs
+from hposweep.workers.slurm_job import TrialPaths
 from support.engines import slurm_pool
 from support.processes import is_alive, wait_for
 from support.slurm import Slurm, slurm
@@ -262,15 +263,27 @@ def test_slurms_word_tells_whether_the_job_is_to_blame(state: str, by_signal: in
     assert end_by(state, by_signal) is end
 
 
-SQUEUE = "12_3|RUNNING|n1|1-02:03:04|a|b|None\n12_4|PENDING||0:00|a|b|Resources\n"
+def test_a_folder_without_a_file_is_no_checkpoint(tmp_path: Path) -> None:
+    folder, file = tmp_path / "checkpoint", tmp_path / "checkpoint.npz"
+    paths = TrialPaths("", (str(file), str(folder)))
+    assert paths.saved_at() == 0.0
+    folder.mkdir()
+    assert paths.saved_at() == 0.0
+    for path, time_s in ((file, 100.0), (folder / "state", 200.0)):
+        path.touch()
+        os.utime(path, (time_s, time_s))
+        assert paths.saved_at() == time_s
+
+
+SQUEUE = "12_3|RUNNING|n1|1-02:03:04|None|a|b\n12_4|PENDING||0:00|Resources|a|b\n"
 
 
 def test_the_queue_is_read_whatever_a_job_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _command(tmp_path, "squeue", SQUEUE.replace("|a|b|", "|a b|"))
+    _command(tmp_path, "squeue", SQUEUE)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     first, second = listed_jobs()
     assert (first.slurm_id, first.index, first.seconds, first.node) == ("12_3", 3, 93784.0, "n1")
-    assert (second.name, second.is_waiting, second.reason) == ("a b", True, "Resources")
+    assert (second.name, second.is_waiting, second.reason) == ("a|b", True, "Resources")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hydra
+from hydra.core.utils import JobReturn
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
@@ -44,21 +47,24 @@ class EngineLauncher(PoolLauncher):
     def make_pool(self, jobs: HydraJobs) -> RemotePool:
         path = self.sweep_dir / lease.FILE_NAME
         holder = lease.read(path)
-        if holder is None:  # under another sweeper, which keeps no journal
-            self._lease = lease.Lease(path)
-            self._lease.take(is_locked=True)
-            token = self._lease.token
-        else:
-            token = holder.token
+        assert holder is not None
         spec = AgentSpec(
             main_module.packed(jobs),
             self._preload,
             dict(self.environment()),
             self._max_memory_mb,
             Surroundings.here(),
-            lease.LeaseWatch(path, token),
+            lease.LeaseWatch(path, holder.token),
         )
         return RemotePool(self.engine(spec))
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        if self._lease is None:  # another sweeper keeps no journal, and says no end to its launcher
+            self.sweep_dir.mkdir(parents=True, exist_ok=True)
+            self._lease = lease.Lease(self.sweep_dir / lease.FILE_NAME)
+            self._lease.take(is_locked=True)
+            atexit.register(self.stop)
+        return super().launch(job_overrides, initial_job_idx)
 
     def stop(self) -> None:
         super().stop()
@@ -130,6 +136,10 @@ class DaskLauncher(EngineLauncher):
         optional_packages.check("hydra/launcher=hposweep_dask", "dask")
         if address is not None and cluster is not None:
             raise ConfigError("hydra.launcher.cluster: there is an address, too; give one of them")
+        if cluster is not None and "_target_" not in (cluster if isinstance(cluster, DictConfig) else ()):
+            raise ConfigError(f"hydra.launcher.cluster: must hold the _target_ of a cluster's class, got {cluster}")
+        if resources and address is None and cluster is None:
+            raise ConfigError("hydra.launcher.resources: workers of this machine have none; give address or cluster")
         if threads < 1:
             raise ConfigError(f"hydra.launcher.threads: must be at least 1, got {threads}")
         self._address, self._cluster, self._threads, self._resources = address, cluster, threads, dict(resources)
@@ -137,11 +147,14 @@ class DaskLauncher(EngineLauncher):
     def engine(self, spec: AgentSpec) -> Engine:
         from hposweep.workers.dask import DaskEngine
 
-        make_cluster = None if self._cluster is None else self._make_cluster
+        make_cluster = None if self._cluster is None else functools.partial(_made, self._cluster)
         return DaskEngine(spec, self._address, make_cluster, self._wanted, self._threads, self._resources)
 
-    def _make_cluster(self) -> Any:
-        try:
-            return hydra.utils.instantiate(self._cluster)
-        except InstantiationException as error:
-            raise ConfigError(f"hydra.launcher.cluster: {line_of_exception(error)}") from None
+
+def _made(cluster: DictConfig) -> Any:
+    """The cluster of this config."""
+    try:
+        return hydra.utils.instantiate(cluster, _convert_="all")  # Dask takes plain values alone
+    except InstantiationException as error:
+        reason = line_of_exception(error.__cause__ or error)
+        raise ConfigError(f"hydra.launcher.cluster: {cluster._target_} can't be made ({reason})") from None

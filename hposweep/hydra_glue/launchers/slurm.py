@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from hposweep import optional_packages
@@ -78,6 +79,12 @@ class SlurmLauncher(PoolLauncher):
     @property
     def n_workers(self) -> int:
         return self._wanted
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        try:
+            return super().launch(job_overrides, initial_job_idx)
+        finally:
+            self.stop()  # other sweepers don't, and the jobs would outlive a Ctrl-C
 
     def make_pool(self, jobs: HydraJobs) -> SlurmPool:
         from hposweep.workers.slurm import SlurmPool
