@@ -151,6 +151,17 @@ def test_the_figures_of_the_comparison_are_those_that_were_measured() -> None:
     assert f"takes {report[-1]['seconds']:.0f} s and is a page of {report[-1]['page_mb']:.0f} MB" in page
 
 
+def test_the_figures_of_the_engines_are_those_that_were_measured() -> None:
+    page = (DOCS / "guides" / "clusters.md").read_text(encoding="utf-8")
+    measured = json.loads((ROOT / "benchmarks" / "engines.json").read_text(encoding="utf-8"))
+    for name, row in measured["overhead"].items():
+        shown = name if "launcher" in name or name == "Ray Tune" else f"`hposweep_{name}`".replace("_local", "")
+        assert re.search(rf"^\| {shown}[^|]*\| {row['ms']:.0f} ms \|$", page, re.MULTILINE), name
+    for engine, before in (("ray", "take "), ("dask", "and ")):
+        assert f"{before}{measured['idle'][engine]['ratio']:.2f}" in page
+    assert not [row for row in measured["equality"] if row["differences"]]
+
+
 def test_each_room_of_the_package_has_its_line_in_the_drawing_of_the_house() -> None:
     text = (DOCS / "design.md").read_text(encoding="utf-8")
     drawing = re.search(r"```text\n(__main__.*?)```", text, re.DOTALL)
