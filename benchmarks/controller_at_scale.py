@@ -319,7 +319,7 @@ def guide_lines(found: dict[str, Any]) -> list[str]:
         method = f"`{row['searcher']}`, `{row['scheduler']}` | {row['workers']:,} | {row['trial_s']:g} s"
         lags = f"{row['lag_ms_median']:,.0f} | {row['lag_ms_p99']:,.0f} ms"
         speed = f"{row['segments_per_s']:.0f} | {row['busy']:.1%}"
-        lines.append(f"| {method} | {speed} | {lags} | {row['cpu']:.0%} | {row['peak_mb']} MB |")
+        lines.append(f"| {method} | {speed} | {lags} | {row['cpu']:.0%} | {row['peak_mb']} MB | {row['load']:g} |")
     folder = found["folder"]
     lines += [f"| {row['step']} | {row['cpu_s']:.0f} s | {row['peak_mb']} MB |" for row in folder["steps"]]
     lines.append(f"{folder['journal_mb']:.0f} MB of `journal.jsonl`, {folder['trials_csv_mb']:.0f} MB of `trials.csv`")
@@ -336,15 +336,15 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100_000, help="of the sweep whose folder is read")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
-    found: dict[str, Any] = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+    new: dict[str, Any] = {"cores": os.cpu_count()}
     if arguments.only in (None, "controller"):
-        rows = {case.name: in_a_process(under_way, case) for case in [CASES[number] for number in arguments.case]}
-        found["controller"] = found.get("controller", {}) | rows
+        new["controller"] = {case.name: in_a_process(under_way, case) for case in (CASES[n] for n in arguments.case)}
     if arguments.only in (None, "stop"):
-        found["stop"] = in_a_process(stopped, 10_000)
+        new["stop"] = in_a_process(stopped, 10_000)
     if arguments.only in (None, "folder"):
-        found["folder"] = folder_rows(arguments.trials)
-    found["cores"] = os.cpu_count()
+        new["folder"] = folder_rows(arguments.trials)
+    old = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+    found = {**old, **new, "controller": {**old.get("controller", {}), **new.get("controller", {})}}
     arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if {"controller", "stop", "folder"} <= found.keys():
         print("\n".join(guide_lines(found)))

@@ -136,7 +136,9 @@ class SlurmCluster(Cluster):
         return stopped(int((self._slurm.folder / f"slurmd.{node}.pid").read_text()))
 
     def preempt(self, trial: int) -> None:
-        options = ["--parsable", "-p", "urgent", "-w", self._node(trial), "--exclusive", f"--output={os.devnull}"]
+        from support.slurm import CPUS
+
+        options = ["--parsable", "-p", "urgent", "-w", self._node(trial), f"-c{CPUS}", f"--output={os.devnull}"]
         self._urgent.append(self._slurm.run("sbatch", *options, "--wrap", "sleep 1000").strip())
 
     def heal(self) -> None:

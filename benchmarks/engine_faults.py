@@ -3,7 +3,7 @@
     python benchmarks/engine_faults.py [--engines local ray dask slurm] [--faults worker agent ...] [--json FILE]
     python benchmarks/engine_faults.py --random 50 [--seed 0] [--app small] [--total FILE]
 
-Each fault comes while a trial trains: half of its epochs are done. The time is that from the fault until the journal
+Each fault comes while a trial trains, after two of its eight epochs. The time is that from the fault until the journal
 has its line (a segment died, lost or ended), or until the trial's processes are gone, where the controller is killed.
 Then the sweep goes to its end, resumed where the fault has ended its controller. Checked are:
 
@@ -33,6 +33,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import json
 import os
 import random
@@ -61,7 +62,7 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 MARK = "BENCHMARK_OF_FAULTS"  # an environment variable of all processes of a sweep's trials
 HANGING = 0  # the trial that hangs
 TRIAL_TIMEOUT_S = 4.0
-N_EPOCHS_BEFORE = 4  # of a trial, of eight, when its fault comes
+N_EPOCHS_BEFORE = 2  # of a trial, of eight, when its fault comes
 SLOWLY = "pause_s=0.8"  # of an epoch, where the engine takes seconds to act
 DISK_KB = 50_000
 FAULTS = (
@@ -103,6 +104,7 @@ class Sweep(chaos.Sweep):
         self.words[self.words.index("hydra.sweep.dir=sweep-0")] = f"hydra.sweep.dir={name}"
         self.words += [f"+hydra.job.env_set.{MARK}={name}"]
         self.cluster, self.note = cluster, ""
+        self._ran_on: dict[int, int] = {}  # trials that outlived their controller, with the jobs that they had had
 
     def _start(self) -> subprocess.Popen[bytes]:
         with open(self.folder.with_name(f"{self.folder.name}.log"), "ab") as file:
@@ -147,6 +149,9 @@ class Sweep(chaos.Sweep):
                 found.pop(event["trial"], None)
         return list(found)
 
+    def _n_jobs(self, trial: int) -> int:
+        return sum(each["event"] == "segment_started" and each["trial"] == trial for each in self.events())
+
     def times_of(self, trial: int) -> dict[str, float]:
         """When each kind of event has last come to the trial."""
         return {event["event"]: at(event) for event in self.events() if event.get("trial") == trial}
@@ -164,6 +169,7 @@ class Sweep(chaos.Sweep):
 
     def suffer(self, fault: str, n_epochs: int) -> float | None:
         """Starts it if it doesn't run, lets the fault come, and returns the seconds until it was known."""
+        self.note = ""
         self.process = self.process or self._start()
         trial = self.training(n_epochs)
         n_before = len(self.events())
@@ -210,7 +216,7 @@ class Sweep(chaos.Sweep):
             self._wrong(f"exit code {exit_code} after {fault}")
         seconds = time.monotonic() - started
         if fault == "controller" and self.cluster.keeps_jobs:
-            self.note = f"{len(self.workers())} trials run on"
+            self._ran_on = {trial: self._n_jobs(trial) for trial in self.running()}
         else:
             self._wait_until_gone(fault)
             seconds = time.monotonic() - started
@@ -241,6 +247,9 @@ class Sweep(chaos.Sweep):
         if exit_code != 0:
             self._wrong(f"the last run's exit code is {exit_code}")
         self._wait_until_gone("the end")
+        if self._ran_on:
+            n_adopted = sum(self._n_jobs(trial) == n_before for trial, n_before in self._ran_on.items())
+            self.note = f"{len(self._ran_on)} trials ran on, {n_adopted} of them adopted"
 
     @property
     def problems(self) -> list[str]:
@@ -321,7 +330,7 @@ def once(
         words = [*words, SLOWLY]
     sweep = Sweep(app, words, name, cluster, chance)
     try:
-        seconds = sweep.suffer(fault, N_EPOCHS_BEFORE - 1 if fault == "hang" else N_EPOCHS_BEFORE)
+        seconds = sweep.suffer(fault, N_EPOCHS_BEFORE)
         sweep.finish()
     finally:
         if sweep.process is not None and sweep.process.poll() is None:
@@ -384,11 +393,14 @@ def disk_of(folder: Path, fault: str) -> Iterator[bool]:
     """A small disk in the sweep's folder, where the fault needs one; whether it is there."""
     if fault != "full disk":
         yield True
-    elif not full_disk.can_mount(folder.parent):
+    elif not can_mount(folder.parent):
         yield left_out(fault, "no right to mount")
     else:
         with full_disk.tmpfs(folder, DISK_KB, 10_000):
             yield True
+
+
+can_mount = functools.cache(full_disk.can_mount)  # it can be asked once
 
 
 def fill(path: Path) -> None:

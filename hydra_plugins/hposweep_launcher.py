@@ -132,6 +132,7 @@ class HposweepDaskLauncher(HposweepLauncher):
     """The same on a Dask cluster."""
 
     implementation = "engines.DaskLauncher"
+    is_watched = True
 
 
 class HposweepSlurmLauncher(HposweepLauncher):
