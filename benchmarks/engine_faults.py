@@ -31,7 +31,6 @@ hposweep's own app, with Keras. Exits with 1 if anything is wrong.
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import functools
 import json
@@ -93,6 +92,10 @@ class Outcome:
     problems: list[str]
 
 
+class TooLateError(Exception):
+    """The sweep has ended before the fault could come."""
+
+
 class Sweep(chaos.Sweep):
     """A sweep on an engine, to which faults come."""
 
@@ -119,12 +122,17 @@ class Sweep(chaos.Sweep):
         return [each for each in psutil.process_iter() if mark_of(each) == self.folder.name]
 
     def training(self, n_epochs: int) -> int:
-        """Waits until a trial has trained so many epochs of its segment, and is not done; returns its process."""
+        """Waits until a trial has trained so many epochs, and is not done; returns its process.
+
+        Raises:
+            TooLateError: if the sweep has ended meanwhile.
+        """
         found: list[int] = []
 
         def is_there() -> bool:
             assert self.process is not None
-            assert self.process.poll() is None, f"the controller has ended, see {self.folder}.log"
+            if self.process.poll() is not None:
+                raise TooLateError
             found[:] = [process for process in self.workers() if self._n_trained(process) >= n_epochs]
             return bool(found)
 
@@ -245,7 +253,8 @@ class Sweep(chaos.Sweep):
         process = self.process or self._start()
         exit_code = process.wait(timeout=120)
         if exit_code != 0:
-            self._wrong(f"the last run's exit code is {exit_code}")
+            last = self.folder.with_name(f"{self.folder.name}.log").read_text()[-1000:]
+            self._wrong(f"the last run's exit code is {exit_code}: {last}")
         self._wait_until_gone("the end")
         if self._ran_on:
             n_adopted = sum(self._n_jobs(trial) == n_before for trial, n_before in self._ran_on.items())
@@ -352,26 +361,27 @@ def at_random(app: chaos.App, engines: Sequence[str], n_faults: int, chance: ran
     words = [f"hydra.sweeper.n_trials={n_trials}", *chaos.words_of(app.name, "fifo"), "hydra.launcher.n_workers=2"]
     reference = chaos.undisturbed(app, words, 2)
     outcomes: list[Outcome] = []
-    n_sweeps = -(-n_faults // FAULTS_OF_A_SWEEP)
-    sweeps_of = collections.Counter(engines[number % len(engines)] for number in range(n_sweeps))
-    for engine in engines:
+    for number, engine in enumerate(engines):
+        n_of_engine = len(range(number, n_faults, len(engines)))
         with engine_clusters.cluster(engine, n_nodes=2) as cluster:
             possible = [each for each in FAULTS if has(engine, cluster, each) and each not in NOT_AT_RANDOM]
-            for number in range(sweeps_of[engine]):
-                n_left = min(FAULTS_OF_A_SWEEP, n_faults - len(outcomes))
-                sweep = Sweep(app, words, f"{engine}-{number}", cluster, chance)
+            own_words = [*words, SLOWLY] if cluster.keeps_jobs and app.name == "small" else words
+            found: list[Outcome] = []
+            while len(found) < n_of_engine:
+                sweep = Sweep(app, own_words, f"{engine}-{len(found)}", cluster, chance)
                 with disk_of(sweep.folder, "full disk") as can_be_full:
-                    found = []
-                    for _ in range(n_left):
-                        fault = chance.choice([each for each in possible if can_be_full or each != "full disk"])
-                        seconds = sweep.suffer(fault, chance.randrange(7))
-                        found.append(Outcome(engine, fault, seconds, sweep.note, []))
-                        print(found[-1], flush=True)
+                    faults = [each for each in possible if can_be_full or each != "full disk"]
+                    with contextlib.suppress(TooLateError):
+                        for _ in range(min(FAULTS_OF_A_SWEEP, n_of_engine - len(found))):
+                            fault = chance.choice(faults)
+                            seconds = sweep.suffer(fault, chance.randrange(7))
+                            found.append(Outcome(engine, fault, seconds, sweep.note, []))
+                            print(found[-1], flush=True)
                     sweep.finish()
                     sweep.check(reference, is_ordered=True)
                 found[-1].problems.extend(sweep.problems)
-                outcomes += found
-                print(f"{len(outcomes)} faults, wrong: {sweep.problems}", flush=True)
+                print(f"{len(found)} faults on {engine}, wrong: {sweep.problems}", flush=True)
+            outcomes += found
     return outcomes
 
 
