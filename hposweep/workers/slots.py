@@ -144,7 +144,7 @@ class SlotPool(Generic[SomeSlot]):
         slot.after(attempt)
         answer = attempt.answer
         # Only once: if every worker dies before it begins, or none can run the job, they share the cause.
-        begins_again = attempt.may_begin_again and not job.is_second_try
+        begins_again = attempt.may_begin_again and not job.is_second_try and self._is_started
         with self._lock:
             self._running.pop(job.future, None)
             if job.future in self._cut_off:

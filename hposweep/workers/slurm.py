@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -60,6 +61,7 @@ MOST_JOBS_OF_AN_ARRAY = 500  # Slurm takes up to MaxArraySize, 1,000 by default
 SECONDS_BEFORE_ANOTHER_TRY = 10.0  # where Slurm takes no jobs now
 MOST_SECONDS_TO_CANCEL = 10.0
 TIMES_MISSING = 2  # a network file system may show an answer later than Slurm tells that the job is gone
+JOB_NAME = re.compile(r"\d+(_\d+)?")  # `Trial.job_id`, or the number of another sweeper's job
 # Nothing is wrong with a submission that Slurm refuses so: it is made again.
 FOR_NOW = ("Unable to contact", "timed out", "try again", "temporarily", "limit", "Connection refused")
 
@@ -113,8 +115,8 @@ class SlurmPool:
         self._parameters, self._named, self._max_num_timeout = dict(parameters), named, max_num_timeout
         self._answers, self._read = AnswerFolder(folder / "answers"), AnswerFolder(folder / "read")
         self._spec_file = folder / f"spec-{secrets.token_hex(8)}"
-        sweep = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
-        self._batch_prefix = f"{self._parameters.pop('name', 'hposweep')}-{sweep}-"
+        self._sweep = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
+        self._name = self._parameters.pop("name", "hposweep")
         self._queue: collections.deque[_Job] = collections.deque()
         self._live: dict[str, _Job] = {}  # those that Slurm was asked to run, by name
         self._former: dict[str, _Job] = {}  # those of a controller that was killed, until it is known what to do
@@ -270,7 +272,7 @@ class SlurmPool:
     def _noted_batch(self, jobs: Sequence[_Job]) -> str:
         """The name of the array that these jobs become, which is on disk with their names."""
         number, self._next_batch = self._next_batch, self._next_batch + 1
-        batch = f"{self._batch_prefix}{number}"
+        batch = f"{self._name}-{self._sweep}-{number}"
         content = []
         for index, job in enumerate(jobs):
             self._answers.remove(job.name)
@@ -446,17 +448,37 @@ class SlurmPool:
         _, answered = self._answers.there()
         answered |= self._read.there()[1]
         for path in self._folder.glob("batch-*.json"):
-            batch = json.loads(path.read_bytes())
-            self._next_batch = max(self._next_batch, int(path.stem.removeprefix("batch-")) + 1)
-            for index, known in enumerate(batch["jobs"]):
-                entry = found.get((batch["slurm_name"], index))
-                if entry is None and known["name"] not in answered:
-                    continue
-                paths = TrialPaths(known["paths"]["end_notice"], tuple(known["paths"]["checkpoints"]))
-                job = _Job(NamedJob(known["name"], (), None, paths), batch=batch["slurm_name"], index=index)
+            try:
+                batch, jobs = self._read_batch(path)
+            except (KeyError, TypeError, ValueError) as error:
+                log.warning("%s: damaged (%s); its jobs are not found without it", path, line_of_exception(error))
+                continue
+            for job in jobs:
+                entry = found.get((batch, job.index))
                 if entry is not None:
                     job.slurm_id, job.has_begun = entry.slurm_id, not entry.is_waiting
-                self._former[job.name] = job
+                if entry is not None or job.name in answered:
+                    self._former[job.name] = job
+
+    def _read_batch(self, path: Path) -> tuple[str, list[_Job]]:
+        """The name of an array and its jobs.
+
+        Raises:
+            KeyError, TypeError, ValueError: if the file is damaged, or names what is none of this sweep's.
+        """
+        number = int(path.stem.removeprefix("batch-"))
+        self._next_batch = max(self._next_batch, number + 1)
+        content = json.loads(path.read_bytes())
+        batch = str(content["slurm_name"])
+        if not batch.endswith(f"-{self._sweep}-{number}"):
+            raise ValueError(f"{batch} is of another sweep")
+        jobs = []
+        for index, known in enumerate(content["jobs"]):
+            if JOB_NAME.fullmatch(known["name"]) is None:
+                raise ValueError(f"{known['name']} is no job")
+            paths = TrialPaths(str(known["paths"]["end_notice"]), tuple(map(str, known["paths"]["checkpoints"])))
+            jobs.append(_Job(NamedJob(known["name"], (), None, paths), batch=batch, index=index))
+        return batch, jobs
 
     def _end_former(self) -> None:
         """Ends what nobody has adopted, before anything is submitted: it is of attempts that are over."""

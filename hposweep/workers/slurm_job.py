@@ -120,7 +120,9 @@ class AnswerFolder:
         """
         content = json.loads((self.folder / f"{name}.json").read_bytes())
         try:
-            known = {**content["result"], "end": SegmentEnd(content["result"]["end"])}
+            found = content["result"]
+            value = None if found["value"] is None else float(found["value"])
+            known = {**found, "end": SegmentEnd(found["end"]), "value": value, "duration_s": float(found["duration_s"])}
             error = None if content["error"] is None else RuntimeError(content["error"])
             answer = JobAnswer(SegmentResult(**known), float(content["memory_mb"]), error=error)
             if content["has_payload"]:

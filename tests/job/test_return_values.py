@@ -105,6 +105,7 @@ class WithFile(Exception):  # noqa: N818
 def test_an_exception_that_can_t_be_handed_over_has_a_stand_in_that_tells_it(error: Exception) -> None:
     stand_in = run.portable(error)
     again = cloudpickle.loads(cloudpickle.dumps(stand_in))
-    assert f"{type(error).__name__}: {error}" in str(again)
+    # Where tblib is installed, TensorFlow lets it hand over any exception.
+    assert f"{type(error).__name__}: {error}" in f"{type(again).__name__}: {again}"
     assert run.failed(None, again, 1.0, "0").exception == f"{__name__}.{type(error).__name__}: {error}"
     assert run.portable(stand_in) is stand_in

@@ -69,6 +69,13 @@ PARTITIONS = """
 PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=REQUEUE State=UP
 PartitionName=urgent Nodes=n[1-2] MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF State=UP
 """
+# Waits for the end of its input, which is that of the process that has started the daemons, however that ends.
+GUARD = """
+cat
+processes=$(cat "$1"/*.pid 2>/dev/null)
+test -z "$processes" || { kill $processes; sleep 1; kill -9 $processes; } 2>/dev/null
+rm -rf "$1"
+"""
 URGENT = "#!/bin/bash\nsleep 1000\n"
 
 
@@ -127,6 +134,7 @@ def slurm() -> Iterator[Slurm]:
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
         _configure(folder)
         found = Slurm(folder)
+        guard = subprocess.Popen(["/bin/sh", "-c", GUARD, "sh", name], stdin=subprocess.PIPE, start_new_session=True)
         try:
             _start(folder)
             wait_for(lambda: found.run("sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * 2 * len(NODES))
@@ -134,6 +142,7 @@ def slurm() -> Iterator[Slurm]:
             found.end_all()
         finally:
             _stop(folder)
+            guard.communicate()
 
 
 def _configure(folder: Path) -> None:

@@ -463,3 +463,25 @@ def test_a_module_that_workers_can_not_import_is_named(new_pool: MakePool, monke
     jobs = Jobs()
     jobs.job = module.job  # type: ignore[attr-defined]
     assert result_of(new_pool(jobs), "pid").failure == "ModuleNotFoundError: No module named 'made_here_alone'"
+
+
+def test_a_job_that_comes_while_its_pool_is_stopped_is_told(
+    new_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, on_its_way, go_on = new_pool(), threading.Event(), threading.Event()
+    run = LocalSlot.run
+
+    def held_up(slot: LocalSlot, arguments: tuple[object, ...], timeout_s: float | None) -> Future[bytes]:
+        on_its_way.set()
+        go_on.wait(60)
+        return run(slot, arguments, timeout_s)
+
+    monkeypatch.setattr(LocalSlot, "run", held_up)
+    futures: list[Future[JobAnswer]] = []
+    thread = threading.Thread(target=lambda: futures.append(pool.submit(("echo", 1.0))))
+    thread.start()
+    on_its_way.wait(60)
+    pool.stop()
+    go_on.set()
+    thread.join(60)
+    assert answer_of(futures[0]).result.end in (SegmentEnd.DIED, SegmentEnd.CUT_OFF)

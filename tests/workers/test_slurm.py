@@ -187,6 +187,27 @@ def test_jobs_outlive_their_controller_and_are_adopted(cluster: Slurm, tmp_path:
     assert not first._folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("", ""), ("-0", "-1"), ('"0_1"', '"../0_1"'), ('"end_notice"', '"notice"')],
+    ids=["damaged", "of another sweep", "outside", "without a key"],
+)
+def test_a_list_of_jobs_that_is_not_ours_is_done_without(
+    cluster: Slurm, tmp_path: Path, text: str, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = slurm_pool(JobsToBeEnded(), tmp_path, 1)
+    first.submit(("last", str(tmp_path / "pid")))
+    wait_for((tmp_path / "pid").exists)
+    _forget(first)
+    path = first._folder / "batch-0.json"
+    path.write_text(path.read_text().replace(text, part) if text else "{")
+    second = slurm_pool(JobsToBeEnded(), tmp_path, 1, place=first._folder)
+    assert second.adopted("0_1") is None
+    second.stop()
+    assert "damaged" in caplog.text
+    assert len(cluster.jobs()) == 1
+
+
 def _forget(pool: SlurmPool) -> None:
     """Ends a controller as a kill does: its jobs stay as they are."""
     pool._is_stopped.set()

@@ -190,6 +190,8 @@ class _Popen(popen_forkserver.Popen):
             reduction.dump(process_obj, buffer)
         finally:
             context.set_spawning_popen(None)
+        if process_obj.server not in _servers:
+            raise RuntimeError("the pool of this worker was stopped")
         self._server = _servers[process_obj.server]
         self.sentinel, parent_end, self.pid = self._server.start_worker(self._fds, buffer.getbuffer())  # type: ignore[attr-defined]
         self.finalizer = util.Finalize(self, util.close_fds, (parent_end, self.sentinel))  # type: ignore[attr-defined]
