@@ -308,8 +308,13 @@ class SlurmPool:
 
     def _take_back(self, jobs: Sequence[_Job], reason: str) -> None:
         """Puts jobs that Slurm has refused back into the queue, or ends the sweep where it never took any."""
-        if not self._has_served and not any(word in reason for word in FOR_NOW):
+        is_for_now = any(word in reason for word in FOR_NOW)
+        if not self._has_served and not is_for_now:
             self._refusals.add(f"hydra/launcher=hposweep_slurm: {reason}")
+            return
+        if self._refused_nodes and not is_for_now:
+            # No node is left that could serve: `check` tells why the first one can't any more.
+            self._has_served = False
             return
         log.warning("Slurm takes no job now: %s; the sweep tries it again", reason)
         self._submit_at = time.monotonic() + SECONDS_BEFORE_ANOTHER_TRY
@@ -338,9 +343,10 @@ class SlurmPool:
         with self._lock:
             jobs = list(self._live.values())
         for job in jobs:
-            if job.name in begun and not job.has_begun:
-                job.has_begun = self._has_served = True
-                job.node = self._answers.node_of(job.name)
+            if job.name in begun:
+                self._has_served = True
+                if not job.has_begun:  # else Slurm has told it before
+                    job.has_begun, job.node = True, self._answers.node_of(job.name)
             if job.name in answered:
                 self._take_answer(job)
 

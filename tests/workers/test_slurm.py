@@ -1,5 +1,6 @@
 """Jobs on a real Slurm: what becomes of them when it, a node or a controller fails."""
 
+import hashlib
 import os
 import re
 import signal
@@ -231,6 +232,21 @@ def test_a_node_with_another_program_ends_the_sweep_in_one_line(cluster: Slurm, 
     pool = slurm_pool(JobsToBeEnded(), tmp_path, 1, surroundings=other)
     pool.submit(("echo", 1.0))
     assert _why_not(pool).startswith("n1 is another than the controller: hydra-core ")
+    pool.stop()
+
+
+def test_a_sweep_whose_nodes_all_come_to_refuse_it_ends_in_one_line(cluster: Slurm, tmp_path: Path) -> None:
+    module = tmp_path / "mine.py"
+    module.write_text("one")
+    known = {"mine": hashlib.sha256(module.read_bytes()).hexdigest()}
+    here = Surroundings.here()
+    mine = Surroundings({}, known, (str(tmp_path), *here.path), here.folder)
+    pool = slurm_pool(JobsToBeEnded(), tmp_path, 1, surroundings=mine)
+    assert result_of(pool.submit(("echo", 1.0))).value == 1.0
+    module.write_text("another")
+    assert [result_of(pool.submit(("echo", 1.0))).end for _ in range(2)] == [SegmentEnd.LOST] * 2
+    pool.submit(("echo", 1.0))
+    assert _why_not(pool) == f"n1 is another than the controller: another {module}"
     pool.stop()
 
 
