@@ -260,6 +260,12 @@ class Sweep(chaos.Sweep):
             n_adopted = sum(self._n_jobs(trial) == n_before for trial, n_before in self._ran_on.items())
             self.note = f"{len(self._ran_on)} trials ran on, {n_adopted} of them adopted"
 
+    def close(self) -> None:
+        """Ends its controller, if the benchmark was interrupted."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     @property
     def problems(self) -> list[str]:
         """What was wrong."""
@@ -335,15 +341,12 @@ def once(
     engine, fault = what
     if fault == "hang":
         words = [*words, f"hanging_trial={HANGING}", f"hydra.sweeper.trial_timeout={TRIAL_TIMEOUT_S}"]
-    if cluster.keeps_jobs:
+    elif cluster.keeps_jobs:
         words = [*words, SLOWLY]
     sweep = Sweep(app, words, name, cluster, chance)
-    try:
+    with contextlib.closing(sweep):
         seconds = sweep.suffer(fault, N_EPOCHS_BEFORE)
         sweep.finish()
-    finally:
-        if sweep.process is not None and sweep.process.poll() is None:
-            sweep.process.kill()
     if fault == "hang":
         # The results count a trial less.
         own = (f"trial {HANGING},", f"trial {HANGING}:", "results:")
@@ -369,7 +372,7 @@ def at_random(app: chaos.App, engines: Sequence[str], n_faults: int, chance: ran
             found: list[Outcome] = []
             while len(found) < n_of_engine:
                 sweep = Sweep(app, own_words, f"{engine}-{len(found)}", cluster, chance)
-                with disk_of(sweep.folder, "full disk") as can_be_full:
+                with disk_of(sweep.folder, "full disk") as can_be_full, contextlib.closing(sweep):
                     faults = [each for each in possible if can_be_full or each != "full disk"]
                     with contextlib.suppress(TooLateError):
                         for _ in range(min(FAULTS_OF_A_SWEEP, n_of_engine - len(found))):
