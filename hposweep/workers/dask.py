@@ -56,9 +56,15 @@ class NoAgentError(Exception):
 _agents: dict[str, Agent] = {}  # of this process, by the key of the task that has brought each
 
 
-def bring_agent(spec: AgentSpec, n_slots: int) -> Greeting:
-    """The task that starts an agent, which ends when nobody wants the task's result any more."""
+def bring_agent(spec: AgentSpec, n_slots: int, folder: str) -> Greeting:
+    """The task that starts an agent, which ends when nobody wants the task's result any more.
+
+    Raises:
+        NoAgentError: if Dask has begun it again, in another process than that with this folder.
+    """
     worker = get_worker()
+    if worker.local_directory != folder:
+        raise NoAgentError
     # Dask's nanny makes its workers daemons, which multiprocessing lets start no process.
     multiprocessing.current_process().daemon = False
     # Dask sets them to 1; a job's threads are the trainer's business, and the same on all engines.
@@ -125,7 +131,7 @@ def _is_wanted(worker: Worker, task: str) -> bool:
 class Host:
     """A Dask worker with an agent, as the controller sees it."""
 
-    key: tuple[str, str]  # its address, which may be taken again, and its number
+    key: tuple[str, str]  # its address, which another process may take, and the folder of its process alone
     n_slots: int
     agent: Future  # of the task that brings it
     is_coming: bool = True
@@ -227,7 +233,7 @@ class DaskEngine:
             pool.refuse(f"hydra/launcher=hposweep_dask: {SCHEDULER_GONE}")
             return
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        there = {(address, worker["id"]): worker for address, worker in workers.items()}
+        there = {(address, worker["local_directory"]): worker for address, worker in workers.items()}
         for key in [key for key in self._hosts if key not in there]:
             self._lose(self._hosts[key], _gone(key[0]))
         for key, worker in there.items():
@@ -286,7 +292,7 @@ class DaskEngine:
             return
         n_slots = max(1, worker["nthreads"] // self._threads)
         n_slots = min([n_slots, *(int(has[name] / need) for name, need in self._resources.items() if need)])
-        task = self._submit(key[0], "agent", bring_agent, self._spec, n_slots)
+        task = self._submit(key[0], "agent", bring_agent, self._spec, n_slots, key[1])
         host = self._hosts[key] = Host(key, n_slots, task)
         self._when_done(task, functools.partial(self._came, host))
 
@@ -332,6 +338,8 @@ class DaskEngine:
             return
         if isinstance(result, asyncio.CancelledError):
             self._lose(host, SCHEDULER_GONE)
+        elif isinstance(result, NoAgentError):
+            self._lose(host, _gone(host.address))
         elif isinstance(result, BaseException):
             self._pool.refuse(f"the Dask worker {host.address} can't serve ({line_of_exception(result)})")
         else:

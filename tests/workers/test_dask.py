@@ -85,7 +85,12 @@ def processes_of(path: Path) -> list[int]:
     return [int(line) for line in path.read_text().split()]
 
 
-def test_a_job_whose_dask_worker_dies_is_lost_ends_and_does_not_begin_again(cluster, pools, tmp_path) -> None:
+# The second: the pool looks when the address has been taken again long ago.
+@pytest.mark.parametrize("seconds_between_looks", [1.0, 5.0])
+def test_a_job_whose_dask_worker_dies_is_lost_ends_and_does_not_begin_again(
+    cluster, pools, tmp_path, monkeypatch, seconds_between_looks
+) -> None:
+    monkeypatch.setattr(remote, "SECONDS_BETWEEN_LOOKS", seconds_between_looks)
     worker = cluster.add_worker("--worker-port", "0")
     pool = pools()
     future = pool.submit(("note_and_hang", str(tmp_path / "notes")))
