@@ -89,7 +89,7 @@ class RayEngine:
     """Brings agents to the nodes of a Ray cluster.
 
     Args:
-        spec: makes what the agents have to know, once Ray is there.
+        spec: what the agents have to know.
         n_workers: how many agents to have; None: as many as the cluster has room for, at any time.
         address: of the cluster; None: as Ray has it, that of RAY_ADDRESS, else one that runs on this machine, else one
             is started; `local`: one is started in any case.
@@ -110,7 +110,6 @@ class RayEngine:
         # What Ray tells is passed on in a thread of our own: a call of Ray's in one of Ray's threads waits for ever.
         self._answers = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="hposweep-ray")
         self._coming: set[Any] = set()  # actors that are asked for
-        self._slots: dict[Any, RemoteSlot] = {}  # by actor
         self._wait_until = 0.0
         self._is_own = self._is_said = False
         self._started_at = 0.0
@@ -148,7 +147,7 @@ class RayEngine:
     def stop(self) -> None:
         with self._lock:
             self._is_stopped = True
-            actors = [*self._coming, *self._slots]
+            actors = list(self._coming)  # those that are there were ended by the pool
         for actor in actors:
             with contextlib.suppress(RayError):
                 ray.kill(actor, no_restart=True)
@@ -161,16 +160,15 @@ class RayEngine:
         """Asks for the actors that are missing."""
         wanted = _room(self._needs) if self._n_workers is None else self._n_workers
         with self._lock:
-            there = {slot.connection.actor for slot in pool.slots if isinstance(slot.connection, RayConnection)}
-            self._slots = {actor: slot for actor, slot in self._slots.items() if actor in there}
-            missing = wanted - len(self._coming) - len(there)
+            n_there = len(pool.slots)
+            missing = wanted - len(self._coming) - n_there
             if self._is_stopped or time.monotonic() < self._wait_until:
                 return
             actors = [self._asked_for() for _ in range(missing)]
             self._coming.update(actors)
         for actor in actors:
             self._when_done(actor.greeting.remote(), functools.partial(self._came, pool, actor))
-        if not there and not self._is_said and time.monotonic() - self._started_at > SECONDS_UNTIL_SAID:
+        if not n_there and not self._is_said and time.monotonic() - self._started_at > SECONDS_UNTIL_SAID:
             self._is_said = True
             needs = ", ".join(f"{name}={value}" for name, value in self._needs.items())
             log.warning("no node of the Ray cluster has room for a worker by now (%s); the sweep waits for one", needs)
@@ -180,25 +178,20 @@ class RayEngine:
         return ray.remote(RayAgent).options(**options).remote(self._spec_ref)
 
     def _came(self, pool: RemotePool, actor: Any, reply: Future[tuple[Greeting, str]]) -> None:
-        with self._lock:
-            self._coming.discard(actor)
-            if self._is_stopped:
-                return
-            try:
-                greeting, node_id = reply.result()
-            except RayError as error:  # its node was lost before it began, or its environment can't be made
-                log.debug("a worker could not be started: %s", _reason(error))
-                self._wait_until = time.monotonic() + SECONDS_BEFORE_ANOTHER_TRY
-                if not isinstance(error, RayActorError) or IN_ITSELF in str(error):
-                    pool.refuse(f"hydra/launcher=hposweep_ray: a worker can't be started ({_reason(error)})")
-                return
-        named = dataclasses.replace(greeting, node=_name(node_id, greeting.node))
-        slot = pool.came(RayConnection(actor, self._when_done), named)
-        if slot is None:
-            self._wait_until = time.monotonic() + SECONDS_AFTER_A_REFUSAL
-            return
-        with self._lock:
-            self._slots[actor] = slot
+        try:
+            greeting, node_id = reply.result()
+            named = dataclasses.replace(greeting, node=_name(node_id, greeting.node))
+            if pool.came(RayConnection(actor, self._when_done), named) is None:
+                self._wait_until = time.monotonic() + SECONDS_AFTER_A_REFUSAL
+        except RayError as error:  # its node was lost before it began, or its environment can't be made
+            log.debug("a worker could not be started: %s", _reason(error))
+            self._wait_until = time.monotonic() + SECONDS_BEFORE_ANOTHER_TRY
+            if not self._is_stopped and (not isinstance(error, RayActorError) or IN_ITSELF in str(error)):
+                pool.refuse(f"hydra/launcher=hposweep_ray: a worker can't be started ({_reason(error)})")
+        finally:
+            # Only now: in between it would be missing, and another one asked for.
+            with self._lock:
+                self._coming.discard(actor)
 
     def _heard(self, pool: RemotePool, slot: RemoteSlot, reply: Future[Any]) -> None:
         connection = slot.connection

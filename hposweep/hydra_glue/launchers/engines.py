@@ -18,8 +18,7 @@ from hposweep.failure import line_of_exception
 from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.pool import PoolLauncher
 from hposweep.sweep_folder import lease
-from hposweep.workers.agent import AgentSpec, Surroundings
-from hposweep.workers.local import main_module
+from hposweep.workers.agent import AgentSpec
 from hposweep.workers.remote import Engine, RemotePool
 
 NO_DEVICES = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
@@ -48,14 +47,7 @@ class EngineLauncher(PoolLauncher):
         path = self.sweep_dir / lease.FILE_NAME
         holder = lease.read(path)
         assert holder is not None
-        spec = AgentSpec(
-            main_module.packed(jobs),
-            self._preload,
-            dict(self.environment()),
-            self._max_memory_mb,
-            Surroundings.here(),
-            lease.LeaseWatch(path, holder.token),
-        )
+        spec = self.agent_spec(jobs, lease.LeaseWatch(path, holder.token))
         return RemotePool(self.engine(spec))
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

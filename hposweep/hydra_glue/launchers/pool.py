@@ -19,6 +19,7 @@ from hposweep.hydra_glue.jobs.hydra_jobs import HydraJobs
 from hposweep.hydra_glue.launchers.segments import SegmentJobs
 from hposweep.hydra_glue.overrides import literal_text
 from hposweep.trial import Segment, SegmentResult, Trial
+from hposweep.workers.agent import AgentSpec, SignOfLife, Surroundings
 from hposweep.workers.local import main_module
 from hposweep.workers.local.worker import JobAnswer
 from hposweep.workers.protocol import Futures
@@ -121,6 +122,11 @@ class PoolLauncher:
             jobs = HydraJobs(Singleton.get_state(), self._hydra_context, self._config, self._task_function)
             self._pool = self.make_pool(jobs)
         return self._pool
+
+    def agent_spec(self, jobs: HydraJobs, controller: SignOfLife) -> AgentSpec:
+        """What agents on other machines have to know of these jobs."""
+        state, env = main_module.packed(jobs), dict(self.environment())
+        return AgentSpec(state, self._preload, env, self._max_memory_mb, Surroundings.here(), controller)
 
     @property
     def sweep_dir(self) -> Path:

@@ -16,8 +16,6 @@ from hposweep.hydra_glue.launchers.pool import PoolLauncher
 from hposweep.hydra_glue.sweep_folder import JobFolders, resolving
 from hposweep.sweep_folder.journal import first_schema
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.workers.agent import AgentSpec, Surroundings
-from hposweep.workers.local import main_module
 from hposweep.workers.slurm_job import SharedFolder, TrialPaths
 
 if TYPE_CHECKING:
@@ -89,14 +87,7 @@ class SlurmLauncher(PoolLauncher):
     def make_pool(self, jobs: HydraJobs) -> SlurmPool:
         from hposweep.workers.slurm import SlurmPool
 
-        spec = AgentSpec(
-            main_module.packed(jobs),
-            self._preload,
-            dict(self.environment()),
-            self._max_memory_mb,
-            Surroundings.here(),
-            SharedFolder(self.sweep_dir),
-        )
+        spec = self.agent_spec(jobs, SharedFolder(self.sweep_dir))
         submitit_folder, parameters = self._submitit_parameters()
         folders = JobFolders(self._hydra_context.config_loader, self._config)
         schema = first_schema(self.sweep_dir)
