@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -46,6 +47,9 @@ log = logging.getLogger(__name__)
 FILE_NAME = "journal.jsonl"
 # What a file system says that has no locks: NFS without its lock service, some of those in user space, Lustre.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+# A reader that looks whether the journal is locked has it locked for a moment.
+N_ATTEMPTS = 5
+SECONDS_BETWEEN_ATTEMPTS = 0.02
 CHECK = re.compile(r', "check": "([0-9a-f]{8})"\}$')
 
 KINDS: list[type[Event]] = [SweepStarted, TrialProposed, SegmentStarted, SegmentDied, SegmentLost, SegmentEnded]
@@ -245,14 +249,21 @@ class Journal:
         Raises:
             BlockingIOError: if another process has locked it.
         """
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
-                raise
-            log.info("%s: its file system has no locks; a lease stands in for them", self.path)
-            return False
-        return True
+        for attempt in range(N_ATTEMPTS):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if attempt == N_ATTEMPTS - 1:
+                    raise
+                time.sleep(SECONDS_BETWEEN_ATTEMPTS)
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    raise
+                log.info("%s: its file system has no locks; a lease stands in for them", self.path)
+                return False
+            else:
+                return True
+        raise AssertionError
 
     def _cut_torn_line(self) -> tuple[int, int]:
         """Cuts what stands behind the last line's end, so that the next event isn't glued to it.
@@ -266,6 +277,23 @@ class Journal:
             os.ftruncate(self._file.fileno(), end)
             os.fsync(self._file.fileno())
         return content.count(b"\n"), end
+
+
+def is_being_run(sweep_dir: Path) -> bool:
+    """Whether a controller has the journal of this sweep now.
+
+    Where a lease tells it and no lock does, on a file system without locks or of another machine, it takes a moment.
+    """
+    try:
+        with open(sweep_dir / FILE_NAME, "rb") as file:
+            # A shared lock, for a moment: other readers have theirs, and a controller that starts tries again.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks, or no journal
+        pass
+    return leases.is_moving(sweep_dir / leases.FILE_NAME)
 
 
 def _controller_of(sweep_dir: Path) -> str:

@@ -189,6 +189,22 @@ def read(path: Path) -> Holder | None:
     return _holder(_content(path))
 
 
+def is_moving(
+    path: Path, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+) -> bool:
+    """Whether the lease in this file has a holder that lives: looks at its counter until it moves, for two moves."""
+    found = read(path)
+    if found is None:
+        return False
+    deadline = clock() + 2 * RENEWED_EVERY_S
+    while clock() < deadline:
+        sleep(SECONDS_BETWEEN_LOOKS)
+        now = read(path)
+        if now != found:
+            return now is not None
+    return False
+
+
 def _holder(content: bytes) -> Holder | None:
     found = CONTENT.fullmatch(content)
     if found is None:

@@ -17,12 +17,10 @@ import yaml
 from hposweep.failure import as_recorded
 from hposweep.history import best_partial, count_states, states_text
 from hposweep.number_text import number_text, time_text, time_unit
-from hposweep.results.figures import hyperparameters, incumbents, learning_curves, time_line
-from hposweep.results.figures.style import LOOKS, Plot, of_all, thinned
+from hposweep.results.figures.style import LOOKS, of_all, thinned
 from hposweep.results.html import page
 from hposweep.results.html.in_a_process import FILE_NAME
-from hposweep.results.html.page import Section
-from hposweep.results.importance import NotShown, importances
+from hposweep.results.html.sweep_plots import sweep_plots
 from hposweep.results.intervals import overlap
 from hposweep.results.shown_values import MOST_CHARACTERS, cell_shown, value_and_seeds
 from hposweep.results.sweep_data import SweepData, read
@@ -35,7 +33,6 @@ from hposweep.trial import Trial, TrialState
 MOST_LISTED_TRIALS = 20_000  # in the table: a browser takes their texts at once
 MOST_NAMED_TRIALS = 12
 MOST_FAILURE_GROUPS = 50
-MOST_HYPERPARAMETER_PLOTS = 40
 LONGEST_WORD = 131_071  # of a command, in bytes: Linux's limit
 STARTED_AT = "started_at"
 DETAILS = ("seed", "attempts", STARTED_AT, "failure")  # columns that are shown when a row is opened
@@ -72,7 +69,7 @@ def write(sweep_dir: Path, run_again: RunAgain | None) -> Path:
 
 def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str:
     """The page."""
-    plots, sections = _plots(sweep)
+    plots, sections = sweep_plots(sweep)
     groups = failure_groups(sweep)
     trials = listed(sweep)
     return page.render(
@@ -214,55 +211,6 @@ def commands(trials: Sequence[Trial], run_again: RunAgain | None) -> dict[str, A
     positions = itertools.takewhile(lambda at_once: len(set(at_once)) == 1, zip(*words, strict=False))
     start = [at_once[0] for at_once in positions]
     return {"start": shell_line(start), "rows": [shell_line(each[len(start) :]) for each in words]}
-
-
-def _plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
-    """The plots by the ids of their elements, and the sections around them."""
-    plots: dict[str, Plot] = {}
-    sections: dict[str, Section] = {}
-
-    def add(id: str, title: str, plot: Plot | None, description: str, without: str = "") -> None:
-        if plot is not None:
-            plots[id] = plot
-        notes = [without] if plot is None else plot.notes
-        sections[id] = Section(id, title, notes, plot is not None, description)
-
-    metric = sweep.history.metric
-    for against in ("trials", "time"):
-        add(
-            f"incumbent-{against}",
-            f"Best value by {against}",
-            incumbents.incumbent(sweep, against) if sweep.complete else None,
-            f"{metric} of the complete trials, and the best so far, by {against}",
-            "No trial is complete yet.",
-        )
-    curves = learning_curves.learning_curves(sweep)
-    add("curves", "Learning curves", curves, f"{metric} after each epoch", "No trial has reported an epoch.")
-    for i, key in enumerate(sweep.varying_keys[:MOST_HYPERPARAMETER_PLOTS]):
-        plot = hyperparameters.hyperparameter(sweep, key)
-        plot.figure.update_layout(xaxis_title=None, margin_t=6, height=280)  # the page's heading is its title
-        add(f"hyperparameter-{i}", key, plot, f"{metric} of the trials by {key}")
-    add(
-        "parallel",
-        "Parallel coordinates",
-        hyperparameters.parallel_coordinates(sweep),
-        f"Hyperparameters and {metric} of the trials",
-        "It takes a hyperparameter that varies and two trials with a value.",
-    )
-    found = importances(sweep)
-    if isinstance(found, NotShown):
-        add("importance", "Importance of hyperparameters", None, "", f"Not shown: {found.reason}.")
-    else:
-        bars = "; ".join(f"{key}: {number_text(mean, 2)}" for key, mean in zip(found.keys, found.means, strict=True))
-        add("importance", "Importance of hyperparameters", hyperparameters.importance(found), bars)
-    add(
-        "time-line",
-        "Time line of workers",
-        time_line.time_line(sweep),
-        "Segments of the trials on each worker over the running time",
-        "No segment has started.",
-    )
-    return plots, sections
 
 
 def _facts(sweep: SweepData) -> list[tuple[str, str, str]]:
