@@ -119,6 +119,7 @@ def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Pa
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{page.name} needs the package {package}, which is not installed")
     shutil.copytree(EXAMPLES, tmp_path / "examples")
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")  # what it has recorded
     folder = tmp_path / page.parent.relative_to(ROOT) if page.parent.parent == EXAMPLES else tmp_path
     with ENGINES.get(page.stem, contextlib.nullcontext)():
         run_blocks(page, folder, warm_keras)
