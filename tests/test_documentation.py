@@ -45,6 +45,7 @@ REASONS = {
     "there is no scheduler here",
     "there is no GPU here",
     "it takes hydra-optuna-sweeper",
+    "its guide runs it",
     "only a full disk makes it be printed",
     "the drawing of the house, which has a test of its own",
 }
