@@ -33,6 +33,9 @@ class Section:
     notes: Sequence[str]
     has_plot: bool
     description: str  # of the plot, for screen readers
+    intro: str = ""  # how to read it
+    group: str = ""  # the part of the page where it stands
+    wide: bool = False  # it takes the whole width of its group
 
 
 def render(

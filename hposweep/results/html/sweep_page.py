@@ -20,7 +20,7 @@ from hposweep.number_text import number_text, time_text, time_unit
 from hposweep.results.figures.style import LOOKS, of_all, thinned
 from hposweep.results.html import page
 from hposweep.results.html.in_a_process import FILE_NAME
-from hposweep.results.html.sweep_plots import sweep_plots
+from hposweep.results.html.sweep_plots import GROUPS, sweep_plots
 from hposweep.results.intervals import overlap
 from hposweep.results.shown_values import MOST_CHARACTERS, cell_shown, value_and_seeds
 from hposweep.results.sweep_data import SweepData, read
@@ -89,9 +89,8 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None) -> str
         not_listed=of_all(
             len(trials), len(sweep.trials), "trials", "the best among them; trials.csv has all", "listed"
         ),
+        groups=GROUPS,
         sections=sections,
-        legend=[(LOOKS[state].letter, state) for state in count_states(sweep.history)],
-        hyperparameters=[section for id, section in sections.items() if id.startswith("hyperparameter-")],
         failure_groups=groups[:MOST_FAILURE_GROUPS],
         n_more_groups=max(0, len(groups) - MOST_FAILURE_GROUPS),
         record=sweep.record,
