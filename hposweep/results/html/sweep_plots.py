@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from hposweep.number_text import number_text
-from hposweep.results.figures import hyperparameters, incumbents, learning_curves, time_line
+from hposweep.results.figures import (
+    hyperparameters,
+    incumbents,
+    learning_curves,
+    parallel_coordinates,
+    rungs,
+    time_line,
+)
 from hposweep.results.figures.style import Plot
 from hposweep.results.html.page import Section
 from hposweep.results.importance import NotShown, importances
@@ -36,12 +43,12 @@ def sweep_plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
         sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide)
 
     metric = sweep.history.metric
-    for against in ("trials", "time"):
+    for against in ("trials", "epochs", "time"):
         add(
             "progress",
             f"incumbent-{against}",
             f"Best value by {against}",
-            incumbents.incumbent(sweep, against) if sweep.complete else None,
+            incumbents.incumbent(sweep, against),
             f"{metric} of the complete trials, and the best so far, by {against}",
             "no trial is complete yet",
         )
@@ -56,6 +63,7 @@ def sweep_plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
         "are faint and dotted.",
         wide=True,
     )
+    add("learning", "rungs", "Rungs", rungs.rungs_plot(sweep), "Trials by rung", "all trials are trained in one go")
     for i, key in enumerate(sweep.varying_keys[:MOST_HYPERPARAMETER_PLOTS]):
         plot = hyperparameters.hyperparameter(sweep, key)
         plot.figure.update_layout(xaxis_title=None, margin_t=6, height=280)  # the page's heading is its title
@@ -64,11 +72,10 @@ def sweep_plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
         "hyperparameters",
         "parallel",
         "Parallel coordinates",
-        hyperparameters.parallel_coordinates(sweep),
+        parallel_coordinates.parallel_coordinates(sweep),
         f"Hyperparameters and {metric} of the trials",
         "it takes a hyperparameter that varies and two trials with a value",
-        intro="Each line is a trial; the better its result, the stronger its colour. Drag along an axis to keep only "
-        "the lines that cross it there; drag an axis by its name to move it.",
+        intro="Each line is a trial; the better its result, the stronger its colour.",
         wide=True,
     )
     found = importances(sweep)
