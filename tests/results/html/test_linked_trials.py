@@ -88,7 +88,7 @@ def test_a_trial_that_is_pointed_at_is_marked_in_all_plots_and_in_the_table(page
     point_at(page, "hyperparameter-0", winner).perform()
     until(page, lambda: marked(page, "hovered")["hyperparameter-0"])
     plots = figures_of_trials(page, winner)
-    assert {"incumbent-trials", "curves", "hyperparameter-0", "hyperparameter-1", "parallel", "time-line"} <= {*plots}
+    assert {"incumbent-trials", "curves", "hyperparameter-0", "hyperparameter-1", "parallel"} <= {*plots}
     assert {id for id, text in marked(page, "hovered").items() if text} == {*plots}
     assert {*marked(page, "hovered").values()} <= {str(winner), ""}
     # It is drawn, not only told.
