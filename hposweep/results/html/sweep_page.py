@@ -80,7 +80,7 @@ def content(
     Args:
         model: of the sweep's searcher; None: it has none, or it is not drawn.
     """
-    plots, sections = sweep_plots(sweep)
+    plots, sections = sweep_plots(sweep, model)
     trials = trial_rows.listed(sweep)
     return {
         "title": f"{sweep.name}: report of a sweep",
