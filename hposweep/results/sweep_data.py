@@ -8,7 +8,7 @@ import functools
 import heapq
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -231,14 +231,20 @@ def read(sweep_dir: Path) -> SweepData:
     Raises:
         ConfigError: if it holds no journal, or a damaged one.
     """
-    events = [_masked(event) for event in read_events(sweep_dir)]
+    events = [masked(event) for event in read_events(sweep_dir)]
+    return of_events(
+        sweep_dir, events, lambda history, trial: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
+    )
+
+
+def of_events(
+    sweep_dir: Path, events: Sequence[Event], curve_of: Callable[[History, Trial], Sequence[Mapping[str, float]]]
+) -> SweepData:
+    """The same of events that were read before, masked, and of the rows of each trial's learning curve."""
     history, record = replay(events), readable_record(sweep_dir)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
-    rows = {
-        number: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
-        for number, trial in history.trials.items()
-    }
+    rows = {number: curve_of(history, trial) for number, trial in history.trials.items()}
     epochs = {number: n_epochs(trial, rows[number]) for number, trial in history.trials.items()}
     targets = sorted({e.target_epoch for e in events if isinstance(e, SegmentStarted) and e.target_epoch is not None})
     return SweepData(
@@ -257,7 +263,7 @@ def read(sweep_dir: Path) -> SweepData:
     )
 
 
-def _masked(event: Event) -> Event:
+def masked(event: Event) -> Event:
     """The event as it may be shown."""
     if not isinstance(event, TrialProposed):
         return event
