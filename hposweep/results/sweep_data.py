@@ -124,9 +124,12 @@ class SweepData:
 
     @functools.cached_property
     def varying_keys(self) -> list[str]:
-        """The hyperparameters that have more than one value in this sweep."""
+        """The hyperparameters that have more than one value in this sweep, each after the choice that brings it."""
         trials = self.trials
-        return [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
+        varying = [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
+        recorded = [] if self.record is None else [dimension.key for dimension in self.record.dimensions]
+        place = {key: i for i, key in reversed([*enumerate(recorded)])}
+        return sorted(varying, key=lambda key: place.get(key, len(recorded)))
 
     @functools.cached_property
     def table(self) -> TrialTable:

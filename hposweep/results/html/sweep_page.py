@@ -79,7 +79,7 @@ def content(
     Args:
         model: of the sweep's searcher; None: it has none, or it is not drawn.
     """
-    plots, sections = sweep_plots(sweep)
+    plots, sections = sweep_plots(sweep, model)
     trials = trial_rows.listed(sweep)
     failures = findings.failure_groups(sweep)
     return {
