@@ -9,7 +9,7 @@ import heapq
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, readable_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import Trial, TrialState
+from hposweep.trial import Expected, Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
 LOST = "LOST"  # the end of a segment that was lost with its machine
@@ -101,6 +101,7 @@ class SweepData:
     wall_s: float  # the sweep's running time: between a stop and a resume none passes
     n_validation: int | None  # examples behind each value of the metric; None: unknown
     n_test: int | None
+    expected: Mapping[int, Expected] = field(default_factory=dict)  # by the searcher's model; few have one
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -201,6 +202,7 @@ def read(sweep_dir: Path) -> SweepData:
         wall_s=seconds[-1] if seconds else 0.0,
         n_validation=_count(sizes, "n_validation"),
         n_test=_count(sizes, "n_test") if record is None or record.final_metric in (None, "test_error") else None,
+        expected={e.trial: e.expected for e in events if isinstance(e, TrialProposed) and e.expected is not None},
     )
 
 
