@@ -65,7 +65,7 @@ def unwarped(targets: np.ndarray, losses: np.ndarray, power: float) -> np.ndarra
 
     Args:
         targets: any shape.
-        losses: shape (n,), those that were warped; not all equal.
+        losses: shape (n,), those that were warped, and whose targets were not all 0.
     """
     losses = np.clip(losses, -LARGEST, LARGEST)
     values = half_rank(losses)
