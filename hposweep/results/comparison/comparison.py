@@ -276,7 +276,7 @@ def _within_the_interval(
         return []
     alike = [i for i in others if overlap(own, intervals[i])]
     low, high = map(number_text, own)
-    interval = f"the 95 % interval of {comparison.n_validation:,} validation examples, {low} to {high}"
+    interval = f"the 95% interval of {comparison.n_validation:,} validation examples, {low} to {high}"
     if not alike:
         return [f"By {interval}, no other method is as good."]
     told = ", ".join(f"{comparison.methods[i].name} ({_value(found[i].median)})" for i in alike)

@@ -34,7 +34,7 @@ def render(comparison: Comparison) -> str:
     return page.render(
         "comparison.html",
         f"Comparison: {' | '.join(names)}",
-        plots,
+        {"figures": page.figures_of(plots)},
         names=names,
         comparison=comparison,
         n_sweeps=plural(sum(len(method.sweeps) for method in comparison.methods), "sweep"),

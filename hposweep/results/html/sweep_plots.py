@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from hposweep.number_text import number_text
-from hposweep.results.figures import hyperparameters, incumbents, learning_curves, time_line
+from hposweep.results.figures import (
+    hyperparameters,
+    incumbents,
+    learning_curves,
+    parallel_coordinates,
+    rungs,
+    time_line,
+)
 from hposweep.results.figures.style import Plot
 from hposweep.results.html.page import Section
 from hposweep.results.importance import NotShown, importances
 from hposweep.results.sweep_data import SweepData
 
 MOST_HYPERPARAMETER_PLOTS = 40
+# The parts of the page that hold plots, in their order, with their titles.
+GROUPS = {"progress": "Progress", "learning": "Learning", "hyperparameters": "Hyperparameters", "time": "Time"}
 
 
 def sweep_plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
@@ -17,45 +26,81 @@ def sweep_plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
     plots: dict[str, Plot] = {}
     sections: dict[str, Section] = {}
 
-    def add(id: str, title: str, plot: Plot | None, description: str, without: str = "") -> None:
+    def add(
+        group: str,
+        id: str,
+        title: str,
+        plot: Plot | None,
+        description: str,
+        without: str = "",
+        *,
+        intro: str = "",
+        wide: bool = False,
+    ) -> None:
         if plot is not None:
             plots[id] = plot
         notes = [without] if plot is None else plot.notes
-        sections[id] = Section(id, title, notes, plot is not None, description)
+        sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide)
 
     metric = sweep.history.metric
-    for against in ("trials", "time"):
+    for against in ("trials", "epochs", "time"):
         add(
+            "progress",
             f"incumbent-{against}",
             f"Best value by {against}",
-            incumbents.incumbent(sweep, against) if sweep.complete else None,
+            incumbents.incumbent(sweep, against),
             f"{metric} of the complete trials, and the best so far, by {against}",
-            "No trial is complete yet.",
+            "no trial is complete yet",
         )
-    curves = learning_curves.learning_curves(sweep)
-    add("curves", "Learning curves", curves, f"{metric} after each epoch", "No trial has reported an epoch.")
+    add(
+        "learning",
+        "curves",
+        "Learning curves",
+        learning_curves.learning_curves(sweep),
+        f"{metric} after each epoch",
+        "no trial has reported an epoch",
+        intro="Each line is a trial. The winner is the thick line that ends in a star; trials that are not complete "
+        "are faint and dotted.",
+        wide=True,
+    )
+    add("learning", "rungs", "Rungs", rungs.rungs_plot(sweep), "Trials by rung", "all trials are trained in one go")
     for i, key in enumerate(sweep.varying_keys[:MOST_HYPERPARAMETER_PLOTS]):
         plot = hyperparameters.hyperparameter(sweep, key)
         plot.figure.update_layout(xaxis_title=None, margin_t=6, height=280)  # the page's heading is its title
-        add(f"hyperparameter-{i}", key, plot, f"{metric} of the trials by {key}")
+        add("hyperparameters", f"hyperparameter-{i}", key, plot, f"{metric} of the trials by {key}")
     add(
+        "hyperparameters",
         "parallel",
         "Parallel coordinates",
-        hyperparameters.parallel_coordinates(sweep),
+        parallel_coordinates.parallel_coordinates(sweep),
         f"Hyperparameters and {metric} of the trials",
-        "It takes a hyperparameter that varies and two trials with a value.",
+        "it takes a hyperparameter that varies and two trials with a value",
+        intro="Each line is a trial; the better its result, the stronger its colour.",
+        wide=True,
     )
     found = importances(sweep)
-    if isinstance(found, NotShown):
-        add("importance", "Importance of hyperparameters", None, "", f"Not shown: {found.reason}.")
-    else:
+    bars = ""
+    if not isinstance(found, NotShown):
         bars = "; ".join(f"{key}: {number_text(mean, 2)}" for key, mean in zip(found.keys, found.means, strict=True))
-        add("importance", "Importance of hyperparameters", hyperparameters.importance(found), bars)
     add(
+        "hyperparameters",
+        "importance",
+        "Importance of hyperparameters",
+        None if isinstance(found, NotShown) else hyperparameters.importance(found),
+        bars,
+        found.reason if isinstance(found, NotShown) else "",
+        intro="How much worse a random forest predicts the rank of a trial that it has not seen when this "
+        "hyperparameter is shuffled; whiskers are one standard deviation over folds and repeats.",
+        wide=True,
+    )
+    add(
+        "time",
         "time-line",
         "Time line of workers",
         time_line.time_line(sweep),
         "Segments of the trials on each worker over the running time",
-        "No segment has started.",
+        "no segment has started",
+        intro="Each line is a segment: one job of a trial. The mark at its end shows how it ended.",
+        wide=True,
     )
     return plots, sections

@@ -1,18 +1,34 @@
 /* The table: a view of sorted, filtered row numbers, of which some are in the document. */
 
 const ROWS_ON_A_PAGE = 50;
-const table = page.table;
-const columns = table.columns;
-const n_rows = columns[0].values.length;
-const numbers = columns.map((column) =>
-  column.kind === "number" ? column.values.map((text) => (text === "" ? NaN : Number(text))) : null);
-const visible = [...columns.keys()].filter((i) => !columns[i].is_detail);
-const seeds = columns.find((column) => column.key === null && column.name === "seed").values;
-const view = { sorted_by: 0, descending: false, rows: [...Array(n_rows).keys()], first: 0, opened: new Set() };
-let haystacks = null;
+const view = { sorted_by: "rank", descending: false, chosen: new Map(), rows: [], first: 0 };
+let columns, n_rows, numbers, visible, row_of_trial, haystacks;
+
+/* Takes the table of the page's content; it stays sorted, filtered and opened as it was. */
+function take_table() {
+  columns = page.table.columns;
+  n_rows = columns[0].values.length;
+  numbers = columns.map((column) =>
+    column.kind === "number" ? column.values.map((text) => (text === "" ? NaN : Number(text))) : null);
+  row_of_trial = new Map(columns[0].values.map((text, row) => [Number(text), row]));
+  haystacks = null;
+  if (!columns.some((column) => column.name === view.sorted_by)) view.sorted_by = "rank";
+  document.getElementById("trials").hidden = n_rows === 0;
+  show_menu();
+  show_head();
+  arrange(view.first);
+}
+
+function is_chosen(column) {
+  return view.chosen.get(column.name) ?? !column.is_detail;
+}
 
 function shown(column, row) {
   return (columns[column].shown ?? columns[column].values)[row];
+}
+
+function trial_of(row) {
+  return Number(columns[0].values[row]);
 }
 
 function compare(column, descending) {
@@ -45,23 +61,40 @@ function test_of(word) {
   return (row) => haystacks[row].includes(word.toLowerCase());
 }
 
-function arrange() {
+function arrange(first = 0) {
   const tests = document.getElementById("filter").value.split(/\s+/).filter(Boolean).map(test_of);
   view.rows = [...Array(n_rows).keys()].filter((row) => tests.every((test) => test(row)));
-  view.rows.sort(compare(view.sorted_by, view.descending));
-  view.first = 0;
+  view.rows.sort(compare(columns.findIndex((column) => column.name === view.sorted_by), view.descending));
+  view.first = first < view.rows.length ? first : 0;
   show_rows();
 }
 
+/* Which columns are shown. */
+function show_menu() {
+  const boxes = columns.map((column, i) => {
+    if (i === 0) return null;
+    const box = element("input", { type: "checkbox", checked: is_chosen(column) });
+    box.addEventListener("change", () => {
+      view.chosen.set(column.name, box.checked);
+      show_head();
+      show_rows();
+    });
+    return element("label", { title: column.name.slice(0, 300) }, box, " ", element("span", {}, column.name.slice(0, 200)));
+  });
+  const place = document.querySelector("#columns fieldset");
+  place.replaceChildren(place.firstElementChild, ...boxes.filter(Boolean));
+}
+
 function show_head() {
+  visible = [...columns.keys()].filter((i) => i === 0 || is_chosen(columns[i]));
   const cells = visible.map((i) => {
     const column = columns[i];
-    const sorted = i === view.sorted_by;
+    const sorted = column.name === view.sorted_by;
     const arrow = sorted ? (view.descending ? " ▼" : " ▲") : "";
     const button = element("button", { type: "button", title: column.name.slice(0, 300) }, column.name.slice(0, 200) + arrow);
     button.addEventListener("click", () => {
       view.descending = sorted ? !view.descending : false;
-      view.sorted_by = i;
+      view.sorted_by = column.name;
       arrange();
       show_head();
       document.querySelectorAll("#table thead button")[visible.indexOf(i)].focus();
@@ -70,15 +103,12 @@ function show_head() {
     cell.ariaSort = sorted ? (view.descending ? "descending" : "ascending") : "none";
     return cell;
   });
-  const first = element("th", { scope: "col" });
-  first.ariaLabel = "Details";
-  document.querySelector("#table thead").replaceChildren(element("tr", {}, first, ...cells));
+  document.querySelector("#table thead").replaceChildren(element("tr", {}, ...cells));
 }
 
 function show_rows() {
   const rows = view.rows.slice(view.first, view.first + ROWS_ON_A_PAGE);
-  document.querySelector("#table tbody").replaceChildren(
-    ...rows.flatMap((row) => (view.opened.has(row) ? [row_of(row), details_of(row)] : [row_of(row)])));
+  document.querySelector("#table tbody").replaceChildren(...rows.map(row_of));
   const n = view.rows.length;
   const plural = n_rows === 1 ? "" : "s";
   document.getElementById("count").textContent = n === n_rows
@@ -93,46 +123,23 @@ function show_rows() {
 }
 
 function row_of(row) {
-  const is_open = view.opened.has(row);
-  const button = element("button", { type: "button" }, is_open ? "−" : "+");
-  button.ariaExpanded = String(is_open);
-  button.ariaLabel = `Details of trial ${columns[0].values[row]}`;
-  button.addEventListener("click", () => {
-    is_open ? view.opened.delete(row) : view.opened.add(row);
-    show_rows();
-    document.querySelector(`#table tr[data-row="${row}"] button`).focus();
-  });
   const cells = visible.map((i) => {
     const column = columns[i];
     let text = shown(i, row).slice(0, 200);
-    if (i === 1) text = `${table.letters[text] ?? ""} ${text}`;
-    if (i === 0 && row === table.winner) text = `★ ${text}`;
+    if (column.key === null && column.name === "state") text = `${page.table.letters[text] ?? ""} ${text}`;
+    if (i === 0 && row === page.table.winner) text = `★ ${text}`;
     return element("td", { className: column.kind }, element("span", { title: column.values[row].slice(0, 500) }, text));
   });
-  const made = element("tr", { className: row === table.winner ? "winner-row" : "" }, element("td", {}, button), ...cells);
-  made.dataset.row = row;
+  const made = element("tr", { className: row === page.table.winner ? "winner-row" : "" }, ...cells);
+  made.dataset.trial = trial_of(row);
   return made;
-}
-
-function details_of(row) {
-  const pairs = [];
-  if (page.commands !== null) {
-    pairs.push(["runs it again", element("code", { className: "command" }, command_of(row))]);
-  }
-  for (const column of columns) {
-    // A hyperparameter to its last digit.
-    const text = column.key === null ? (column.shown ?? column.values)[row] : column.values[row];
-    if ((column.is_detail || column.key !== null) && text !== "") pairs.push([column.name, text]);
-  }
-  const list = element("dl", {}, ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
-  return element("tr", { className: "more" }, element("td", { colSpan: visible.length + 1 }, list));
 }
 
 function command_of(row) {
   return [page.commands.start, page.commands.rows[row]].filter(Boolean).join(" ");
 }
 
-document.getElementById("filter").addEventListener("input", arrange);
+document.getElementById("filter").addEventListener("input", () => arrange());
 document.getElementById("pager").addEventListener("click", (event) => {
   const go = event.target.dataset.go;
   if (!go) return;
@@ -141,5 +148,4 @@ document.getElementById("pager").addEventListener("click", (event) => {
   view.first = Math.min(Math.max(places[go], 0), last);
   show_rows();
 });
-show_head();
-arrange();
+take_table();
