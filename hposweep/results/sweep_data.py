@@ -35,8 +35,7 @@ from hposweep.sweep_folder.learning_curve import metrics_of
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, readable_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import Expected, Trial, TrialState
-from hposweep.trial import WITH_A_LOSS, Trial, TrialState
+from hposweep.trial import WITH_A_LOSS, Expected, Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
 LOST = "LOST"  # the end of a segment that was lost with its machine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hposweep.number_text import number_text
 from hposweep.results.figures import (
+    beliefs,
     hyperparameters,
     incumbents,
     learning_curves,
@@ -93,6 +94,18 @@ def sweep_plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
         "hyperparameter is shuffled; whiskers are one standard deviation over folds and repeats.",
         wide=True,
     )
+    if sweep.expected:
+        add(
+            "hyperparameters",
+            "expected",
+            "What the searcher expected",
+            beliefs.expected_against_seen(sweep),
+            f"{metric} of the trials against what the searcher's model expected of them",
+            "it takes three trials of which the searcher expected something, with a value",
+            intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
+            "was tried. On the dotted line a trial came out as expected.",
+            wide=True,
+        )
     add(
         "time",
         "time-line",
