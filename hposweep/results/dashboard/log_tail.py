@@ -100,7 +100,7 @@ def _opened_folder(files: TrialFiles, steps: list[str]) -> Iterator[int]:
 
 
 def _names_in(folder: int) -> list[str]:
-    return os.listdir(folder)  # noqa: PTH208 (of a descriptor)
+    return os.listdir(folder)
 
 
 def _is_file(name: str, folder: int) -> bool:

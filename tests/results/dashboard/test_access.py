@@ -1,7 +1,5 @@
 """Who gets an answer of the dashboard, and what every answer tells a browser to heed."""
 
-from pathlib import Path
-
 import pytest
 
 from hposweep.results.dashboard.access import is_loopback
@@ -28,7 +26,18 @@ def test_names_of_this_machine_are_answered(open_one: Dashboard, host: str) -> N
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.com", "evil.com:80", "127.0.0.1.evil.com", "localhost.evil.com", "10.0.0.1", "0.0.0.0", "", "[", "a@localhost@evil.com", "localhost, evil.com"],
+    [
+        "evil.com",
+        "evil.com:80",
+        "127.0.0.1.evil.com",
+        "localhost.evil.com",
+        "10.0.0.1",
+        "0.0.0.0",
+        "",
+        "[",
+        "a@localhost@evil.com",
+        "localhost, evil.com",
+    ],
 )
 def test_a_name_that_others_may_have_led_here_is_refused(open_one: Dashboard, host: str) -> None:
     assert {open_one.ask(path, Host=host).status for path in PATHS} <= {400, 403}
@@ -79,7 +88,9 @@ def test_every_answer_tells_browsers_what_to_refuse(open_one: Dashboard) -> None
         assert "Set-Cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("query", ["", "token=", "token=the-toke", "token=the-token2", "token=%C3%A9", "Token=the-token"])
+@pytest.mark.parametrize(
+    "query", ["", "token=", "token=the-toke", "token=the-token2", "token=%C3%A9", "Token=the-token"]
+)
 @pytest.mark.parametrize("cookie", ["", "hposweep-1=the-token", "hposweep-{port}=wrong", "hposweep-{port}=", "=;;,"])
 def test_without_the_token_nothing_is_answered(with_token: Dashboard, query: str, cookie: str) -> None:
     for path in PATHS:
