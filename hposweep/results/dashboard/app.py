@@ -12,19 +12,19 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from hposweep.errors import ConfigError
 from hposweep.history import now
 from hposweep.results.comparison.comparison import Comparison, compare_read
-from hposweep.results.dashboard import log_tail
 from hposweep.results.dashboard.live_content import Answer, LiveContent, Made
 from hposweep.results.dashboard.sweep_list import Listed, SweepList
 from hposweep.results.html import comparison_page, page, sweep_page
 from hposweep.results.html.trial_rows import RunAgain
 from hposweep.results.overview import SweepState
-from hposweep.shown_text import visible, visible_lines
+from hposweep.shown_text import visible
+from hposweep.sweep_folder import log_tail
 
 MOST_COMPARED = 40
 MOST_KEPT = 20  # comparisons whose pages are kept
@@ -103,16 +103,18 @@ class Dashboard:
         files = listed.reader.files_of(number)
         names = [] if files is None else log_tail.names(files)
         name = request.query_params.get("name", names[0] if names else "")
-        if files is None or name not in names:
-            return JSONResponse({"names": names, "why": "There is no such file of the trial yet."})
-        # Before the file is read: what the job wrote last is in it then.
-        is_running = listed.reader.is_running(number)
-        try:
-            piece = log_tail.piece(files, name, start)
-        except OSError:
-            return JSONResponse({"names": names, "why": "The file can't be read."})
-        found = {"text": visible_lines(piece.text), "from": piece.start, "to": piece.end, "size": piece.size}
-        return JSONResponse({"names": names, "name": name, "is_running": is_running, **found})
+        found: dict[str, Any] = {"names": names, "why": "There is no such file of the trial yet."}
+        if files is not None and name in names:
+            # Before the file is read: what the job wrote last is in it then.
+            found = {"names": names, "name": name, "is_running": listed.reader.is_running(number)}
+            try:
+                piece = log_tail.piece(files, name, start)
+            except OSError:
+                found["why"] = "The file can't be read."
+            else:
+                found |= {"from": piece.start, "to": piece.end}
+                found |= {"text": log_tail.shown(piece.text), "rest": log_tail.shown(piece.rest)}
+        return _sent(request, Answer.of_json(found))
 
     def asset(self, request: Request) -> Response:
         """A script or a style sheet."""
