@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,3 +52,12 @@ class Searcher(Protocol):
         A trial that comes to several rungs is told at each of them, and one that fails after a rung is told as a
         failure.
         """
+
+
+def stage_of(searcher: Searcher) -> str:
+    """What a searcher with a method `stage() -> str` is at, such as `tpe: start-up, 7 of 10 results`; else empty.
+
+    It is asked several times a second, and by another thread than that of the sweep.
+    """
+    stage: Callable[[], str] | None = getattr(searcher, "stage", None)
+    return "" if stage is None else stage()
