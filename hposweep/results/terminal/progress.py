@@ -133,12 +133,12 @@ class LiveView:
         best, so_far = self._history.incumbent, None
         if best is None:
             so_far = best_partial(self._history)
-        text = "no complete trial yet"
+        text = "no trial is complete yet"
         if best is not None:
             text = f"best: trial {best.number}, {self._history.metric} {value_and_seeds(self._history, best)}"
         elif so_far is not None and so_far.value is not None:
             value = number_text(so_far.value)
-            text += f"; the best so far: trial {so_far.number}, {self._history.metric} {value}"
+            text = f"none complete yet; best: trial {so_far.number}, {self._history.metric} {value}"
         found = best or so_far
         first, *rest = packed([text, "" if found is None else _values_text(found.configuration)], width)
         return [first, *(f"  {line}" for line in rest)]

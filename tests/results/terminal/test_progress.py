@@ -101,7 +101,7 @@ def test_under_a_scheduler_waiting_trials_are_done_for_now_and_running_ones_have
     CurveWriter(files.learning_curve).write({"epoch": 1, "validation_error": 0.4})
     lines = text_of(progress.LiveView(found, 10, lambda trial: TrialFiles(tmp_path, str(trial.number)))).splitlines()
     assert lines[0].startswith("1 of 10 trials")
-    assert lines[1].startswith("no complete trial yet; the best so far: trial 1, validation_error 0.3")
+    assert lines[1] == "none complete yet; best: trial 1, validation_error 0.3"
     assert lines[2] == "1 PAUSED   rungs 1: 2"
     assert lines[3].startswith("  trial 0: epoch 1 of 3, 0.4")
 
