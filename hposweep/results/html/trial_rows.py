@@ -52,6 +52,7 @@ def table(sweep: SweepData, trials: Sequence[Trial]) -> dict[str, Any]:
     columns = [number, _ranks(sweep, trials), *sorted(others, key=lambda column: column.key is not None)]
     return {
         "columns": [_column(column) for column in columns],
+        "metric": sweep.history.metric,
         "letters": {state: LOOKS[state].letter for state in TrialState},
         "winner": None if sweep.history.incumbent is None else trials.index(sweep.history.incumbent),
     }

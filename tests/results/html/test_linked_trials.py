@@ -23,7 +23,8 @@ return Object.fromEntries([...document.querySelectorAll("main .figure")].map((pl
 """
 IS_DRAWN = """
 const marked = [...document.querySelectorAll("canvas.hovered")].filter((canvas) => canvas.dataset.trials);
-return marked.every((canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean));
+const bytes = (canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+return marked.every((canvas) => bytes(canvas).some(Boolean));
 """
 # The position of the middle of a trial's points in a plot, in the window.
 POSITION = """
