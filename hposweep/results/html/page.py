@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -75,7 +76,15 @@ def part(template: str, **variables: Any) -> Markup:
 def figures_of(plots: Mapping[str, Plot]) -> dict[str, Any]:
     """The figures of plots as the page's script takes them, by the ids of their elements."""
     figures = {id: plot.figure.to_dict() for id, plot in plots.items()}
-    return {id: {"data": each["data"], "layout": each["layout"]} for id, each in figures.items()}
+    return {
+        id: {"data": [_as_json(trace) for trace in each["data"]], "layout": each["layout"]}
+        for id, each in figures.items()
+    }
+
+
+def _as_json(trace: Mapping[str, Any]) -> dict[str, Any]:
+    """The trace without the arrays that plotly leaves as they are: empty ones."""
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in trace.items()}
 
 
 def write(path: Path, page: str) -> None:
