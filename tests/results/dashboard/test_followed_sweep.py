@@ -73,8 +73,8 @@ def text_of(browser: webdriver.Chrome, selector: str) -> str:
 
 def check_quiet(browser: webdriver.Chrome, dashboard: Dashboard) -> None:
     assert [entry for entry in log_of(browser, "browser") if entry["level"] == "SEVERE"] == []
-    elsewhere = [url for url in requested_urls(browser) if not url.startswith((dashboard.url, "data:", "blob:", "about:"))]
-    assert elsewhere == []
+    own = (dashboard.url, "data:", "blob:", "about:")
+    assert [url for url in requested_urls(browser) if not url.startswith(own)] == []
 
 
 def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
