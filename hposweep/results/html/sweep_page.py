@@ -29,18 +29,19 @@ from hposweep.trial import TrialState
 SCRIPTS = ("marks.js", "panel.js", "table.js", "parts.js")
 
 
-def write(sweep_dir: Path, run_again: RunAgain | None) -> Path:
+def write(sweep_dir: Path, run_again: RunAgain | None, model: Model | None = None) -> Path:
     """Makes the report of a sweep anew, and returns its path.
 
     Args:
         run_again: None: the page names no commands.
+        model: as in `content`.
 
     Raises:
         ConfigError: if the folder holds no sweep.
         ModuleNotFoundError: if a package of the extra `report` is missing.
     """
     path = sweep_dir / FILE_NAME
-    page.write(path, render(sweep_dir, read(sweep_dir), run_again))
+    page.write(path, render(sweep_dir, read(sweep_dir), run_again, model))
     return path
 
 
