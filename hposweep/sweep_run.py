@@ -14,9 +14,11 @@ from pathlib import Path
 from hposweep.errors import ConfigError, WriteError
 from hposweep.failure import as_recorded, line_of_text
 from hposweep.history import Ending, Event, FinalEnded, History, SweepEnded, SweepStarted, TrialProposed
+from hposweep.results.dashboard import in_a_process as dashboard
 from hposweep.results.html import in_a_process
 from hposweep.results.terminal import progress
 from hposweep.search_space import SearchSpace
+from hposweep.searchers import stage_of
 from hposweep.shown_text import plural
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.files import remove_temporaries, sync_folder, writing
@@ -75,12 +77,14 @@ class SweepRun:
         record: what `sweep.yaml` is to hold.
         check_same: raises a ConfigError where the record that the folder holds already is another sweep's.
         key: what the front calls an option, for messages.
+        n_trials: how many there will be at most, those that confirm the best among them.
         folder_of: the folder of the trial's next job, relative to the sweep's; empty where nobody knows it yet.
         recovered: what stands in for a record that is lost or damaged; raises a ConfigError where nothing does.
         before_first_trial: says what its user should know by then.
         stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
             business of who started it.
         is_watched: whether workers on other machines are to see that the controller lives.
+        shows_dashboard: is given the link of the dashboard that is served while the sweep runs; None: none is.
     """
 
     sweep_dir: Path
@@ -88,6 +92,7 @@ class SweepRun:
     record: SweepRecord
     check_same: Callable[[SweepRecord], None]
     key: Callable[[str], str]
+    n_trials: int
     folder_of: Callable[[Trial], str]
     stop_signals: StopSignals
     recovered: Callable[[], SweepRecord] | None = None
@@ -95,6 +100,7 @@ class SweepRun:
     final: LastJob | None = None
     keeps_checkpoints: bool = False
     is_watched: bool = False
+    shows_dashboard: Callable[[str], None] | None = None
     before_first_trial: Callable[[], None] = field(default=lambda: None)
     _folders: dict[int, str] = field(default_factory=dict, init=False)  # of trials whose jobs were started
     _owners: dict[str, int] = field(default_factory=dict, init=False)  # the first trial of each folder
@@ -124,11 +130,17 @@ class SweepRun:
             with writing(self.sweep_dir):
                 sync_folder(self.sweep_dir.parent)
             self.before_first_trial()
-            ended = self._run_tuner(tuner, journal)
+            with self._dashboard():
+                ended = self._run_tuner(tuner, journal)
         finally:
             journal.close()
         tables.write(self.sweep_dir, tuner.history, self._final_metric)
         return Outcome(tuner.history, ended, in_a_process.make(self.sweep_dir))
+
+    def _dashboard(self) -> contextlib.AbstractContextManager[None]:
+        if self.shows_dashboard is None:
+            return contextlib.nullcontext()
+        return dashboard.shown(self.sweep_dir, self.shows_dashboard)
 
     def _take_up(self, tuner: Tuner) -> SweepRecord | None:
         """Replays what the folder holds, and returns what `sweep.yaml` has to hold from now on; None: all is done."""
@@ -226,13 +238,18 @@ class SweepRun:
                 files_of(trial).clear()
 
         tuner.before_job = before_job
-
+        view = progress.LiveView(
+            tuner.history,
+            self.n_trials,
+            files_of,
+            overview=tuner.workers.overview,
+            stage=lambda: stage_of(tuner.searcher),
+            time_budget_s=tuner.time_budget_s,
+        )
         is_main_thread = threading.current_thread() is threading.main_thread()
         with self.stop_signals if is_main_thread else contextlib.nullcontext():
             try:
-                with progress.shown(
-                    self.progress, tuner.history, tuner.n_trials_in_all, files_of, tuner.workers.overview
-                ):
+                with progress.shown(self.progress, view):
                     ended = tuner.run()
                 if ended.ending is Ending.COMPLETE:
                     self._run_last_job(tuner)
