@@ -13,6 +13,7 @@ from hposweep.search_space import Value, literal
 
 MOST_OPTIONS = 40  # named on an axis
 MOST_NUMERIC_OPTIONS = 12  # up to so many options that are numbers are evenly spaced
+SPREAD = 0.5  # of a column's width
 MOST_COLUMNS = 12  # of whole numbers
 MOST_LETTERS = 44  # of the names of options that stand side by side
 
@@ -28,12 +29,14 @@ class HyperparameterAxis:
     high: float = 0.0
 
     @classmethod
-    def of(cls, sweep: SweepData, key: str, values: Sequence[Value]) -> HyperparameterAxis:
-        """The axis that these values of a hyperparameter need."""
+    def of(cls, sweep: SweepData, key: str, modelled: Sequence[Value] = ()) -> HyperparameterAxis:
+        """The axis for the values of all trials, and for those where a model tells something."""
+        tried = [trial.configuration[key] for trial in sweep.trials if key in trial.configuration]
+        values = [*tried, *modelled]
         is_numeric = all(is_number(value) for value in values)
         if is_numeric and not (sweep.is_choice(key) and len(set(values)) <= MOST_NUMERIC_OPTIONS):
             is_log = sweep.is_log(key) and all(value > 0 for value in values)
-            are_whole = all(isinstance(value, int) for value in values)
+            are_whole = all(isinstance(value, int) for value in tried)
             return cls({}, is_log, are_whole, min(values, default=0.0), max(values, default=0.0))
         texts = list(dict.fromkeys(map(literal, sorted(values)))) if is_numeric else sorted(set(map(literal, values)))
         return cls({text: i for i, text in enumerate(texts)}, is_log=False, are_whole=False)
@@ -44,11 +47,9 @@ class HyperparameterAxis:
         return bool(self.options) or (self.are_whole and not self.is_log and self.high - self.low < MOST_COLUMNS)
 
     def position(self, value: Value, number: int | None = None) -> float:
-        """The position; with a trial's number, options are spread a little, so that trials don't hide each other."""
-        if not self.options:
-            return float(value)
-        spread = 0.0 if number is None else ((number * 0.618034) % 1 - 0.5) * 0.5
-        return self.options[literal(value)] + spread
+        """The position; with a trial's number spread a little in a column, so that trials don't hide each other."""
+        spread = 0.0 if number is None or not self.is_in_columns else ((number * 0.618034) % 1 - 0.5) * SPREAD
+        return (self.options[literal(value)] if self.options else float(value)) + spread
 
     @property
     def names(self) -> list[str]:
@@ -59,6 +60,8 @@ class HyperparameterAxis:
         """Of the values, on a log axis of their logarithms."""
         if self.options:
             return -0.5, len(self.options) - 0.5
+        if self.is_in_columns:
+            return self.low - 0.5, self.high + 0.5
         return (math.log10(self.low), math.log10(self.high)) if self.is_log else (self.low, self.high)
 
     @property
@@ -86,7 +89,7 @@ class HyperparameterAxis:
             columns = {"range": [-0.6, len(self.options) - 0.4], "showgrid": False}
             return {"tickvals": list(range(len(texts))), "ticktext": names, **angle, **columns}
         low, high = self.ends
-        margin = 0.6 if self.is_in_columns else 0.04 * (high - low) or 0.5
+        margin = 0.1 if self.is_in_columns else 0.04 * (high - low) or 0.5
         at = [10**tick if self.is_log else tick for tick, _ in self.ticks]
         kind = {"type": "log"} if self.is_log else {}
         return {"range": [low - margin, high + margin], "tickvals": at, "ticktext": texts, "tickangle": 0, **kind}

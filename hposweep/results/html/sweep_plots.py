@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hposweep.history import best_partial
 from hposweep.number_text import number_text
 from hposweep.results.beliefs import Model
 from hposweep.results.figures import (
     beliefs,
+    contour,
     hyperparameters,
     incumbents,
     learning_curves,
@@ -22,8 +23,10 @@ from hposweep.results.figures.style import Plot
 from hposweep.results.html.page import Section
 from hposweep.results.importance import Importances, NotShown, forest_surface, importances
 from hposweep.results.sweep_data import SweepData
+from hposweep.shown_text import plural
 
 MOST_HYPERPARAMETER_PLOTS = 40
+WIDTH_OF_AN_AXIS = 105  # of parallel coordinates, in pixels, so that their names stand apart
 # The parts of the page that hold plots, in their order, with their titles.
 GROUPS = {
     "progress": "Progress",
@@ -52,12 +55,13 @@ class _Page:
         *,
         intro: str = "",
         wide: bool = False,
+        least_width: int = 0,
     ) -> None:
         """Adds a plot or, where there is none, the reason."""
         if plot is not None:
             self.plots[id] = plot
         notes = [without] if plot is None else plot.notes
-        self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide)
+        self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide, least_width)
 
 
 def sweep_plots(sweep: SweepData, model: Model | None = None) -> tuple[dict[str, Plot], dict[str, Section]]:
@@ -172,6 +176,8 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
     for i, key in enumerate(keys[:MOST_HYPERPARAMETER_PLOTS]):
         plot = hyperparameters.hyperparameter(sweep, key, model)
         plot.figure.update_layout(xaxis_title=None, margin_t=6, height=300)  # the page's heading is its title
+        if i == 0:
+            plot = replace(plot, notes=[_how_to_read_slices(sweep), *plot.notes])
         condition = sweep.condition(key)
         page.add(
             "hyperparameters",
@@ -179,7 +185,6 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
             f"{key}, with {condition}" if condition else key,
             plot,
             f"{metric} of the trials by {key}",
-            intro=_how_to_read_slices(sweep) if i == 0 else "",
         )
     page.add(
         "hyperparameters",
@@ -190,6 +195,7 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
         "it takes a hyperparameter that varies and two trials with a value",
         intro="Each line is a trial, coloured by its rank; the thick one is the winner.",
         wide=True,
+        least_width=WIDTH_OF_AN_AXIS * (len(sweep.varying_keys) + 1),
     )
 
 
@@ -206,18 +212,25 @@ def _add_contour(page: _Page, sweep: SweepData, found: Importances | NotShown, m
     if best is None or len(pair) < 2:
         return
     key, other = pair
-    surface, whose = None if model is None else model.over(key, other), "the searcher's model"
-    if surface is None:
-        surface, whose = forest_surface(sweep, key, other, best.configuration), "a random forest"
-    says = f" The ground is what {whose} predicts, the other hyperparameters as trial {best.number} has them."
+    metric = sweep.history.metric
+    surface, values, says = None if model is None else model.over(key, other), None, ""
+    as_the_best = f"the other hyperparameters as trial {best.number} has them"
+    if surface is not None:
+        says = f" The ground is what the searcher's model predicts, {as_the_best}."
+    else:
+        forest = forest_surface(sweep, key, other, best.configuration)
+        if forest is not None:
+            after = "" if forest.epochs is None else f" after {plural(forest.epochs, 'epoch')}"
+            surface, values = forest.surface, forest.values
+            says = f" The ground is what a random forest predicts of it{after}, {as_the_best}."
     page.add(
         "matters",
         "contour",
         f"{key} and {other}",
-        hyperparameters.contour(sweep, key, other, surface),
-        f"{sweep.history.metric} of the trials by {key} and {other}",
+        contour.contour(sweep, key, other, surface, values),
+        f"{metric} of the trials by {key} and {other}",
         "no trial with a value has both hyperparameters",
-        intro=f"Each mark is a trial, coloured by its {sweep.history.metric}.{says if surface is not None else ''}",
+        intro=f"Each mark is a trial, coloured by its {metric}.{says}",
     )
 
 
