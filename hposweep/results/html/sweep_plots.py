@@ -102,7 +102,7 @@ def _add_progress(page: _Page, sweep: SweepData) -> None:
             f"{metric} of the trials where they were compared, and the best so far, by {by}",
             "no trial reports epochs" if sweep.compared else "no trial was compared yet",
             intro=how if is_first else "",
-            wide=is_first,
+            wide=is_first or sweep.epochs_used is None,
         )
     page.add(
         "progress",
@@ -141,13 +141,15 @@ def _add_learning(page: _Page, sweep: SweepData) -> None:
         "alike: among all trials it would be larger.",
         wide=True,
     )
-    for i, (quantity, plot) in enumerate(metrics.metrics(sweep).items()):
+    of_quantities = metrics.metrics(sweep)
+    for i, (quantity, plot) in enumerate(of_quantities.items()):
         page.add(
             "learning",
             f"metric-{i}",
             f"{quantity.replace('_', ' ').capitalize()} of the best trials",
             plot,
             f"{quantity} of the best trials after each epoch",
+            wide=len(of_quantities) == 1,
         )
 
 
