@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -154,9 +155,38 @@ class Page:
         found: list[str] = self.run(
             "const i = [...document.querySelectorAll('#table thead th')].findIndex("
             f"(cell) => cell.textContent.replace(/ [▲▼]$/, '') === {json.dumps(name)});"
-            "return [...document.querySelectorAll('#table tbody tr:not(.more)')].map((row) => row.cells[i].textContent)"
+            "return [...document.querySelectorAll('#table tbody tr')].map((row) => row.cells[i].textContent)"
         )
         return found
+
+    def zoom(self, id: str) -> list[float]:
+        """Drags a box in a plot; the range of its x axis after that."""
+        x, y, width, height = self.run(
+            f"const place = document.getElementById({id!r}); place.scrollIntoView({{ block: 'center', behavior: "
+            "'instant' }); const { x, y, width, height } = place.getBoundingClientRect(); return [x, y, width, height]"
+        )
+        before = self.run(f"return document.getElementById({id!r})._fullLayout.xaxis.range")
+        actions = ActionChains(self.browser, duration=50)
+        pointer = actions.w3c_actions.pointer_action
+        pointer.move_to_location(int(x + width * 0.4), int(y + height * 0.3))
+        pointer.pointer_down()
+        pointer.move_to_location(int(x + width * 0.6), int(y + height * 0.5))
+        pointer.move_to_location(int(x + width * 0.7), int(y + height * 0.6))
+        pointer.pointer_up()
+        actions.perform()
+        script = f"return document.getElementById({id!r})._fullLayout.xaxis.range"
+        WebDriverWait(self.browser, 30).until(lambda _: self.run(script) != before)
+        after: list[float] = self.run(script)
+        return after
+
+    def open_first_trial(self) -> dict[str, str]:
+        """Opens the panel of the first trial in the table by its button; what it tells, by names."""
+        self.browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
+        pairs: list[list[str]] = self.run(
+            "return [...panel.querySelectorAll('dt'), ...panel.querySelectorAll('tbody th')].map((name) => "
+            "[name.textContent, name.nextElementSibling.textContent])"
+        )
+        return dict(pairs)
 
     def sort_by(self, name: str) -> None:
         for button in self.browser.find_elements(By.CSS_SELECTOR, "#table thead button"):

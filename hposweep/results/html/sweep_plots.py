@@ -25,6 +25,7 @@ from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import plural
 
 MOST_HYPERPARAMETER_PLOTS = 40
+WIDTH_OF_AN_AXIS = 105  # of parallel coordinates, in pixels, so that their names stand apart
 # The parts of the page that hold plots, in their order, with their titles.
 GROUPS = {
     "progress": "Progress",
@@ -53,12 +54,13 @@ class _Page:
         *,
         intro: str = "",
         wide: bool = False,
+        least_width: int = 0,
     ) -> None:
         """Adds a plot or, where there is none, the reason."""
         if plot is not None:
             self.plots[id] = plot
         notes = [without] if plot is None else plot.notes
-        self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide)
+        self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide, least_width)
 
 
 def sweep_plots(sweep: SweepData, model: Model | None = None) -> tuple[dict[str, Plot], dict[str, Section]]:
@@ -193,6 +195,7 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
         "it takes a hyperparameter that varies and two trials with a value",
         intro="Each line is a trial, coloured by its rank; the thick one is the winner.",
         wide=True,
+        least_width=WIDTH_OF_AN_AXIS * (len(sweep.varying_keys) + 1),
     )
 
 
