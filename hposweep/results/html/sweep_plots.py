@@ -104,7 +104,6 @@ def sweep_plots(sweep: SweepData) -> tuple[dict[str, Plot], dict[str, Section]]:
             "it takes three trials of which the searcher expected something, with a value",
             intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
             "was tried. On the dotted line a trial came out as expected.",
-            wide=True,
         )
     add(
         "time",
