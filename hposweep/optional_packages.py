@@ -13,6 +13,7 @@ PACKAGES = {
     # d2l imports IPython, and leaves it to others to install it.
     "keras": ("tensorflow", "keras", "d2l", "IPython"),
     "report": OF_THE_REPORT,
+    "dashboard": (*OF_THE_REPORT, "starlette", "uvicorn"),
     "notebook": (*OF_THE_REPORT, "pandas"),
     "optuna": ("optuna",),
     "tensorboard": ("tensorboard",),

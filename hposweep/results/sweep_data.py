@@ -8,7 +8,7 @@ import functools
 import heapq
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,9 +125,12 @@ class SweepData:
 
     @functools.cached_property
     def varying_keys(self) -> list[str]:
-        """The hyperparameters that have more than one value in this sweep."""
+        """The hyperparameters that have more than one value in this sweep, each after the choice that brings it."""
         trials = self.trials
-        return [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
+        varying = [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
+        recorded = [] if self.record is None else [dimension.key for dimension in self.record.dimensions]
+        place = {key: i for i, key in reversed([*enumerate(recorded)])}
+        return sorted(varying, key=lambda key: place.get(key, len(recorded)))
 
     @functools.cached_property
     def table(self) -> TrialTable:
@@ -229,14 +232,20 @@ def read(sweep_dir: Path) -> SweepData:
     Raises:
         ConfigError: if it holds no journal, or a damaged one.
     """
-    events = [_masked(event) for event in read_events(sweep_dir)]
+    events = [masked(event) for event in read_events(sweep_dir)]
+    return of_events(
+        sweep_dir, events, lambda history, trial: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
+    )
+
+
+def of_events(
+    sweep_dir: Path, events: Sequence[Event], curve_of: Callable[[History, Trial], Sequence[Mapping[str, float]]]
+) -> SweepData:
+    """The same of events that were read before, masked, and of the rows of each trial's learning curve."""
     history, record = replay(events), readable_record(sweep_dir)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
-    rows = {
-        number: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
-        for number, trial in history.trials.items()
-    }
+    rows = {number: curve_of(history, trial) for number, trial in history.trials.items()}
     epochs = {number: n_epochs(trial, rows[number]) for number, trial in history.trials.items()}
     targets = sorted({e.target_epoch for e in events if isinstance(e, SegmentStarted) and e.target_epoch is not None})
     return SweepData(
@@ -256,7 +265,7 @@ def read(sweep_dir: Path) -> SweepData:
     )
 
 
-def _masked(event: Event) -> Event:
+def masked(event: Event) -> Event:
     """The event as it may be shown."""
     if not isinstance(event, TrialProposed):
         return event

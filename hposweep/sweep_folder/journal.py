@@ -301,16 +301,26 @@ def is_being_run(sweep_dir: Path) -> bool:
 
     Where a lease tells it and no lock does, on a file system without locks or of another machine, it takes a moment.
     """
+    return is_locked(sweep_dir) or leases.is_moving(sweep_dir / leases.FILE_NAME)
+
+
+def is_locked(sweep_dir: Path) -> bool:
+    """Whether a controller of this machine, or of one that shares its locks, has the journal of this sweep now."""
     try:
-        with open(sweep_dir / FILE_NAME, "rb") as file:
-            # A shared lock, for a moment: other readers have theirs, and a controller that starts tries again.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_UN)
+        # Without waiting: in the place of the file there may be a pipe.
+        descriptor = os.open(sweep_dir / FILE_NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # no journal
+        return False
+    try:
+        # A shared lock, for a moment: other readers have theirs, and a controller that starts tries again.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no locks, or no journal
-        pass
-    return leases.is_moving(sweep_dir / leases.FILE_NAME)
+    except OSError:  # no locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _controller_of(sweep_dir: Path) -> str:
@@ -337,23 +347,59 @@ def read_events(sweep_dir: Path) -> Iterator[Event]:
     Raises:
         ConfigError: if there is no journal, or a line of it is damaged, missing, or stands in another place.
     """
-    path = sweep_dir / FILE_NAME
-    if not path.is_file():
-        raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
-    *lines, _torn = path.read_bytes().split(b"\n")
-    schema1: Schema1 | None = None
-    if lines and CHECK.search(lines[0].decode(errors="replace")) is None:
-        schema1 = Schema1()
-    proposed: set[int] = set()
-    for number, line in enumerate(lines, start=1):
+    return JournalReader(sweep_dir).new_events()
+
+
+class JournalReader:
+    """Reads a journal while it grows: what was read once is not read again.
+
+        reader = JournalReader(sweep_dir)
+        list(reader.new_events())    # all events so far
+        list(reader.new_events())    # those since
+
+    Who has got an error, or has not taken all events, begins with another reader.
+    """
+
+    def __init__(self, sweep_dir: Path) -> None:
+        self._path = sweep_dir / FILE_NAME
+        self._n_lines = 0
+        self._size = 0  # of the lines that were read, in bytes
+        self._schema1: Schema1 | None = None
+        self._proposed: set[int] = set()
+
+    def new_events(self) -> Iterator[Event]:
+        """The events that were written since the last call.
+
+        Raises:
+            ConfigError: as `read_events`.
+        """
+        path = self._path
+        if not path.is_file():
+            raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
+        with open(path, "rb") as file:
+            file.seek(self._size)
+            *lines, _torn = file.read().split(b"\n")
+        if lines and not self._n_lines and CHECK.search(lines[0].decode(errors="replace")) is None:
+            self._schema1 = Schema1()
+        for line in lines:
+            event = self._event_of(line, self._n_lines + 1)
+            self._n_lines += 1
+            self._size += len(line) + 1
+            yield event
+
+    def _event_of(self, line: bytes, number: int) -> Event:
+        path = self._path
         try:
             text = line.decode()
-            if schema1 is not None and CHECK.search(text) is not None:
-                schema1 = None  # from here on a later version has written
-            event = from_line(text, number) if schema1 is None else _event(schema1.translated(json.loads(text)))
+            if self._schema1 is not None and CHECK.search(text) is not None:
+                self._schema1 = None  # from here on a later version has written
+            if self._schema1 is None:
+                event = from_line(text, number)
+            else:
+                event = _event(self._schema1.translated(json.loads(text)))
             if isinstance(event, TrialProposed):
-                proposed.add(event.trial)
-            elif isinstance(event, OF_A_SEGMENT) and event.trial not in proposed:
+                self._proposed.add(event.trial)
+            elif isinstance(event, OF_A_SEGMENT) and event.trial not in self._proposed:
                 raise ValueError("no line before it proposes its trial")
         # RecursionError: nested deeper than any event is.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -364,4 +410,4 @@ def read_events(sweep_dir: Path) -> Iterator[Event]:
             raise ConfigError(
                 f"{path}: schema {event.schema} is of a later version of hposweep; this one reads up to {SCHEMA}"
             )
-        yield event
+        return event

@@ -60,15 +60,16 @@ def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Pl
     trials = [trial for trial in sweep.trials if key in trial.configuration]
     winner = sweep.history.incumbent
     kept = thinned_trials(sweep, trials)
-    finite = [float(trial.value or 0.0) for trial in trials if has_value(trial)]
     believed = None if model is None else model.along(key)
     values = [trial.configuration[key] for trial in trials]
     axis = HyperparameterAxis.of(sweep, key, [*values, *(believed.values if believed is not None else ())])
     figure = figure_of(xaxis_title=plain(key), yaxis_title=plain(sweep.history.metric), height=320, showlegend=False)
+    # The axis is that of all trials, so that plots of several hyperparameters can be compared.
+    finite = [float(trial.value or 0.0) for trial in sweep.trials if has_value(trial)]
     edge, value_axis = ValueAxis.of(finite, [] if winner is None else [winner.value or 0.0]).with_edge()
     figure.update_yaxes(**value_axis.layout())
     figure.update_xaxes(**axis.layout(_counts(axis, trials, key)))
-    notes = list(value_axis.notes)
+    notes = value_axis.outside(float(trial.value or 0.0) for trial in trials if has_value(trial))
     if believed is not None:
         figure.add_traces(_belief(believed, axis))
         notes.append("Line and band: mean and 95% interval of the searcher's model, the others as the winner has them.")
@@ -123,16 +124,19 @@ def contour(sweep: SweepData, key: str, other: str, surface: Surface | None) -> 
     figure.update_xaxes(**axes[0].layout())
     figure.update_yaxes(**axes[1].layout())
     if surface is not None:
+        # Options have no values in between.
+        kind, drawn = go.Contour, {"ncontours": N_CONTOURS, "line": {"width": 0.5, "color": RULE}}
+        if axes[0].options or axes[1].options:
+            kind, drawn = go.Heatmap, {"xgap": 2 * bool(axes[0].options), "ygap": 2 * bool(axes[1].options)}
         figure.add_trace(
-            go.Contour(
+            kind(
                 x=floats(map(axes[0].position, surface.values)),
                 y=floats(map(axes[1].position, surface.other_values)),
                 z=colour(means).astype(np.float32),
                 zmin=low,
                 zmax=high,
-                ncontours=N_CONTOURS,
-                line={"width": 0.5, "color": RULE},
                 hoverinfo="skip",
+                **drawn,
                 **colours,
             )
         )
@@ -175,7 +179,7 @@ def importance(found: Importances) -> Plot:
     """A bar a hyperparameter, with one standard deviation on either side."""
     names = [plain(key) for key in reversed(found.keys)]
     figure = figure_of(
-        xaxis_title="drop of R² when shuffled",
+        xaxis_title="drop of R²",
         height=110 + 34 * len(names),
         showlegend=False,
     )
@@ -295,7 +299,7 @@ def _marks(
         meta=TRIALS,
         text=[f"{plain(value_shown(trial.configuration[key]))}: {_value_text(trial)}" for trial in trials],
         mode="markers",
-        marker={"symbol": look.symbol, "color": BAD if look.colour == BAD else colour, "size": 7, "opacity": 0.8},
+        marker={"symbol": look.symbol, "color": BAD if look.colour == BAD else colour, "size": 7, "opacity": 0.9},
         name=str(state),
         hovertemplate=f"trial %{{customdata}}, {state}<br>%{{text}}<extra></extra>",
     )

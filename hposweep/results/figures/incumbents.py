@@ -67,7 +67,7 @@ def incumbent(sweep: SweepData, against: str) -> Plot | None:
     notes = fit_y(
         figure,
         values,
-        [point.value for course in found for point in course.improvements],
+        [course.improvements[-1].value for course in found],
         better_half=sweep.history.direction,
     )
     what = "complete trials" if found[0].is_complete else "values at the rungs that have a line"

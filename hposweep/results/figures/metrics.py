@@ -25,7 +25,7 @@ from hposweep.results.sweep_data import SweepData
 from hposweep.trial import Trial
 
 MOST_QUANTITIES = 8
-N_BEST = 10  # complete trials that are drawn
+N_BEST = 6  # complete trials that are drawn
 # Of which examples a column tells. The first is drawn dashed, as training is no measure of how good a model is.
 PARTS = ("train", "training", "validation", "valid", "val", "test")
 DASHES = {"train": "dash", "training": "dash", "test": "dot"}
@@ -87,8 +87,7 @@ def _plot(sweep: SweepData, trials: Sequence[Trial], columns: Sequence[str]) -> 
                 y=floats(curve.values),
                 customdata=whole_numbers([trial.number] * len(curve.epochs)),
                 meta=TRIALS,
-                mode="lines+markers" if is_best else "lines",
-                marker={"size": 4},
+                mode="lines",
                 line=_line(column, columns, is_best=is_best),
                 legendgroup=f"{column} {is_best}",
                 name=f"{plain(column, 24)}, {whose}",

@@ -76,20 +76,20 @@ def parallel_coordinates(sweep: SweepData) -> Plot | None:
     shares = [(name, colour, others[start:end]) for (name, colour), start, end in _shares(len(others))]
     for name, colour, chosen in reversed(shares):  # the better ones on top
         if chosen:
-            figure.add_trace(_lines(kept, chosen, uprights, name, {"color": colour, "width": 1.1}))
+            figure.add_trace(_lines(kept, chosen, uprights, name, {"color": colour, "width": 1.4}))
     own = [i for i in ranked if kept[i] is winner]
     if own:
         figure.add_trace(_lines(kept, own, uprights, "winner", {"color": WINNER, "width": 3}))
     figure.update_layout(shapes=_rules(uprights), annotations=_texts(uprights), legend_y=1.02)
     hidden = {"showticklabels": False, "showgrid": False, "fixedrange": True}
-    figure.update_xaxes(range=[-0.4, len(uprights) - 0.85], **hidden)
+    figure.update_xaxes(range=[-0.4, len(uprights) - 0.8], **hidden)
     figure.update_yaxes(range=[-0.04 - (GAP if any(min(each.heights) < 0 for each in uprights) else 0), 1.1], **hidden)
     notes = [*of_all(len(kept), len(trials), "trials", "the best ones among them")]
     notes += of_all(len(keys), len(sweep.varying_keys), "hyperparameters")
     left_out = len(sweep.trials) - len(trials)
     if left_out:
         notes.append(f"Not shown: {plural(left_out, 'trial')} without a value.")
-    return Plot(figure, [*notes, *axis.notes])
+    return Plot(figure, [*notes, *axis.outside(values)])
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -144,7 +144,7 @@ def _lines(
         text=[text for i in chosen for text in (*(upright.texts[i] for upright in uprights), "")],
         mode="lines",
         line=line,
-        opacity=1 if name == "winner" else 0.7,
+        opacity=1 if name == "winner" else 0.8,
         name=name,
         hovertemplate="trial %{customdata}: %{text}<extra></extra>",
     )
@@ -160,7 +160,9 @@ def _texts(uprights: Sequence[_Upright]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for i, upright in enumerate(uprights):
         title = {"x": i, "y": 1.03, "yanchor": "bottom", "text": f"<b>{upright.name}</b>", "font": {"size": 12}}
-        found.append({**title, "showarrow": False})
+        # The last name would be cut off at the edge.
+        anchor = {"xanchor": "right", "xshift": 24} if i == len(uprights) - 1 else {}
+        found.append({**title, **anchor, "showarrow": False})
         for at, text in upright.ticks:
             tick = {"x": i, "y": at, "xanchor": "right", "xshift": -3, "text": text, "font": {"size": 11}}
             found.append({**tick, "showarrow": False, "bgcolor": GROUND, "borderpad": 1})

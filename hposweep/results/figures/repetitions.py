@@ -60,7 +60,8 @@ def repetitions(sweep: SweepData) -> Plot | None:
                 )
             )
     figure.add_trace(_means(sweep, shown_rows=[trial.number for trial in shown]))
-    axis = ValueAxis.of([value for _, _, value in (*seeds, *confirmations)])
+    values = [value for _, _, value in (*seeds, *confirmations)]
+    axis = ValueAxis.of(values)
     figure.update_xaxes(**axis.layout())
     names = [f"trial {trial.number}" for trial in shown]
     names[0] = f"<b>{names[0]}</b>"
@@ -69,7 +70,7 @@ def repetitions(sweep: SweepData) -> Plot | None:
     notes = of_all(len(shown), len(found), "configurations", "the best ones")
     if confirmations:
         notes.append("Once a configuration has confirmations, its mean is theirs alone.")
-    return Plot(figure, [*notes, *axis.notes])
+    return Plot(figure, [*notes, *axis.outside(values)])
 
 
 def _means(sweep: SweepData, shown_rows: list[int]) -> go.Scatter:

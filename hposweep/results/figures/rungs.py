@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import plotly.graph_objects as go
 
 from hposweep.number_text import number_text
-from hposweep.results.figures.style import CALM, FAINT, GOOD, RULE, SOFT, WINNER, Plot, figure_of, floats, whole_numbers
+from hposweep.results.figures.style import (
+    CALM,
+    EDGE,
+    FAINT,
+    GOOD,
+    ON_STRONG,
+    RULE,
+    SOFT,
+    WINNER,
+    Plot,
+    figure_of,
+    floats,
+    whole_numbers,
+)
 from hposweep.results.rungs import RankCorrelation, Rung, rungs
 from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import plural
 
 MOST_SENTENCES = 6
+LEAST_SHARE = 0.1  # of the height, from which on a bar has its number on it
 MOST_TEXTS = 12  # rungs whose bars have numbers on them
 
 
@@ -21,8 +36,10 @@ def rungs_plot(sweep: SweepData) -> Plot | None:
     found = rungs(sweep)
     if not found:
         return None
-    figure = figure_of(height=430, barmode="stack", bargap=0.45, yaxis_title="trials")
+    figure = figure_of(height=430, barmode="stack", bargap=0.45, legend_traceorder="normal", yaxis_title="trials")
     positions = range(len(found))
+    # Numbers stand where they have room.
+    least = LEAST_SHARE * max(rung.n_came for rung in found) if len(found) <= MOST_TEXTS else math.inf
     for name, counts, colour, edge in (
         ("went on", [rung.n_went_on for rung in found], GOOD, GOOD),
         ("complete", [rung.n_complete for rung in found], SOFT, GOOD),
@@ -37,8 +54,9 @@ def rungs_plot(sweep: SweepData) -> Plot | None:
                 y=whole_numbers(counts),
                 name=name,
                 marker={"color": colour, "line": {"color": edge, "width": 1.2}},
-                text=[f"{count:,}" if count else "" for count in counts] if len(found) <= MOST_TEXTS else None,
+                text=[f"{count:,}" if count >= least else "" for count in counts],
                 textangle=0,
+                textfont={"color": ON_STRONG if colour in (GOOD, WINNER) else EDGE},
                 constraintext="none",
                 hovertemplate=f"%{{y:,d}} {name}<extra></extra>",
             )

@@ -25,6 +25,9 @@ MOST_SVG_POINTS = 3000  # above it WebGL draws them
 MOST_CHARACTERS = 40
 MOST_LOG_TICKS = 5
 MOST_EVEN_TICKS = 5
+SMALLEST_IN_FULL, LARGEST_IN_FULL = -3, 4  # powers of ten that are written with all their digits
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+ENOUGH_FOR_A_HALF = 10  # values: of fewer all are to be seen
 DECADES = 100.0  # the ratio from which on values span decades
 TRIALS = "trials"  # as `meta` of a trace: the first number of each point's customdata is its trial's
 LARGEST_FLOAT = 1e38
@@ -38,7 +41,8 @@ FAINT = "rgba(102,112,125,0.10)"
 RULE = "rgba(102,112,125,0.55)"
 BAND = "rgba(11,98,168,0.14)"
 GROUND = "rgba(255,255,255,0.78)"  # under texts on lines
-EDGE = "#20262d"  # of marks on coloured ground
+EDGE = "#20262d"  # of marks on coloured ground, and texts on faint one
+ON_STRONG = "#fdfdfd"  # texts on GOOD and WINNER
 # The colour that replaces each one on a dark background.
 DARK = {
     WINNER: "#ffb454",
@@ -51,6 +55,7 @@ DARK = {
     BAND: "rgba(108,182,255,0.20)",
     GROUND: "rgba(27,32,39,0.78)",
     EDGE: "#f1f4f7",
+    ON_STRONG: "#10151b",
 }
 # From good to bad; told apart without colours by their lightness.
 SCALE = [[0.0, "#0b3c6f"], [0.35, "#2f7fb8"], [0.7, "#8aa9bd"], [1.0, "#c9b79c"]]
@@ -65,7 +70,7 @@ RANKS = [
 DARK_RANKS = ["#cfe6ff", "#5aa9f0", "#56738f", "#4d4a42"]
 # How many epochs a trial has been given, from few to all; told apart without colours by their lightness.
 LEVELS = ["#9a8f2a", "#5f9a4a", "#2f9183", "#2a7fa8", GOOD]
-DARK_LEVELS = ["#7a7434", "#5c8f4f", "#45a396", "#57b0d9", DARK[GOOD]]
+DARK_LEVELS = ["#948a3c", "#6aa55b", "#4fb0a2", "#62b9e4", DARK[GOOD]]
 # Of the methods in a comparison: colour, colour of the band of quartiles, and both on a dark background.
 METHOD_COLOURS = [
     (GOOD, "rgba(11,98,168,0.16)", DARK[GOOD], "rgba(108,182,255,0.22)"),
@@ -179,7 +184,6 @@ class ValueAxis:
     is_log: bool
     low: float  # ends of the axis
     high: float
-    notes: Sequence[str]  # how many values lie outside of it
 
     @classmethod
     def of(
@@ -198,14 +202,21 @@ class ValueAxis:
             for each in (finite, inside)
         )
         low, high = robust_range(scaled)
-        if better_half is not None and scaled:
+        if better_half is not None and len(scaled) >= ENOUGH_FOR_A_HALF:
             middle = statistics.median(scaled)
             low, high = (low, middle) if better_half is Direction.minimize else (middle, high)
         low, high = min([low, *must]), max([high, *must])
         margin = 0.07 * (high - low) or 0.05 * abs(high) or 1e-9
-        n_outside = sum(not low - margin <= value <= high + margin for value in scaled)
         low, high = (10 ** (low - margin), 10 ** (high + margin)) if is_log else (low - margin, high + margin)
-        return cls(is_log, low, high, _outside(n_outside))
+        return cls(is_log, low, high)
+
+    def outside(self, values: Iterable[float]) -> list[str]:
+        """The note that some of these values lie outside; empty if none do."""
+        n = sum(math.isfinite(value) and not self.low <= value <= self.high for value in values)
+        if not n:
+            return []
+        values_lie, them = ("1 value lies", "it") if n == 1 else (f"{n:,} values lie", "them")
+        return [f"{values_lie} outside of the plot; a double click on it shows {them}."]
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
@@ -247,14 +258,7 @@ def fit_y(
     """Gives the y axis the scale and the range of a `ValueAxis.of`, and says how many values lie outside of it."""
     axis = ValueAxis.of(values, inside, better_half)
     figure.update_yaxes(**axis.layout())
-    return list(axis.notes)
-
-
-def _outside(n: int) -> list[str]:
-    if not n:
-        return []
-    values_lie, them = ("1 value lies", "it") if n == 1 else (f"{n:,} values lie", "them")
-    return [f"{values_lie} outside of the plot; a double click on it shows {them}."]
+    return axis.outside([*values, *inside])
 
 
 def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
@@ -264,7 +268,7 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     powers = range(math.floor(low), math.ceil(high) + 1, max(1, math.ceil(len(inside) / MOST_LOG_TICKS)))
     found: list[tuple[float, str]] = []
     for factors in ((1,), (1, 3), (1, 2, 5)):
-        ticks = [(power + math.log10(factor), f"{factor * 10.0**power:g}") for power in powers for factor in factors]
+        ticks = [(power + math.log10(factor), _power_text(factor, power)) for power in powers for factor in factors]
         ticks = [(at, text) for at, text in ticks if low <= at <= high]
         if len(ticks) > MOST_LOG_TICKS + 1:
             break
@@ -274,6 +278,12 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     if len(found) > 1:
         return found
     return [(at, number_text(10**at, 3)) for at in (low + 0.1 * (high - low), high - 0.1 * (high - low))]
+
+
+def _power_text(factor: int, power: int) -> str:
+    if factor == 1 and not SMALLEST_IN_FULL <= power <= LARGEST_IN_FULL:
+        return f"10{str(power).translate(SUPERSCRIPTS)}"
+    return f"{factor * 10.0**power:g}"
 
 
 def even_ticks(low: float, high: float, *, are_whole: bool) -> list[tuple[float, str]]:

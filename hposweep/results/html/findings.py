@@ -18,6 +18,7 @@ from hposweep.sweep_folder import tables
 from hposweep.trial import Trial, TrialState
 
 MOST_NAMED_TRIALS = 12
+MOST_FAILURE_GROUPS = 50  # that are shown
 
 
 @dataclass(frozen=True)

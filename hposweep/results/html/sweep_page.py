@@ -14,7 +14,7 @@ import yaml
 from hposweep.history import count_states
 from hposweep.results.beliefs import Model
 from hposweep.results.figures.style import LOOKS, of_all
-from hposweep.results.html import findings, page, trial_rows
+from hposweep.results.html import findings, page, trial_details, trial_rows
 from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section
 from hposweep.results.html.sweep_plots import GROUPS, sweep_plots
@@ -26,9 +26,7 @@ from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.trial import TrialState
 
-MOST_FAILURE_GROUPS = 50
-SCRIPTS = ("table.js", "parts.js")
-FAILURES = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.DIVERGED)
+SCRIPTS = ("marks.js", "panel.js", "table.js", "parts.js")
 
 
 def write(sweep_dir: Path, run_again: RunAgain | None, model: Model | None = None) -> Path:
@@ -77,18 +75,24 @@ def content(
         parts: by the ids of their elements the HTML in them
         figures: by the ids of their elements
         table, commands: as in `trial_rows`
+        segments, intervals, tracebacks, logs: as in `trial_details`
 
     Args:
         model: of the sweep's searcher; None: it has none, or it is not drawn.
     """
-    plots, sections = sweep_plots(sweep)
+    plots, sections = sweep_plots(sweep, model)
     trials = trial_rows.listed(sweep)
+    failures = findings.failure_groups(sweep)
     return {
         "title": f"{sweep.name}: report of a sweep",
         "parts": _parts(sweep_dir, sweep, sections, run_again),
         "figures": page.figures_of(plots),
         "table": trial_rows.table(sweep, trials),
         "commands": trial_rows.commands(trials, run_again),
+        "segments": trial_details.segments(sweep),
+        "intervals": trial_details.intervals(sweep, trials),
+        "tracebacks": trial_details.tracebacks(sweep, failures),
+        "logs": trial_details.logs(sweep_dir, sweep, trial_rows.ranked(sweep), failures),
     }
 
 
@@ -103,8 +107,8 @@ def _parts(
     failures_first = _failures_come_first(sweep)
     failures_part = page.part(
         "sweep/failures.html",
-        groups=failures[:MOST_FAILURE_GROUPS],
-        n_more=max(0, len(failures) - MOST_FAILURE_GROUPS),
+        groups=failures[: findings.MOST_FAILURE_GROUPS],
+        n_more=max(0, len(failures) - findings.MOST_FAILURE_GROUPS),
         opened=failures_first,
     )
     n_listed = len(trial_rows.listed(sweep))
@@ -152,7 +156,7 @@ def _parts(
 def _failures_come_first(sweep: SweepData) -> bool:
     """Whether the failures are what there is to tell: no trial is complete, or more than half failed."""
     states = sweep.history.n_in_state
-    n_failed = sum(states[state] for state in FAILURES)
+    n_failed = sum(states[state] for state in trial_rows.FAILURES)
     return n_failed > 0 and (not states[TrialState.COMPLETE] or 2 * n_failed > len(sweep.trials))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import sys
@@ -14,9 +15,10 @@ from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import cut, shell_line
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.tables import Column
-from hposweep.trial import Trial, TrialState, loss_of
+from hposweep.trial import Trial, TrialState
 
 MOST_LISTED_TRIALS = 20_000  # in the table: a browser takes their texts at once
+FAILURES = (TrialState.FAILED, TrialState.TIMED_OUT, TrialState.DIVERGED)
 LONGEST_WORD = 131_071  # of a command, in bytes: Linux's limit
 RANK = "rank"
 STARTED_AT = "started_at"
@@ -30,11 +32,7 @@ def listed(sweep: SweepData) -> list[Trial]:
     trials = sweep.trials
     if len(trials) <= MOST_LISTED_TRIALS:
         return trials
-    loss = sweep.history.direction.loss
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
-    complete.sort(key=lambda trial: (loss(trial.value or 0.0), trial.number))
-    winner = [] if sweep.history.incumbent is None else [sweep.history.incumbent]
-    best = {trial.number for trial in [*winner, *complete[: MOST_LISTED_TRIALS // 2]]}
+    best = {trial.number for trial in ranked(sweep)[: MOST_LISTED_TRIALS // 2]}
     others = thinned([trial for trial in trials if trial.number not in best], MOST_LISTED_TRIALS - len(best))
     chosen = best | {trial.number for trial in others}
     return [trial for trial in trials if trial.number in chosen]
@@ -46,7 +44,10 @@ def table(sweep: SweepData, trials: Sequence[Trial]) -> dict[str, Any]:
     Numbers are text, since a script would write some of them in another way than Hydra reads them.
     """
     made = tables.trial_table(trials, sweep.history, sweep.n_epochs, sweep.keys)
-    number, *others = made.columns
+    number, *others = (
+        dataclasses.replace(column, name=f"configuration.{RANK}") if column.name == RANK else column
+        for column in made.columns
+    )
     # What is known of the trials themselves first: a search space may be wider than a screen.
     columns = [number, _ranks(sweep, trials), *sorted(others, key=lambda column: column.key is not None)]
     return {
@@ -56,10 +57,10 @@ def table(sweep: SweepData, trials: Sequence[Trial]) -> dict[str, Any]:
     }
 
 
-def _ranks(sweep: SweepData, trials: Sequence[Trial]) -> Column:
-    """The place of each trial: complete ones come first, then those that got furthest, then the better value.
+def ranked(sweep: SweepData) -> list[Trial]:
+    """The trials that have a value and did not fail, the best first.
 
-    A trial that failed, or has no value, has none.
+    Complete ones come first, then those that got furthest; among equals the better value.
     """
     history = sweep.history
 
@@ -73,9 +74,15 @@ def _ranks(sweep: SweepData, trials: Sequence[Trial]) -> Column:
         )
 
     with_value = [
-        trial for trial in sweep.trials if trial.value is not None and math.isfinite(loss_of(trial, history.direction))
+        trial
+        for trial in sweep.trials
+        if trial.state not in FAILURES and trial.value is not None and math.isfinite(trial.value)
     ]
-    places = {trial.number: place for place, trial in enumerate(sorted(with_value, key=order), start=1)}
+    return sorted(with_value, key=order)
+
+
+def _ranks(sweep: SweepData, trials: Sequence[Trial]) -> Column:
+    places = {trial.number: place for place, trial in enumerate(ranked(sweep), start=1)}
     return Column(RANK, [places.get(trial.number, tables.NOT_SET) for trial in trials])
 
 

@@ -64,10 +64,7 @@ def test_there_is_a_plot_for_each_thing_and_no_other_script_may_run(tmp_path: Pa
     page = page_of(made(tmp_path))
     plots = ["incumbent-trials", "incumbent-time", "curves", "hyperparameter-0", "hyperparameter-1", "parallel"]
     assert list(data_of(page)["figures"]) == [*plots, "time-line"]
-    assert (
-        "Not shown: Importance of hyperparameters (4 trials are finished (COMPLETE or DIVERGED); fewer than 20 tell little"
-        in page
-    )
+    assert "Not shown: Importance of hyperparameters (4 trials are finished" in page
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert len(scripts) == 1
     digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()

@@ -2,7 +2,7 @@
 
 const shown_parts = {}; // the HTML that each part was last given
 
-function update_page(content) {
+async function update_page(content) {
   const gone = Object.keys(page.figures).filter((id) => !(id in content.figures));
   Object.assign(page, content);
   document.title = page.title;
@@ -11,7 +11,9 @@ function update_page(content) {
   for (const place of purged) if (place.data) Plotly.purge(place);
   for (const id of gone) drawn.delete(id);
   take_table();
-  return draw_all();
+  await draw_all();
+  // The trials that are selected may be in new plots, and the panel's may have gone on.
+  if (opened !== null) row_of_trial.has(opened) ? show_panel() : panel.close();
 }
 
 function put_part(id, html) {

@@ -2,6 +2,8 @@
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const drawn = new Map(); // what each plot was drawn from
+const when_drawn = []; // what is done once all plots are there
+const after_drawing = []; // what is done with a plot once it is drawn
 let drawing = Promise.resolve();
 
 function coloured(node) {
@@ -40,6 +42,7 @@ async function draw(id) {
   await Plotly.react(place, figure.data, figure.layout, {
     responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["autoScale2d"],
   });
+  for (const each of after_drawing) each(place);
 }
 
 /* One after the other, so that the page answers in between. */
@@ -60,5 +63,6 @@ async function start_plots() {
   drawing = drawing.then(() => document.head.append(element("script", { textContent: text })));
   await draw_all();
   dark.addEventListener("change", draw_all);
+  for (const each of when_drawn) each();
   document.documentElement.dataset.ready = "plots";
 }

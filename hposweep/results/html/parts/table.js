@@ -63,6 +63,7 @@ function test_of(word) {
 
 function arrange(first = 0) {
   const tests = document.getElementById("filter").value.split(/\s+/).filter(Boolean).map(test_of);
+  if (marks.only_selected) tests.push((row) => marks.selected.has(trial_of(row)));
   view.rows = [...Array(n_rows).keys()].filter((row) => tests.every((test) => test(row)));
   view.rows.sort(compare(columns.findIndex((column) => column.name === view.sorted_by), view.descending));
   view.first = first < view.rows.length ? first : 0;
@@ -103,12 +104,19 @@ function show_head() {
     cell.ariaSort = sorted ? (view.descending ? "descending" : "ascending") : "none";
     return cell;
   });
-  document.querySelector("#table thead").replaceChildren(element("tr", {}, ...cells));
+  const all = element("input", { type: "checkbox", id: "select-all" });
+  all.ariaLabel = "Select the trials that are listed";
+  all.addEventListener("change", () => select(all.checked ? view.rows.map(trial_of) : []));
+  document.querySelector("#table thead").replaceChildren(element("tr", {}, element("th", { className: "check" }, all), ...cells));
 }
 
 function show_rows() {
   const rows = view.rows.slice(view.first, view.first + ROWS_ON_A_PAGE);
+  const focused = document.activeElement.closest?.("#table tbody tr")?.dataset.trial;
+  const kind = document.activeElement.localName;
   document.querySelector("#table tbody").replaceChildren(...rows.map(row_of));
+  if (focused) document.querySelector(`#table tr[data-trial="${focused}"] ${kind}`)?.focus({ preventScroll: true });
+  mark_rows();
   const n = view.rows.length;
   const plural = n_rows === 1 ? "" : "s";
   document.getElementById("count").textContent = n === n_rows
@@ -123,16 +131,38 @@ function show_rows() {
 }
 
 function row_of(row) {
+  const number = trial_of(row);
+  const box = element("input", { type: "checkbox" });
+  box.ariaLabel = `Select trial ${number}`;
+  box.addEventListener("change", () => toggle(number, box.checked));
   const cells = visible.map((i) => {
     const column = columns[i];
     let text = shown(i, row).slice(0, 200);
+    if (i === 0) {
+      const button = element("button", { type: "button", className: "link" }, row === page.table.winner ? `★ ${text}` : text);
+      button.ariaLabel = `Trial ${number}${row === page.table.winner ? ", the winner" : ""}: open`;
+      return element("th", { scope: "row", className: column.kind }, button);
+    }
     if (column.key === null && column.name === "state") text = `${page.table.letters[text] ?? ""} ${text}`;
-    if (i === 0 && row === page.table.winner) text = `★ ${text}`;
     return element("td", { className: column.kind }, element("span", { title: column.values[row].slice(0, 500) }, text));
   });
-  const made = element("tr", { className: row === page.table.winner ? "winner-row" : "" }, ...cells);
-  made.dataset.trial = trial_of(row);
+  const made = element("tr", { className: row === page.table.winner ? "winner-row" : "" }, element("td", { className: "check" }, box), ...cells);
+  made.dataset.trial = number;
   return made;
+}
+
+/* Which of the rows in the document are selected, and which one is pointed at. */
+function mark_rows() {
+  for (const row of document.querySelectorAll("#table tbody tr")) {
+    const number = Number(row.dataset.trial);
+    row.classList.toggle("hovered", number === marks.hovered);
+    row.classList.toggle("selected", marks.selected.has(number));
+    row.querySelector("input").checked = marks.selected.has(number);
+  }
+  const all = document.getElementById("select-all");
+  const n = view.rows.filter((row) => marks.selected.has(trial_of(row))).length;
+  all.checked = n > 0 && n === view.rows.length;
+  all.indeterminate = n > 0 && n < view.rows.length;
 }
 
 function command_of(row) {
@@ -147,5 +177,14 @@ document.getElementById("pager").addEventListener("click", (event) => {
   const places = { first: 0, previous: view.first - ROWS_ON_A_PAGE, next: view.first + ROWS_ON_A_PAGE, last };
   view.first = Math.min(Math.max(places[go], 0), last);
   show_rows();
+});
+const body = document.querySelector("#table tbody");
+const trial_at = (event) => Number(event.target.closest("tr")?.dataset.trial ?? NaN);
+for (const kind of ["mouseover", "focusin"]) body.addEventListener(kind, (event) => { const number = trial_at(event); if (!Number.isNaN(number)) hover(number); });
+for (const kind of ["mouseleave", "focusout"]) body.addEventListener(kind, () => { if (!panel.open) hover(null); });
+body.addEventListener("click", (event) => {
+  if (event.target.closest(".check") || String(getSelection()) !== "") return;
+  const number = trial_at(event);
+  if (!Number.isNaN(number)) open_panel(number);
 });
 take_table();
