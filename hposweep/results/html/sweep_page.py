@@ -147,7 +147,14 @@ def _parts(
     }
     legend = [(LOOKS[state].letter, state) for state in count_states(sweep.history)]
     parts |= {
-        id: page.part("sweep/group.html", id=id, title=title, sections=groups[id], legend=legend)
+        id: page.part(
+            "sweep/group.html",
+            id=id,
+            title=title,
+            sections=groups[id],
+            # Plots of the other groups have legends of their own.
+            legend=legend if id == "hyperparameters" else [],
+        )
         for id, title in GROUPS.items()
     }
     return {f"part-{id}": html for id, html in parts.items()}

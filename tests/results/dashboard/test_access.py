@@ -1,7 +1,5 @@
 """Who gets an answer of the dashboard, and what every answer tells a browser to heed."""
 
-from pathlib import Path
-
 import pytest
 
 from hposweep.results.dashboard.access import is_loopback

@@ -7,8 +7,10 @@ let opened = null; // the trial's number
 function open_panel(number) {
   if (!row_of_trial.has(number)) return;
   opened = number;
+  const is_new = !panel.open;
+  if (is_new) panel.showModal();
   show_panel();
-  if (!panel.open) panel.showModal();
+  if (is_new) document.getElementById("title-panel").focus();
   panel.scrollTop = 0;
   hover(number);
   if (location.hash !== `#trial-${number}`) history.replaceState(null, "", `#trial-${number}`);
@@ -17,7 +19,7 @@ function open_panel(number) {
 function show_panel() {
   const row = row_of_trial.get(opened);
   const place = view.rows.indexOf(row);
-  const heading = element("h2", { id: "title-panel" }, `${row === page.table.winner ? "★ " : ""}Trial ${opened}`);
+  const heading = element("h2", { id: "title-panel", tabIndex: -1 }, `${row === page.table.winner ? "★ " : ""}Trial ${opened}`);
   const step = (text, label, to) => {
     const button = element("button", { type: "button", className: "button", disabled: to === undefined }, text);
     button.ariaLabel = label;
@@ -70,11 +72,10 @@ function configuration_of(row) {
   const winner = page.table.winner;
   const compares = winner !== null && winner !== row;
   const rows = columns.filter((column) => column.key !== null).map((column) => {
-    const own = column.values[row], others = compares ? column.values[winner] : own;
-    if (own === "" && others === "") return null;
-    const differs = own !== others;
-    const cells = [element("th", { scope: "row" }, column.name), value_cell(own, differs)];
-    if (compares) cells.push(value_cell(others, false));
+    const differs = compares && column.values[row] !== column.values[winner];
+    if (column.values[row] === "" && !differs) return null;
+    const cells = [element("th", { scope: "row" }, column.name), value_cell(column, row, differs)];
+    if (compares) cells.push(value_cell(column, winner, false));
     return element("tr", { className: differs ? "differs" : "" }, ...cells);
   }).filter(Boolean);
   if (!rows.length) return [];
@@ -83,8 +84,11 @@ function configuration_of(row) {
     table_of(heads, rows, "Configuration")];
 }
 
-function value_cell(text, differs) {
-  return element("td", {}, differs ? element("b", {}, element("span", { className: "star" }, "≠ "), text || "not set") : text || element("span", { className: "none" }, "not set"));
+/* To the digits that matter; the command has all of them. */
+function value_cell(column, row, differs) {
+  const text = (column.shown ?? column.values)[row];
+  const value = text === "" ? element("span", { className: "none" }, "not set") : text;
+  return element("td", { title: column.values[row].slice(0, 500) }, ...(differs ? [element("span", { className: "star" }, "≠ "), element("b", {}, value)] : [value]));
 }
 
 function table_of(heads, rows, label) {
@@ -130,7 +134,8 @@ function draw_curve() {
   const layout = page.figures[CURVES].layout;
   Plotly.newPlot(place, [...(winner === null || winner === opened ? [] : line(winner, `winner, trial ${winner}`, "winner", 1.5)), ...line(opened, `trial ${opened}`, "accent", 2.5)], {
     template: template(), height: 230, margin: { l: 8, r: 8, t: 8, b: 8 }, legend: { orientation: "h", y: 1, yanchor: "bottom", x: 0 },
-    xaxis: { title: layout.xaxis.title, automargin: true }, yaxis: { title: layout.yaxis.title, automargin: true, type: layout.yaxis.type }, dragmode: false,
+    xaxis: { title: layout.xaxis.title, automargin: true, zeroline: false },
+    yaxis: { title: layout.yaxis.title, automargin: true, zeroline: false, type: layout.yaxis.type }, dragmode: false,
   }, { responsive: true, displayModeBar: false });
 }
 
