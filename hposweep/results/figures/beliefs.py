@@ -78,7 +78,8 @@ def expected_against_seen(sweep: SweepData) -> Plot | None:
         return None
     kept = thinned(found, MOST_POINTS)
     metric = plain(sweep.history.metric, 24)
-    axis = ValueAxis.of([*(each.value for each in kept), *(each.expected.median for each in kept)])
+    medians = [each.expected.median for each in kept]
+    axis = ValueAxis.of([*(each.value for each in kept), *medians])
     figure = figure_of(height=430, xaxis_title=f"{metric}, expected", yaxis_title=f"{metric}, seen")
     figure.update_xaxes(**axis.layout())
     figure.update_yaxes(**axis.layout())
@@ -92,7 +93,12 @@ def expected_against_seen(sweep: SweepData) -> Plot | None:
         points = [each for each in kept if each.is_inside is is_inside]
         if points:
             figure.add_trace(_points(points, name, symbol, colour, bar))
-    return Plot(figure, [*_sentences(sweep, found), *of_all(len(kept), len(found), "trials"), *axis.notes])
+    # Of each point the number that is outside, if one is.
+    outside = [
+        each.value if axis.low <= median <= axis.high else median for each, median in zip(kept, medians, strict=True)
+    ]
+    notes = [*_sentences(sweep, found), *of_all(len(kept), len(found), "trials"), *axis.outside(outside)]
+    return Plot(figure, notes)
 
 
 def _points(points: Sequence[Seen], name: str, symbol: str, colour: str, bar: str) -> go.Scatter:
