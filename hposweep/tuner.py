@@ -136,11 +136,6 @@ class Tuner:
                 case SegmentDied() | SegmentLost() | SegmentEnded():
                     self._unanswered.discard(event.trial)
 
-    @property
-    def n_trials_in_all(self) -> int:
-        """The trials of the sweep with those that confirm the best."""
-        return self.n_trials + N_CONFIRMATIONS * self.confirm_top
-
     def is_complete(self) -> bool:
         """Whether nothing is left to run."""
         return not self.history.under_way and self._next() is None

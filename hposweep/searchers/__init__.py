@@ -68,3 +68,19 @@ class Expects(Protocol):
 def expected(searcher: Searcher, configurations: Sequence[Configuration]) -> list[Expected]:
     """What a searcher expects of each configuration; empty where it expects nothing."""
     return searcher.expected(configurations) if isinstance(searcher, Expects) else []
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What a searcher has besides, that goes through stages."""
+
+    def stage(self) -> str:
+        """What it is at, such as `tpe: start-up, 7 of 10 results`.
+
+        It is asked several times a second, and by another thread than that of the sweep.
+        """
+
+
+def stage_of(searcher: Searcher) -> str:
+    """What a searcher is at; empty where it has no stages."""
+    return searcher.stage() if isinstance(searcher, Staged) else ""

@@ -21,6 +21,7 @@ from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.sobol import sobol_point
 from hposweep.searchers.tried import LARGEST_LISTED, Tried
 from hposweep.searchers.warping import POWERS, half_rank, standardized_power, unwarped
+from hposweep.shown_text import plural
 from hposweep.trial import Expected, Trial, TrialState
 
 MOST_KEPT = 192  # results in the model, whose time grows with their cube
@@ -167,6 +168,15 @@ class BayesianSearcher:
             self._encoding = Encoding(self.search_space, with_fidelity=trial.target_epoch is not None)
         self._has_rungs = self._has_rungs or trial.state in (TrialState.PAUSED, TrialState.STOPPED)
         self._observations.tell(trial, loss)
+
+    def stage(self) -> str:
+        """Whether there is a model yet, and of how many results."""
+        n = self._observations.n_results
+        if n < self._n_startup:
+            return f"bayesian: start-up, {n} of {plural(self._n_startup, 'result')}"
+        if self._fitted is not None and not self._fitted[1]:
+            return f"bayesian: even spread, no model of {plural(n, 'result')} predicts late epochs"
+        return f"bayesian: model of {plural(n, 'result')}"
 
     @property
     def _n_startup(self) -> int:

@@ -12,7 +12,7 @@ from hposweep.errors import ConfigError, nearest
 from hposweep.search_space import Configuration, Distribution, SearchSpace, Value, literal, uniform
 from hposweep.search_space.dimensions import Dimension, bare
 from hposweep.search_space.priors import same
-from hposweep.searchers import Exhausted, Searcher, Wait, expected
+from hposweep.searchers import Exhausted, Searcher, Wait, expected, stage_of
 from hposweep.trial import Expected, Trial
 
 
@@ -44,6 +44,10 @@ class InitialSearcher:
 
     def tell(self, trial: Trial, loss: float) -> None:
         self.searcher.tell(trial, loss)
+
+    def stage(self) -> str:
+        """That of the searcher."""
+        return stage_of(self.searcher)
 
 
 def read_initial(search_space: SearchSpace, nodes: object) -> list[dict[str, Value]]:

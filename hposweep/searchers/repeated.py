@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hposweep.search_space import Configuration
-from hposweep.searchers import Exhausted, Searcher, Wait, expected
+from hposweep.searchers import Exhausted, Searcher, Wait, expected, stage_of
 from hposweep.trial import Expected, Trial
 
 
@@ -50,6 +50,10 @@ class RepeatedSearcher:
         if len(losses) == self.n_seeds:
             mean = statistics.fmean(losses.values()) if all(map(math.isfinite, losses.values())) else math.inf
             self.searcher.tell(replace(trial, number=configuration), mean)
+
+    def stage(self) -> str:
+        """That of the searcher."""
+        return stage_of(self.searcher)
 
 
 def first_of(number: int, n_seeds: int) -> int | None:

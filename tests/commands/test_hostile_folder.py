@@ -26,6 +26,8 @@ TEXT = f"{MARKUP}{CONTROL}"
 FORMULA = '=HYPERLINK("http://x","y")'
 # What each reading command is called with; their sweep comes first.
 READING = [
+    ("ls",),
+    ("show",),
     ("report",),
     ("best",),
     ("compare", "other"),
