@@ -16,7 +16,7 @@ from typing import Any
 
 from hposweep.repetitions import Repetitions
 from hposweep.search_space import Configuration
-from hposweep.trial import Direction, Trial, TrialState, best, loss_of
+from hposweep.trial import WITH_A_LOSS, Direction, Expected, Trial, TrialState, best, loss_of
 
 SCHEMA = 2  # of the journal
 
@@ -73,6 +73,7 @@ class TrialProposed(Event):
     target_epoch: int | None = None
     repeats: int | None = None  # the first trial with this configuration, which is tried under another seed
     confirms: bool = False  # whether it is since that one was among the best
+    expected: Expected | None = None  # by the searcher's model; of the mean, where trials repeat the configuration
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ class History:
     n_failed: int = 0
     ended_trials: list[int] = field(default_factory=list)  # numbers, in the order of the ends
     judged: dict[int, None] = field(default_factory=dict)  # those that came to a rung or ended, in the order of that
+    reached: dict[int, int] = field(default_factory=dict)  # how many trials have come to each target epoch
     end: SweepEnded | None = None  # of the last run; None while one is under way, or where it was killed
     repetitions: dict[int, Repetitions] = field(default_factory=dict)  # by the configuration's first trial
     n_repeating: int = 0  # trials that repeat a configuration
@@ -242,6 +244,8 @@ class History:
     def _end_segment(self, event: SegmentEnded) -> None:
         trial = self.trials[event.trial]
         value = event.values.get(self.metric)
+        if trial.target_epoch is not None and event.state in WITH_A_LOSS and not trial.confirms:
+            self.reached[trial.target_epoch] = self.reached.get(trial.target_epoch, 0) + 1
         if value is None and event.state not in WITHOUT_A_VALUE:
             value = trial.value  # of the rung from which an interrupted trial goes on
         self._replace(

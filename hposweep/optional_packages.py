@@ -25,6 +25,11 @@ PACKAGES = {
 }
 
 
+def installation(extra: str) -> str:
+    """The command that installs this extra; in a checkout, too, once `pip install .` has installed hposweep."""
+    return f"pip install 'hposweep[{extra}]'"
+
+
 def missing(extra: str) -> list[str]:
     """The packages of this extra that are not installed; none of them is imported for that."""
     return [package for package in PACKAGES[extra] if importlib.util.find_spec(package) is None]
@@ -38,7 +43,7 @@ def check(what: str, extra: str) -> None:
     """
     packages = missing(extra)
     if packages:
-        raise ConfigError(f"{what} needs {', '.join(map(repr, packages))}: pip install 'hposweep[{extra}]'")
+        raise ConfigError(f"{what} needs {', '.join(map(repr, packages))}: {installation(extra)}")
 
 
 @contextlib.contextmanager
@@ -54,4 +59,4 @@ def needed_by(what: str, extra: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in PACKAGES[extra]:
             raise
-        raise ConfigError(f"{what} needs '{package}': pip install 'hposweep[{extra}]'") from None
+        raise ConfigError(f"{what} needs '{package}': {installation(extra)}") from None

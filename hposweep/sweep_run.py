@@ -17,6 +17,7 @@ from hposweep.history import Ending, Event, FinalEnded, History, SweepEnded, Swe
 from hposweep.results.html import in_a_process
 from hposweep.results.terminal import progress
 from hposweep.search_space import SearchSpace
+from hposweep.searchers import stage_of
 from hposweep.shown_text import plural
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.files import remove_temporaries, sync_folder, writing
@@ -75,6 +76,7 @@ class SweepRun:
         record: what `sweep.yaml` is to hold.
         check_same: raises a ConfigError where the record that the folder holds already is another sweep's.
         key: what the front calls an option, for messages.
+        n_trials: how many there will be at most, those that confirm the best among them.
         folder_of: the folder of the trial's next job, relative to the sweep's; empty where nobody knows it yet.
         recovered: what stands in for a record that is lost or damaged; raises a ConfigError where nothing does.
         before_first_trial: says what its user should know by then.
@@ -88,6 +90,7 @@ class SweepRun:
     record: SweepRecord
     check_same: Callable[[SweepRecord], None]
     key: Callable[[str], str]
+    n_trials: int
     folder_of: Callable[[Trial], str]
     stop_signals: StopSignals
     recovered: Callable[[], SweepRecord] | None = None
@@ -226,13 +229,18 @@ class SweepRun:
                 files_of(trial).clear()
 
         tuner.before_job = before_job
-
+        view = progress.LiveView(
+            tuner.history,
+            self.n_trials,
+            files_of,
+            overview=tuner.workers.overview,
+            stage=lambda: stage_of(tuner.searcher),
+            time_budget_s=tuner.time_budget_s,
+        )
         is_main_thread = threading.current_thread() is threading.main_thread()
         with self.stop_signals if is_main_thread else contextlib.nullcontext():
             try:
-                with progress.shown(
-                    self.progress, tuner.history, tuner.n_trials_in_all, files_of, tuner.workers.overview
-                ):
+                with progress.shown(self.progress, view):
                     ended = tuner.run()
                 if ended.ending is Ending.COMPLETE:
                     self._run_last_job(tuner)

@@ -86,6 +86,7 @@ def run(
         record,
         check_same=lambda recorded: None,
         key=str,
+        n_trials=n_trials,
         stop_signals=StopSignals(),
         progress="none",
         final=None if final is None else LastJob("test_error", VirtualWorkers(final)),

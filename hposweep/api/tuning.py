@@ -39,7 +39,7 @@ from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord, SweepRec
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.sweep_run import SweepRun
 from hposweep.trial import Direction, Segment, SegmentResult, Trial
-from hposweep.tuner import Tuner
+from hposweep.tuner import N_CONFIRMATIONS, Tuner
 from hposweep.workers.local import main_module
 from hposweep.workers.local.devices import devices_of
 from hposweep.workers.local.pool import WorkerPool, checked_n_workers, n_cores
@@ -223,6 +223,7 @@ def tune(
         record,
         check_same=lambda recorded: _check_same(recorded, record, sweep_dir),
         key=str,
+        n_trials=extent.n_at_most(n_trials, n_seeds) + N_CONFIRMATIONS * confirm_top,
         folder_of=_subdir,
         stop_signals=stop_signals,
         before_first_trial=before_first_trial,

@@ -17,7 +17,7 @@ from hposweep.shown_text import visible
 from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
 
 if TYPE_CHECKING:
-    from hposweep.results.html.sweep_page import RunAgain
+    from hposweep.results.html.trial_rows import RunAgain
 
 LARGEST_PORT = 65535
 

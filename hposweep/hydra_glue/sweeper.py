@@ -160,6 +160,7 @@ class HydraSweep:
             record,
             check_same=lambda recorded: check_same_sweep(recorded, record, sweep_dir),
             key="hydra.sweeper.{}".format,
+            n_trials=self._n_trials_at_most(extent),
             folder_of=lambda trial: folders.subdir(trial.number, overrides.of_trial(trial, trial.target_epoch)),
             recovered=lambda: run_again.from_multirun(sweep_dir, self._search_space_of),
             stop_signals=self._signals,
@@ -246,10 +247,15 @@ class HydraSweep:
             configurations.append(proposal)
         epochs = sweeper_options.n_epochs(self._options, composed)
         at_most = scheduler.next_segment(can_start_new=True) != StartTrial(None)
-        n_seeds = int(self._options["n_seeds"])
-        remark = extent.remark(n_trials // n_seeds)
-        n_trials = extent.n_at_most(n_trials, n_seeds) + N_CONFIRMATIONS * int(self._options["confirm_top"])
-        summary.print_dry_run(parsed.search_space, configurations, remark, n_trials, epochs, at_most=at_most)
+        remark = extent.remark(n_trials // int(self._options["n_seeds"]))
+        in_all = self._n_trials_at_most(extent)
+        summary.print_dry_run(parsed.search_space, configurations, remark, in_all, epochs, at_most=at_most)
+
+    def _n_trials_at_most(self, extent: Extent) -> int:
+        """How many trials there will be at most, those that confirm the best among them."""
+        options = self._options
+        n_confirmations = N_CONFIRMATIONS * int(options["confirm_top"])
+        return extent.n_at_most(int(options["n_trials"]), int(options["n_seeds"])) + n_confirmations
 
     def _read_overrides(self, arguments: list[str]) -> ParsedOverrides:
         return self._read(self._config.hydra.sweeper, arguments)

@@ -35,7 +35,7 @@ from hposweep.sweep_folder.learning_curve import metrics_of
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, readable_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import WITH_A_LOSS, Trial, TrialState
+from hposweep.trial import WITH_A_LOSS, Expected, Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
 LOST = "LOST"  # the end of a segment that was lost with its machine
@@ -110,6 +110,7 @@ class SweepData:
     wall_s: float  # the sweep's running time: between a stop and a resume none passes
     n_validation: int | None  # examples behind each value of the metric; None: unknown
     n_test: int | None
+    expected: Mapping[int, Expected] = field(default_factory=dict)  # by the searcher's model; few have one
     # All numbers of the learning curves, by trial and column, but for the times.
     reported: Mapping[int, Mapping[str, Curve]] = field(default_factory=dict)
 
@@ -259,6 +260,7 @@ def of_events(
         wall_s=seconds[-1] if seconds else 0.0,
         n_validation=_count(sizes, "n_validation"),
         n_test=_count(sizes, "n_test") if record is None or record.final_metric in (None, "test_error") else None,
+        expected={e.trial: e.expected for e in events if isinstance(e, TrialProposed) and e.expected is not None},
         reported={number: _columns(of_trial) for number, of_trial in rows.items() if of_trial},
     )
 

@@ -16,6 +16,7 @@ from hposweep.searchers import Exhausted
 from hposweep.searchers.moves import reflected
 from hposweep.searchers.options import check_count
 from hposweep.searchers.tried import MOST_DRAWS, Tried, identity
+from hposweep.shown_text import plural
 from hposweep.trial import Trial
 
 MOST_LEVELS = 100  # whole numbers that are told apart; more are numbers of a continuous range that are rounded
@@ -88,6 +89,11 @@ class CmaesSearcher:
         self._losses[trial.number] = loss
         if len(self._losses) == self._distribution.population_size:
             self._update()
+
+    def stage(self) -> str:
+        """Which generation it samples, from 1, and how much of that is there."""
+        of_generation = f"{len(self._losses)} of {plural(self._distribution.population_size, 'result')}"
+        return f"cmaes: generation {self._distribution.generation + 1}, {of_generation}"
 
     def _update(self) -> None:
         """Moves the distribution to the better ones of its generation, and begins the next."""

@@ -13,6 +13,7 @@ from hposweep.searchers import Exhausted
 from hposweep.searchers.moves import moved
 from hposweep.searchers.options import check_count
 from hposweep.searchers.tried import Tried
+from hposweep.shown_text import plural
 from hposweep.trial import Trial
 
 STEP = 0.1  # standard deviation of a number's mutation, as a share of probability
@@ -62,6 +63,13 @@ class EvolutionSearcher:
 
     def tell(self, trial: Trial, loss: float) -> None:
         self._losses[trial.number] = loss
+
+    def stage(self) -> str:
+        """How full its population is."""
+        n = len(self._losses)
+        if n < self.population_size:
+            return f"evolution: first population, {n} of {plural(self.population_size, 'result')}"
+        return f"evolution: mutations of the youngest {self.population_size}"
 
     @property
     def population(self) -> list[int]:

@@ -12,8 +12,8 @@ from hposweep.errors import ConfigError, nearest
 from hposweep.search_space import Configuration, Distribution, SearchSpace, Value, literal, uniform
 from hposweep.search_space.dimensions import Dimension, bare
 from hposweep.search_space.priors import same
-from hposweep.searchers import Exhausted, Searcher, Wait
-from hposweep.trial import Trial
+from hposweep.searchers import Exhausted, Searcher, Wait, expected, stage_of
+from hposweep.trial import Expected, Trial
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,18 @@ class InitialSearcher:
         others = proposal if isinstance(proposal, dict) else {}
         return _completed(self.search_space, self.configurations[number], others, self.seed, number)
 
+    def expected(self, configurations: Sequence[Configuration]) -> list[Expected]:
+        return expected(self.searcher, configurations)
+
     def start(self, trial: Trial) -> None:
         self.searcher.start(trial)
 
     def tell(self, trial: Trial, loss: float) -> None:
         self.searcher.tell(trial, loss)
+
+    def stage(self) -> str:
+        """That of the searcher."""
+        return stage_of(self.searcher)
 
 
 def read_initial(search_space: SearchSpace, nodes: object) -> list[dict[str, Value]]:

@@ -79,6 +79,11 @@ class Observations:
         """How often something was told."""
         return len(self._numbers)
 
+    @property
+    def n_trials(self) -> int:
+        """How many trials something was told of."""
+        return len(self._last)
+
     def all(self) -> Results:
         """All results, several of a trial that came to several rungs."""
         self._place()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hposweep.search_space import Configuration
-from hposweep.searchers import Exhausted, Searcher, Wait
-from hposweep.trial import Trial
+from hposweep.searchers import Exhausted, Searcher, Wait, expected, stage_of
+from hposweep.trial import Expected, Trial
 
 
 @dataclass
@@ -34,6 +34,9 @@ class RepeatedSearcher:
         alone = [replace(trial, number=each) for each, trial in sorted(under_way.items())]
         return self.searcher.propose(configuration, alone)
 
+    def expected(self, configurations: Sequence[Configuration]) -> list[Expected]:
+        return expected(self.searcher, configurations)
+
     def start(self, trial: Trial) -> None:
         configuration, repetition = divmod(trial.number, self.n_seeds)
         if not repetition:
@@ -47,6 +50,10 @@ class RepeatedSearcher:
         if len(losses) == self.n_seeds:
             mean = statistics.fmean(losses.values()) if all(map(math.isfinite, losses.values())) else math.inf
             self.searcher.tell(replace(trial, number=configuration), mean)
+
+    def stage(self) -> str:
+        """That of the searcher."""
+        return stage_of(self.searcher)
 
 
 def first_of(number: int, n_seeds: int) -> int | None:

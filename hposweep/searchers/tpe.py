@@ -16,6 +16,7 @@ from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.options import check_count, check_share
 from hposweep.searchers.parzen import ParzenEstimator, improvement_weights
 from hposweep.searchers.tried import Tried
+from hposweep.shown_text import plural
 from hposweep.trial import Trial
 
 MOST_GOOD = 25
@@ -79,6 +80,13 @@ class TpeSearcher:
 
     def tell(self, trial: Trial, loss: float) -> None:
         self._observations.tell(trial, loss)
+
+    def stage(self) -> str:
+        """Whether anything is estimated yet."""
+        n = self._observations.n_trials
+        if n < self.n_startup_trials:
+            return f"tpe: start-up, {n} of {plural(self.n_startup_trials, 'result')}"
+        return f"tpe: densities of {plural(n, 'result')}"
 
     def _draws(self, number: int, pending: Sequence[Trial]) -> Iterator[Configuration]:
         """What trial `number` may be, first as l and g have it, and then draws from the prior without end."""

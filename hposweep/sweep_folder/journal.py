@@ -40,7 +40,7 @@ from hposweep.sweep_folder import lease as leases
 from hposweep.sweep_folder.files import write_all, writing
 from hposweep.sweep_folder.journal_schema1 import Schema1
 from hposweep.sweep_folder.lease import HeldError, Lease
-from hposweep.trial import Direction, TrialState
+from hposweep.trial import Direction, Expected, TrialState
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,12 @@ TYPES: dict[str, Callable[[Any], bool]] = {  # by the annotation of a field; wha
     "float": lambda value: _is_number(value),
     "Configuration": lambda value: isinstance(value, dict),
     "Mapping[str, float]": lambda value: isinstance(value, dict),
+    "Expected | None": lambda value: value is None or _is_expected(value),
 }
 EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in KINDS}
-# What is left out of the lines of trials that repeat none, and of jobs on the one machine.
-OF_FEW = {"repeats": None, "confirms": False, "place": ""}
+# What is left out of the lines of trials that repeat none or of which nothing was expected, and of jobs on the one
+# machine.
+OF_FEW = {"repeats": None, "confirms": False, "expected": None, "place": ""}
 NAMES = {kind: name for name, kind in EVENTS.items()}
 FIELDS = {kind: [each.name for each in dataclasses.fields(kind)] for kind in KINDS}
 # The fields whose values have one type, with its check; a seed may be the user's own.
@@ -88,6 +90,8 @@ def to_line(event: Event, number: int) -> str:
         fields["value"] = _worded(fields["value"])
     if "values" in fields:
         fields["values"] = {name: _worded(value) for name, value in fields["values"].items()}
+    if "expected" in fields:
+        fields["expected"] = vars(fields["expected"])
     text = json.dumps(fields, ensure_ascii=False)
     return f'{text[:-1]}, "check": "{_check(text)}"}}'
 
@@ -126,6 +130,8 @@ def _event(fields: Mapping[str, Any]) -> Event:
         fields["value"] = float(fields["value"])
     if "values" in fields:
         fields["values"] = {name: float(value) for name, value in fields["values"].items()}
+    if fields.get("expected") is not None:
+        fields["expected"] = _expected(fields["expected"])
     for name, enumeration in (("state", TrialState), ("direction", Direction), ("ending", Ending)):
         if name in fields:
             fields[name] = enumeration(fields[name])
@@ -145,6 +151,17 @@ def _is_count(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_expected(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        TYPES["int | None"](each) if name == "epoch" else _is_number(each) for name, each in value.items()
+    )
+
+
+def _expected(fields: Mapping[str, Any]) -> Expected:
+    numbers = {name: float(each) for name, each in fields.items() if name != "epoch"}
+    return Expected(**numbers, epoch=fields["epoch"])
 
 
 def _worded(value: float | None) -> float | str | None:

@@ -49,6 +49,7 @@ def swept(space: SearchSpace, seed: int, n_trials: int) -> Iterator[Path]:
                 FunctionRecord(seed=seed, n_trials=n_trials, search_space=space.records(), metric="value"),
                 check_same=lambda recorded: None,
                 key=str,
+                n_trials=n_trials,
                 folder_of=lambda trial: f"{trial.number}",
                 stop_signals=StopSignals(),
                 progress="none",

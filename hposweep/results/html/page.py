@@ -41,30 +41,52 @@ class Section:
     least_width: int = 0  # of the plot, in pixels: on a narrower screen it scrolls
 
 
-def render(template: str, title: str, data: Mapping[str, Any], scripts: Sequence[str] = (), **variables: Any) -> str:
+@dataclass(frozen=True)
+class Served:
+    """What a page holds that a server keeps up to date, in place of all that makes it self-contained."""
+
+    script: str  # its scripts in one, by the name that the server gives to them
+    state: Mapping[str, Any]  # of the content, for the server's own script
+
+
+def render(
+    template: str,
+    title: str,
+    data: Mapping[str, Any],
+    scripts: Sequence[str] = (),
+    served: Served | None = None,
+    **variables: Any,
+) -> str:
     """The page of a template in `parts`.
 
     Args:
         data: what the scripts find in the variable `page`; `figures` are the plots by the ids of their elements, as
             `figures_of` gives them.
         scripts: more files of `parts` to run, in this order.
+        served: None: the page is self-contained.
         variables: for the template.
     """
-    plotly_js = get_plotlyjs()
-    script = "\n".join([*map(_part, ("copy.js", "plots.js", *scripts)), "start_plots();\n"])
-    return (
-        _environment()
-        .get_template(template)
-        .render(
-            title=title,
-            css=_part("page.css"),
-            script=script,
-            script_hashes=[_hash(script), _hash(plotly_js)],
-            plotly_js=base64.b64encode(gzip.compress(plotly_js.encode(), mtime=0)).decode(),
-            data={**data, "dark": DARK},
-            **variables,
-        )
-    )
+    frame: dict[str, Any] = {"served": served}
+    if served is None:
+        code, plotly_js = script(scripts), get_plotlyjs()
+        frame |= {
+            "css": css(),
+            "script": code,
+            "script_hashes": [_hash(code), _hash(plotly_js)],
+            "plotly_js": base64.b64encode(gzip.compress(plotly_js.encode(), mtime=0)).decode(),
+        }
+    found = _environment().get_template(template)
+    return found.render(title=title, data={**data, "dark": DARK}, **frame, **variables)
+
+
+def css() -> str:
+    """The style sheet of all pages."""
+    return _part("page.css")
+
+
+def script(names: Sequence[str]) -> str:
+    """The scripts of a page in one: those of all pages, and more files of `parts`."""
+    return "\n".join([*map(_part, ("copy.js", "plots.js", *names)), "start_plots();\n"])
 
 
 def part(template: str, **variables: Any) -> Markup:

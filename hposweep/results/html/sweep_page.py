@@ -16,7 +16,7 @@ from hposweep.results.beliefs import Model
 from hposweep.results.figures.style import LOOKS, of_all
 from hposweep.results.html import findings, page, trial_details, trial_rows
 from hposweep.results.html.in_a_process import FILE_NAME
-from hposweep.results.html.page import Section
+from hposweep.results.html.page import Section, Served
 from hposweep.results.html.sweep_plots import GROUPS, sweep_plots
 from hposweep.results.html.trial_rows import RunAgain
 from hposweep.results.shown_values import MOST_CHARACTERS
@@ -29,18 +29,19 @@ from hposweep.trial import TrialState
 SCRIPTS = ("marks.js", "panel.js", "table.js", "parts.js")
 
 
-def write(sweep_dir: Path, run_again: RunAgain | None) -> Path:
+def write(sweep_dir: Path, run_again: RunAgain | None, model: Model | None = None) -> Path:
     """Makes the report of a sweep anew, and returns its path.
 
     Args:
         run_again: None: the page names no commands.
+        model: as in `content`.
 
     Raises:
         ConfigError: if the folder holds no sweep.
         ModuleNotFoundError: if a package of the extra `report` is missing.
     """
     path = sweep_dir / FILE_NAME
-    page.write(path, render(sweep_dir, read(sweep_dir), run_again))
+    page.write(path, render(sweep_dir, read(sweep_dir), run_again, model))
     return path
 
 
@@ -49,14 +50,15 @@ def render(sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None, model:
     return page_of(content(sweep_dir, sweep, run_again, model))
 
 
-def page_of(content: Mapping[str, Any]) -> str:
-    """The page with this content."""
+def page_of(content: Mapping[str, Any], served: Served | None = None) -> str:
+    """The page with this content; `served`: as in `page.render`."""
     above = ["part-summary", "part-failures-first", *(f"part-{group}" for group in GROUPS), "part-missing"]
     return page.render(
         "report.html",
         content["title"],
         {name: value for name, value in content.items() if name != "parts"},
         SCRIPTS,
+        served,
         parts=content["parts"],
         parts_above=above,
         parts_below=["part-failures", "part-setup"],

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hposweep.number_text import number_text, time_unit
-from hposweep.results.dashboard import log_tail
 from hposweep.results.html.findings import MOST_FAILURE_GROUPS, FailureGroup
 from hposweep.results.sweep_data import SweepData
-from hposweep.secret_keys import masked_line
-from hposweep.shown_text import visible
+from hposweep.sweep_folder import log_tail
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
 
@@ -20,7 +17,6 @@ MOST_LINES = 20  # of an output or a traceback: its end
 MOST_CHARACTERS = 4000  # the same
 N_BEST_WITH_OUTPUT = 20
 N_FAILURES_WITH_OUTPUT = 20
-TERMINAL_STYLE = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 
 def segments(sweep: SweepData) -> dict[str, Any]:
@@ -84,12 +80,11 @@ def logs(sweep_dir: Path, sweep: SweepData, best: Sequence[Trial], groups: Seque
 def _output(sweep_dir: Path, sweep: SweepData, trial: Trial) -> str:
     files = TrialFiles(sweep_dir, trial.folder, sweep.history.schema)
     try:
-        text = log_tail.piece(files, files.output.name, start=None).text
+        piece = log_tail.piece(files, files.output.name, start=None)
     except OSError:
         return ""
-    # What a terminal would show: of a line that was written over and over, the last state.
-    lines = [TERMINAL_STYLE.sub("", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n")]
-    return _end("\n".join(visible(masked_line(line)) for line in lines if line))
+    lines = log_tail.shown(piece.text + piece.rest).split("\n")
+    return _end("\n".join(line.rstrip() for line in lines if line))
 
 
 def _end(text: str) -> str:

@@ -5,9 +5,8 @@ const SIGNS = { running: "◐", finished: "●", stopped: "■", killed: "✕", 
 const COLUMNS = [
   { name: "sweep", key: (sweep) => sweep.name },
   { name: "state", key: (sweep) => sweep.state },
-  { name: "progress", key: (sweep) => (sweep.n_trials ? sweep.n_done / sweep.n_trials : -1), kind: "number" },
+  { name: "progress", key: (sweep) => (sweep.n_trials ? sweep.n_done / sweep.n_trials : NaN), kind: "number", className: "text" },
   { name: "best value", key: (sweep) => sweep.best?.value ?? NaN, kind: "number" },
-  { name: "trial", key: (sweep) => sweep.best?.trial ?? NaN, kind: "number" },
   { name: "run by", key: (sweep) => sweep.controller ?? "" },
   { name: "started", key: (sweep) => age_of(sweep.started_at), kind: "number", title: "how long ago its first run started" },
   { name: "last change", key: (sweep) => age_of(sweep.changed_at), kind: "number", title: "how long ago its journal got its last event" },
@@ -19,6 +18,10 @@ function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
   return made;
+}
+
+function class_of(column) {
+  return column.className ?? column.kind ?? "text";
 }
 
 function age_of(time) {
@@ -75,7 +78,7 @@ function show_head() {
       show();
       document.getElementById(`sort-${i}`).focus();
     });
-    const cell = element("th", { scope: "col", className: column.kind ?? "text" }, button);
+    const cell = element("th", { scope: "col", className: class_of(column) }, button);
     cell.ariaSort = sorted ? (view.descending ? "descending" : "ascending") : "none";
     return cell;
   });
@@ -95,9 +98,9 @@ function rows_of(sweep) {
   const address = `sweep?id=${encodeURIComponent(sweep.id)}`;
   const name = is_gone ? element("span", {}, sweep.name) : element("a", { href: address, id: `open-${sweep.id}` }, sweep.name);
   const state = element("span", { className: `state ${sweep.state}` }, `${SIGNS[sweep.state] ?? ""} ${sweep.state}`);
-  const cells = [[tick], [name], [state], progress_of(sweep), best_of(sweep), [sweep.best ? String(sweep.best.trial) : ""],
-    [sweep.controller ?? ""], [age_text(sweep.started_at)], [age_text(sweep.changed_at)]];
-  const kinds = ["text", ...COLUMNS.map((column) => column.kind ?? "text")];
+  const cells = [[tick], [name], [state], progress_of(sweep), best_of(sweep), [sweep.controller ?? ""],
+    [ago(sweep.started_at)], [ago(sweep.changed_at)]];
+  const kinds = ["text", ...COLUMNS.map(class_of)];
   const row = element("tr", {}, ...cells.map((content, i) => element("td", { className: kinds[i] }, ...content)));
   row.dataset.id = sweep.id;
   const more = [];
@@ -109,20 +112,23 @@ function rows_of(sweep) {
   return [row, element("tr", { className: "below" }, element("td"), element("td", { colSpan: COLUMNS.length }, ...children))];
 }
 
+function ago(time) {
+  return age_text(time) && `${age_text(time)} ago`;
+}
+
 function progress_of(sweep) {
   if (!sweep.n_trials) return [""];
   const bar = element("progress", { max: sweep.n_trials, value: sweep.n_done });
   bar.ariaLabel = `${sweep.n_done} of ${sweep.n_trials} trials`;
   const states = Object.entries(sweep.states).map(([state, n]) => `${n} ${state}`).join(", ");
-  return [bar, element("span", { title: states }, ` ${sweep.n_done.toLocaleString("en")} of ${sweep.n_trials.toLocaleString("en")}`)];
+  return [bar, element("div", { className: "calm", title: states }, `${sweep.n_done.toLocaleString("en")} of ${sweep.n_trials.toLocaleString("en")}`)];
 }
 
 function best_of(sweep) {
   if (!sweep.best) return [""];
   const metric = `${sweep.metric}, ${sweep.direction}`;
-  const children = [element("span", { title: metric }, sweep.best.text)];
-  if (!sweep.best.is_complete) children.push(element("span", { className: "calm", title: "no trial is complete; this is the best of the others" }, " so far"));
-  return children;
+  const trial = `trial ${sweep.best.trial}${sweep.best.is_complete ? "" : ", not complete"}`;
+  return [element("div", { title: metric }, sweep.best.text), element("div", { className: "calm" }, trial)];
 }
 
 function resume_of(sweep) {

@@ -11,30 +11,35 @@ function hide_token() {
   history.replaceState(null, "", address.pathname + address.search + address.hash);
 }
 
-/* Asks for the path until the page is left; `take(answer)` gets each answer that differs from the one before. */
-function follow(path, take) {
-  let version = null;
+/* Asks for the path until the page is left; `take(answer)` gets each answer that differs from the one before.
+   `known` is the version of what the page shows already. */
+function follow(path, take, known = null) {
+  let version = known === null ? null : `"${known}"`;
   let waiting = null;
   let is_asking = false;
-  let is_lost = false;
+  let lost_at = null;
+  async function ask() {
+    let answer;
+    try {
+      const headers = version === null || lost_at !== null ? {} : { "If-None-Match": version };
+      answer = await fetch(path, { headers, cache: "no-store" });
+    } catch {
+      lost_at ??= new Date();
+      say(`No answer from the dashboard's server since ${time_text(lost_at)}: it has ended, or the connection is cut. What is shown was read before.`, true);
+      return;
+    }
+    lost_at = null;
+    if (answer.status === 403) say("The server refuses this page: open the link again that hposweep dashboard has printed.", true);
+    if (answer.status === 304 || answer.status === 403) return;
+    version = answer.headers.get("ETag");
+    await take(await answer.json());
+  }
   async function look() {
     clearTimeout(waiting);
     if (is_asking) return;
     is_asking = true;
     try {
-      const headers = version === null || is_lost ? {} : { "If-None-Match": version };
-      const answer = await fetch(path, { headers, cache: "no-store" });
-      if (answer.status === 403) {
-        say("The server refuses this page: open the link again that hposweep dashboard has printed.", true);
-      } else if (answer.status !== 304) {
-        version = answer.headers.get("ETag");
-        await take(await answer.json(), answer.status);
-      }
-      is_lost = false;
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // fetch's, where nobody answers
-      say(`No answer from the dashboard's server since ${time_text(new Date())}: it has ended, or the connection is cut. What is shown was read before.`, true);
-      is_lost = true;
+      await ask();
     } finally {
       is_asking = false;
       waiting = setTimeout(look, 1000 * (document.hidden ? SECONDS_WHILE_HIDDEN : SECONDS_BETWEEN_LOOKS));

@@ -63,12 +63,16 @@ function draw_all() {
 }
 
 async function start_plots() {
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const text = await new Response(stream).text();
-  drawing = drawing.then(() => document.head.append(element("script", { textContent: text })));
+  if (document.getElementById("plotly")) await unpack_plotly();
   await draw_all();
   dark.addEventListener("change", draw_all);
   for (const each of when_drawn) each();
   document.documentElement.dataset.ready = "plots";
+}
+
+async function unpack_plotly() {
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const text = await new Response(stream).text();
+  drawing = drawing.then(() => document.head.append(element("script", { textContent: text })));
 }

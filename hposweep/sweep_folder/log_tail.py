@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from hposweep.secret_keys import masked_line
+from hposweep.shown_text import visible_lines
 from hposweep.sweep_folder.trial_files import TrialFiles
 
 MOST_BYTES = 64 * 1024
 LOG_SUFFIX = ".log"  # Hydra's, whose files stand in the job's folder
 MOST_LOGS = 8
 LONGEST_CHARACTER = 4  # bytes, in UTF-8
+TERMINAL_STYLE = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
 class Piece:
     """A piece of a file."""
 
-    text: str
-    start: int  # where it begins and ends, in bytes
+    text: str  # whole lines, or of a very long one as much as fits
+    rest: str  # what stands behind them at the end of the file: a line that is not all there
+    start: int  # where the text begins and ends, in bytes
     end: int
     size: int  # of the whole file
 
@@ -64,8 +69,18 @@ def piece(files: TrialFiles, name: str, start: int | None) -> Piece:
     if is_tail and begin:
         cut = content.find(b"\n") + 1
         begin, content = begin + cut, content[cut:]
-    content = content[: _whole(content)]
-    return Piece(content.decode(errors="replace"), begin, begin + len(content), found.st_size)
+    end = content.rfind(b"\n") + 1
+    if not end and len(content) == MOST_BYTES:
+        end = _whole(content)
+    text, rest = content[:end].decode(errors="replace"), content[end:].decode(errors="replace")
+    is_all = begin + len(content) >= found.st_size
+    return Piece(text, rest if is_all else "", begin, begin + end, found.st_size)
+
+
+def shown(text: str) -> str:
+    """What a terminal would show of it, but for secrets: of a line that was written over and over, the last state."""
+    lines = [TERMINAL_STYLE.sub("", line.rstrip("\r").rpartition("\r")[2]).expandtabs() for line in text.split("\n")]
+    return visible_lines("\n".join(map(masked_line, lines)))
 
 
 def _steps_to(files: TrialFiles, name: str) -> list[str]:
@@ -111,8 +126,8 @@ def _is_file(name: str, folder: int) -> bool:
 
 
 def _whole(content: bytes) -> int:
-    """The number of bytes up to the end of the last character that is all there: its rest may still be written."""
-    for back in range(1, min(LONGEST_CHARACTER, len(content) + 1)):
+    """The number of bytes up to the end of the last character that is all there."""
+    for back in range(1, min(LONGEST_CHARACTER, len(content)) + 1):
         byte = content[-back]
         if byte < 0x80:
             break
