@@ -26,7 +26,7 @@ from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import plural
 
 MOST_HYPERPARAMETER_PLOTS = 40
-WIDTH_OF_AN_AXIS = 105  # of parallel coordinates, in pixels, so that their names stand apart
+WIDTH_OF_AN_AXIS = 116  # of parallel coordinates, in pixels, so that their names stand apart
 # The parts of the page that hold plots, in their order, with their titles.
 GROUPS = {
     "progress": "Progress",
@@ -119,17 +119,6 @@ def _add_progress(page: _Page, sweep: SweepData) -> None:
         "that overlap don't tell which configuration is better.",
         wide=True,
     )
-    if sweep.expected:
-        page.add(
-            "progress",
-            "expected",
-            "What the searcher expected",
-            beliefs.expected_against_seen(sweep),
-            f"{metric} of the trials against what the searcher's model expected of them",
-            "it takes three trials of which the searcher expected something, with a value",
-            intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
-            "was tried. On the dotted line a trial came out as expected.",
-        )
 
 
 def _add_learning(page: _Page, sweep: SweepData) -> None:
