@@ -50,7 +50,8 @@ def test_a_sweep_without_a_complete_trial_says_so(tmp_path: Path) -> None:
     rows = [(TrialState.PAUSED, 0.5, {"x": 1}, ""), (TrialState.FAILED, None, {"x": 2}, "ValueError: no")]
     page = page_of(made(tmp_path, rows))
     assert "No trial is complete. The best so far is trial 0, 0.5." in page
-    assert "incumbent-trials" not in data_of(page)["figures"]
+    (course,) = [trace for trace in data_of(page)["figures"]["incumbent-trials"]["data"] if trace["mode"] == "lines"]
+    assert course["name"] == "3 epochs"
 
 
 def test_a_sweep_that_has_just_started_has_a_report(tmp_path: Path) -> None:
