@@ -78,7 +78,8 @@ def expected_against_seen(sweep: SweepData) -> Plot | None:
         return None
     kept = thinned(found, MOST_POINTS)
     metric = plain(sweep.history.metric, 24)
-    axis = ValueAxis.of([*(each.value for each in kept), *(each.expected.median for each in kept)])
+    medians = [each.expected.median for each in kept]
+    axis = ValueAxis.of([*(each.value for each in kept), *medians])
     figure = figure_of(height=430, xaxis_title=f"{metric}, expected", yaxis_title=f"{metric}, seen")
     figure.update_xaxes(**axis.layout())
     figure.update_yaxes(**axis.layout())
@@ -86,13 +87,18 @@ def expected_against_seen(sweep: SweepData) -> Plot | None:
     line = {"color": RULE, "width": 1.5, "dash": "dot"}
     figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, name="as expected", hoverinfo="skip"))
     for name, is_inside, symbol, colour, bar in (
-        ("inside of its 95% interval", True, "circle", GOOD, SOFT),
+        ("inside of its interval", True, "circle", GOOD, SOFT),
         ("outside", False, "diamond-open", WINNER, CALM),
     ):
         points = [each for each in kept if each.is_inside is is_inside]
         if points:
             figure.add_trace(_points(points, name, symbol, colour, bar))
-    return Plot(figure, [*_sentences(sweep, found), *of_all(len(kept), len(found), "trials"), *axis.notes])
+    # Of each point the number that is outside, if one is.
+    outside = [
+        each.value if axis.low <= median <= axis.high else median for each, median in zip(kept, medians, strict=True)
+    ]
+    notes = [*_sentences(sweep, found), *of_all(len(kept), len(found), "trials"), *axis.outside(outside)]
+    return Plot(figure, notes)
 
 
 def _points(points: Sequence[Seen], name: str, symbol: str, colour: str, bar: str) -> go.Scatter:
@@ -127,7 +133,7 @@ def _sentences(sweep: SweepData, found: Sequence[Seen]) -> list[str]:
     low, high = wilson_interval(n_inside / n, n)
     sentences = [
         f"{n_inside:,} of {n:,} values lie inside of their 95% interval: {n_inside / n:.0%} "
-        f"(95% interval {low:.0%} to {high:.0%}). Of a model that knows what it does not know, 95% do."
+        f"(95% interval {low:.0%} to {high:.0%}). Of a calibrated model, 95% do."
     ]
     correlation = rank_correlation([each.expected.median for each in found], [each.value for each in found])
     if correlation is not None:
@@ -137,7 +143,11 @@ def _sentences(sweep: SweepData, found: Sequence[Seen]) -> list[str]:
         )
     n_unseen = len(sweep.expected) - n
     if n_unseen:
-        epochs = {expected.epoch for expected in sweep.expected.values()} - {None}
-        where = "the epoch for which it was expected" if epochs else "its end"
-        sentences.append(f"Not shown: {plural(n_unseen, 'trial')} without a value at {where}.")
+        has_epochs = any(expected.epoch is not None for expected in sweep.expected.values())
+        sentences.append(
+            f"Not shown: {plural(n_unseen, 'trial')} that did not come to the epoch of what was expected; "
+            "the scheduler has chosen those that did."
+            if has_epochs
+            else f"Not shown: {plural(n_unseen, 'trial')} without a value."
+        )
     return sentences
