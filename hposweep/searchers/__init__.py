@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hposweep.search_space import Configuration
 from hposweep.trial import Trial
@@ -54,10 +54,17 @@ class Searcher(Protocol):
         """
 
 
-def stage_of(searcher: Searcher) -> str:
-    """What a searcher with a method `stage() -> str` is at, such as `tpe: start-up, 7 of 10 results`; else empty.
+@runtime_checkable
+class HasStages(Protocol):
+    """What a searcher has besides, that first gathers results and then learns from them."""
 
-    It is asked several times a second, and by another thread than that of the sweep.
-    """
-    stage: Callable[[], str] | None = getattr(searcher, "stage", None)
-    return "" if stage is None else stage()
+    def stage(self) -> str:
+        """What it is at, such as `tpe: start-up, 7 of 10 results`.
+
+        It is asked several times a second, and by another thread than that of the sweep.
+        """
+
+
+def stage_of(searcher: Searcher) -> str:
+    """What a searcher is at; empty where it has no stages."""
+    return searcher.stage() if isinstance(searcher, HasStages) else ""
