@@ -1,5 +1,8 @@
 # Everything starts here: `make sweep` runs the main job, `make test` the tests. The first call sets up .venv, later ones do not.
-PYTHON ?= python3.11
+# The newest Python that the lock is for, unless PYTHON names one. A name alone says little: pyenv has one for each of its
+# Pythons, whether or not it starts, and Debian's come without `ensurepip` where python3-venv is not installed.
+SUITABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do $$each -c '$(SUITABLE)' 2>/dev/null && echo $$each && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -38,8 +41,8 @@ docs: $(READY)  ## Build the documentation into docs/_build/html; ARGS="..." pas
 setup: $(READY)  ## Create .venv with everything in requirements/lock.txt
 
 $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) not found; name a Python 3.11: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Setting up $(VENV) (once; about 3 GB on disk)"
+	@$(or $(PYTHON),false) -c '$(SUITABLE)' 2>/dev/null || { echo "make: $(or $(PYTHON),there) is no Python 3.11, 3.12 or 3.13 with venv; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.13"; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON) (once; about 3 GB on disk)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/lock.txt
@@ -47,10 +50,10 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
 	@touch $@
 
-# Hashes, but no registry's name: the lock installs from wherever packages come from here.
-UV_LOCK = uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate
+# One lock for all Pythons and systems. Hashes, but no registry's name: it installs from wherever packages come from here.
+UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: $(READY)  ## Resolve the newest versions that pyproject.toml allows into requirements/
-	@$(BIN)/$(UV_LOCK) --upgrade pyproject.toml --extra keras --extra notebook --extra optuna --extra tensorboard --extra cmaes --extra parquet --extra ray --extra dask --extra slurm --group dev --output-file requirements/lock.txt
+	@$(BIN)/$(UV_LOCK) --upgrade pyproject.toml --extra keras --extra notebook --extra dashboard --extra optuna --extra tensorboard --extra cmaes --extra parquet --extra ray --extra dask --extra slurm --group dev --output-file requirements/lock.txt
 	@$(BIN)/$(UV_LOCK) --constraints requirements/lock.txt requirements/uv.in --output-file requirements/uv.txt
 
 clean:  ## Remove .venv and caches; outputs/ stays

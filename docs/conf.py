@@ -10,9 +10,11 @@ author = "the hposweep authors"
 copyright = author
 version = release = version_of("hposweep")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
+# What is typed or written to a file has a button that copies it, what is printed has none.
+copybutton_selector = "div.highlight-bash pre, div.highlight-python pre, div.highlight-yaml pre"
 
 html_theme = "furo"
 html_title = "hposweep"

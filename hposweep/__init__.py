@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from hposweep.api.sweep import Sweep, load
     from hposweep.api.tuning import tune
 
+    __version__: str
+
 __all__ = ["Sweep", "checkpoint_dir", "ends_soon", "load", "report", "target_epoch", "tune"]
 
 
@@ -21,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from hposweep.api import tuning
 
         return tuning.tune
+    if name == "__version__":
+        from hposweep.sweep_folder import environment
+
+        return environment.version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

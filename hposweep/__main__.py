@@ -35,7 +35,7 @@ def _main(words: list[str]) -> None:
         print(_what_it_is())
         return
     if words == ["--version"]:
-        print(f"hposweep {environment.versions().get('hposweep') or environment.commit()}")
+        print(f"hposweep {environment.version()}")
         return
     # No override of Hydra's is a bare word, so that commands and overrides can't be confused.
     is_command = bool(words) and words[0].replace("-", "_").isidentifier() and not words[0].startswith("-")

@@ -16,7 +16,7 @@ from typing import Any
 
 from hposweep.repetitions import Repetitions
 from hposweep.search_space import Configuration
-from hposweep.trial import WITH_A_LOSS, Direction, Trial, TrialState, best, loss_of
+from hposweep.trial import WITH_A_LOSS, Direction, Expected, Trial, TrialState, best, loss_of
 
 SCHEMA = 2  # of the journal
 
@@ -73,6 +73,7 @@ class TrialProposed(Event):
     target_epoch: int | None = None
     repeats: int | None = None  # the first trial with this configuration, which is tried under another seed
     confirms: bool = False  # whether it is since that one was among the best
+    expected: Expected | None = None  # by the searcher's model; of the mean, where trials repeat the configuration
 
 
 @dataclass(frozen=True)

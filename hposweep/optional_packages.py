@@ -13,6 +13,7 @@ PACKAGES = {
     # d2l imports IPython, and leaves it to others to install it.
     "keras": ("tensorflow", "keras", "d2l", "IPython"),
     "report": OF_THE_REPORT,
+    "dashboard": (*OF_THE_REPORT, "starlette", "uvicorn"),
     "notebook": (*OF_THE_REPORT, "pandas"),
     "optuna": ("optuna",),
     "tensorboard": ("tensorboard",),
@@ -22,6 +23,11 @@ PACKAGES = {
     "dask": ("distributed", "dask_jobqueue"),
     "slurm": ("submitit",),
 }
+
+
+def installation(extra: str) -> str:
+    """The command that installs this extra; in a checkout, too, once `pip install .` has installed hposweep."""
+    return f"pip install 'hposweep[{extra}]'"
 
 
 def missing(extra: str) -> list[str]:
@@ -37,7 +43,7 @@ def check(what: str, extra: str) -> None:
     """
     packages = missing(extra)
     if packages:
-        raise ConfigError(f"{what} needs {', '.join(map(repr, packages))}: pip install 'hposweep[{extra}]'")
+        raise ConfigError(f"{what} needs {', '.join(map(repr, packages))}: {installation(extra)}")
 
 
 @contextlib.contextmanager
@@ -53,4 +59,4 @@ def needed_by(what: str, extra: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in PACKAGES[extra]:
             raise
-        raise ConfigError(f"{what} needs '{package}': pip install 'hposweep[{extra}]'") from None
+        raise ConfigError(f"{what} needs '{package}': {installation(extra)}") from None

@@ -24,6 +24,7 @@ NAMED_BY_OVERRIDES = "hydra.job.override_dirname"
 REFERENCE = re.compile(r"\$\{(?:oc\.env:)?[\w.]+\}")
 NO_VALUE = ("", "???", "null", "true", "false")
 INNER_KEY = re.compile(r"([\w.-]+)['\"]?\s*[:=]")  # of a mapping, in whatever quotes, or of an address's query
+ASSIGNMENT = re.compile(r"([\w.-]+)(['\"]?\s*[:=]\s*['\"]?)([^\s'\",;}\]]+)")  # of a line that somebody printed
 ADDRESS_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
@@ -64,6 +65,19 @@ def masked_override(line: str, needed: Collection[str] = ()) -> str:
         return line
     is_secret = _is_secret(name, value) or any(map(looks_secret, INNER_KEY.findall(value)))
     return f"{key}={MASK}" if is_secret else line
+
+
+def masked_line(line: str) -> str:
+    """A line that a program has printed, with masks in place of what it names like a secret, and of passwords in URLs.
+
+    A secret that stands there without a name is not known for one.
+    """
+    return ADDRESS_WITH_PASSWORD.sub(f"://{MASK}@", ASSIGNMENT.sub(_masked_assignment, line))
+
+
+def _masked_assignment(found: re.Match[str]) -> str:
+    key, between, value = found.groups()
+    return f"{key}{between}{MASK}" if _is_secret(key, value) else found.group()
 
 
 def is_masked(override: str) -> bool:

@@ -81,6 +81,28 @@ class Trial:
         return visible(self.exception) or line_of_text(self.failure)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a searcher's model says of the metric of a configuration, before it is tried.
+
+    Raises:
+        ValueError: if a number is not finite, or the median lies outside of the interval.
+    """
+
+    median: float
+    low: float  # ends of the interval that holds the value with 95% probability
+    high: float
+    epoch: int | None = None  # at which; None: at the trial's end, where no scheduler cuts trials into segments
+
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low <= self.median <= self.high < math.inf:
+            raise ValueError(f"{self} is no median inside of an interval")
+
+    def negative(self) -> Expected:
+        """The same of the negative metric."""
+        return Expected(-self.median, -self.high, -self.low, self.epoch)
+
+
 WITH_A_LOSS = (TrialState.PAUSED, TrialState.COMPLETE, TrialState.STOPPED)
 
 

@@ -34,7 +34,7 @@ from hposweep.history import (
 from hposweep.number_text import number_text
 from hposweep.schedulers import Scheduler
 from hposweep.search_space import Configuration
-from hposweep.searchers import Exhausted, Searcher, Wait
+from hposweep.searchers import Exhausted, Searcher, Wait, expected
 from hposweep.searchers.repeated import first_of
 from hposweep.shown_text import plural
 from hposweep.trial import (
@@ -266,7 +266,7 @@ class Tuner:
             case ResumeTrial(trial=number, target_epoch=target_epoch):
                 return self._started(Segment(number, self.history.trials[number].epoch or 0, target_epoch))
             case TrialProposed() as proposed:
-                self._note(proposed)
+                self._note(self._with_expected(proposed))
                 return self._started(Segment(proposed.trial, 0, proposed.target_epoch))
         return None
 
@@ -306,6 +306,16 @@ class Tuner:
         if self._proposal is None or self._proposal[0] != number:
             self._proposal = number, self.searcher.propose(number, list(self.history.under_way.values()))
         return self._proposal[1]
+
+    def _with_expected(self, proposed: TrialProposed) -> TrialProposed:
+        """The proposal of a new configuration, with what the searcher expects of it."""
+        if proposed.repeats is not None:
+            return proposed
+        losses = expected(self.searcher, [proposed.configuration])
+        if not losses:
+            return proposed
+        is_minimized = self.direction is Direction.minimize
+        return dataclasses.replace(proposed, expected=losses[0] if is_minimized else losses[0].negative())
 
     def _started(self, segment: Segment, attempt: int = 1) -> Segment:
         trial = self.history.trials[segment.trial]

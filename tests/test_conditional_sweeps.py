@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hposweep.history import TrialProposed
 from hposweep.results import sweep_data
 from hposweep.results.exports import optuna_export
-from hposweep.results.html import sweep_page
+from hposweep.results.html import sweep_page, trial_rows
 from hposweep.search_space import SearchSpace, parse_hyperparameter, parse_search_space
 from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.journal import read_events
@@ -53,7 +53,7 @@ def test_the_page_of_a_conditional_sweep_leaves_the_cells_of_other_branches_empt
     nodes = parse_search_space(yaml.safe_load(TREE), lambda key, node: parse_hyperparameter(node), nested=True)
     with swept(SearchSpace(nodes), seed=0, n_trials=30) as sweep_dir:
         data = sweep_data.read(sweep_dir)
-        columns = {column["key"]: column["values"] for column in sweep_page.table(data, data.trials)["columns"]}
+        columns = {column["key"]: column["values"] for column in trial_rows.table(data, data.trials)["columns"]}
         assert [x == "1.0" for x in columns["x"]] == [text != "" for text in columns["text"]]
         assert [db == "postgres" for db in columns["db"]] == [user != "" for user in columns["db.user"]]
         assert "db.user" in sweep_page.render(sweep_dir, data, None)

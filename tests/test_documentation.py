@@ -12,10 +12,12 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from markdown_it import MarkdownIt
 
 from hposweep.commands import COMMANDS
 from support.slurm import slurm
@@ -23,10 +25,32 @@ from support.warm import WarmProcess
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", DOCS / "tutorial.md", *sorted((DOCS / "guides").glob("*.md"))]
+EXAMPLES = ROOT / "examples"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts),
+    *sorted(EXAMPLES.glob("*/README.md")),
+]
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
 FILE_NAME = re.compile(r"(?:# @package .*\n)?# ([\w./]+\.(?:py|yaml))\n")
+# What a comment above a block says of it:
 NOT_RUN = "not run: "
+REASONS = {
+    "installs packages",
+    "sets up an environment of 3 GB",
+    "runs all tests",
+    "needs a network",
+    "there is no cluster here",
+    "there is no scheduler here",
+    "there is no GPU here",
+    "it takes hydra-optuna-sweeper",
+    "its guide runs it",
+    "only a full disk makes it be printed",
+    "the drawing of the house, which has a test of its own",
+}
+DRY_RUN = "dry run"  # a command that would take long is run with hydra.sweeper.dry_run=true
+USAGE = "usage"  # the words that a command takes
 ENGINES = {"slurm": slurm}  # that run while the commands of a page do
 NEEDS = {"tracking": ("mlflow", "wandb")}  # packages of pages that run where these are installed
 EXITS_WITH = "exits with "
@@ -54,8 +78,12 @@ def blocks(page: Path) -> list[Block]:
 def run(block: Block, folder: Path, path: str) -> str:
     """Runs a block of commands or of Python, found by a PATH; what it has printed."""
     words = ["bash", "-e", "-c"] if block.language == "bash" else ["python", "-c"]
+    text = block.text
+    if block.mark == DRY_RUN:
+        text = text.replace("--multirun", "--multirun hydra.sweeper.dry_run=true")
+        assert text != block.text, f"{text}\nhas no sweep that could be run dry"
     done = subprocess.run(
-        [*words, block.text],
+        [*words, text],
         cwd=folder,
         env={**os.environ, "PATH": path, "COLUMNS": "200"},
         stdout=subprocess.PIPE,
@@ -74,20 +102,34 @@ def without_numbers(text: str) -> list[str]:
     return [" ".join(re.sub(r"\d[\d.,:e+-]*", "0", line).split()) for line in text.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def runs_something(page: Path) -> bool:
+    return any(not is_left_out(block) for block in blocks(page))
+
+
+def is_left_out(block: Block) -> bool:
+    return block.mark.startswith(NOT_RUN) or block.mark == USAGE
+
+
+def name_of(page: Path) -> str:
+    return page.parent.name if page.parent.parent == EXAMPLES else page.stem
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runs_something(page)], ids=name_of)
 def test_what_a_page_shows_runs_and_prints_what_it_says(page: Path, tmp_path: Path, warm_keras: WarmProcess) -> None:
     for package in NEEDS.get(page.stem, ()):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{page.name} needs the package {package}, which is not installed")
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copytree(EXAMPLES, tmp_path / "examples")
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")  # what it has recorded
+    folder = tmp_path / page.parent.relative_to(ROOT) if page.parent.parent == EXAMPLES else tmp_path
     with ENGINES.get(page.stem, contextlib.nullcontext)():
-        run_blocks(page, tmp_path, warm_keras)
+        run_blocks(page, folder, warm_keras)
 
 
 def run_blocks(page: Path, tmp_path: Path, warm_keras: WarmProcess) -> None:
     printed = ""
     for block in blocks(page):
-        if block.mark.startswith(NOT_RUN):
+        if is_left_out(block):
             continue
         if block.language == "text":
             assert set(without_numbers(block.text)) <= set(without_numbers(printed)), printed
@@ -100,10 +142,59 @@ def run_blocks(page: Path, tmp_path: Path, warm_keras: WarmProcess) -> None:
             printed = run(block, tmp_path, warm_keras.path)
 
 
-def test_blocks_that_are_not_run_are_few_and_say_why() -> None:
-    marks = [block.mark for page in PAGES for block in blocks(page) if block.mark]
-    assert all(re.fullmatch(rf"{NOT_RUN}.{{10,}}|{EXITS_WITH}\d+", mark) for mark in marks)
-    assert sum(mark.startswith(NOT_RUN) for mark in marks) <= 5
+def test_blocks_that_are_not_run_say_why() -> None:
+    marks = {block.mark for page in PAGES for block in blocks(page) if block.mark}
+    left_out = {mark.removeprefix(NOT_RUN) for mark in marks if mark.startswith(NOT_RUN)}
+    assert left_out == REASONS
+    assert all(re.fullmatch(rf"{NOT_RUN}.*|{EXITS_WITH}\d+|{DRY_RUN}|{USAGE}", mark) for mark in marks)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_each_block_says_what_it_is(page: Path) -> None:
+    """A block that is indented, or of another language, would be run by no test."""
+    tokens = MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8"))
+    assert [token.content for token in tokens if token.type == "code_block"] == []
+    languages = {token.info for token in tokens if token.type == "fence" and not token.info.startswith("{")}
+    assert languages <= {"bash", "python", "text", "yaml"}
+
+
+def test_packages_are_installed_by_one_spelling() -> None:
+    """The one that works in a checkout, after `pip install .`, as well as from a registry."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = "|".join(project["optional-dependencies"])
+    others = r"(?:[\w.-]+(?:\[[\w,]+\])?(?:==[\w.]+)?)"
+    index = r"(?:--(?:extra-)?index-url \S+ )*"
+    allowed = re.compile(rf"{index}(?:\.|hposweep|'hposweep\[(?:{extras})(?:,(?:{extras}))*\]'|(?!hposweep){others})(?: {others})*")
+    kinds = ("*.md", "*.py", "*.yaml", "*.ipynb", "*.yml", "*.cff")
+    rooms = ("docs", "examples", "hposweep", "conf", ".github")
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+    files += [path for room in rooms for kind in kinds for path in (ROOT / room).rglob(kind) if "_build" not in path.parts]
+    spelt = {
+        re.split(r"[`\"|)]|  |\\n| #", words)[0].rstrip(";,. ") or words[:1]
+        for path in files
+        for words in re.findall(r"(?<!uv )pip install ([^\n]*)", path.read_text(encoding="utf-8"))
+        if "{extra}" not in words
+    }
+    assert "'hposweep[report]'" in spelt
+    assert [words for words in sorted(spelt) if not allowed.fullmatch(words)] == []
+
+
+def test_version_is_the_same_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\S+)", changelog, re.MULTILINE)[0] == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_doors_of_the_readme_are_short() -> None:
+    """Each is complete (the test of its page runs it) in less than 20 lines."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    doors = re.findall(r"^## I have a ([^\n]*)\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in doors] == ["Keras model", "Hydra app", "Python function"]
+    for name, door in doors:
+        shown = [found["text"] for found in BLOCK.finditer(door) if found["language"] != "text"]
+        lines = [line for text in shown for line in text.splitlines() if line.strip()]
+        assert len(lines) < 20, name
 
 
 @pytest.mark.process
@@ -133,6 +224,8 @@ def test_each_command_is_in_the_reference_with_its_options(command: str, capsys:
         importlib.import_module(f"hposweep.commands.{command}").main(["--help"])
     options = set(re.findall(r"(?<!\S)\[?(--[a-z-]+)", capsys.readouterr().out)) - {"--help"}
     assert [option for option in options if option not in section] == []
+    shown = "".join(found["text"] for found in BLOCK.finditer(section) if found["mark"] == USAGE)
+    assert set(re.findall(r"--[a-z-]+", shown)) <= options
 
 
 def test_the_figures_of_the_comparison_are_those_that_were_measured() -> None:
@@ -160,6 +253,13 @@ def test_the_figures_of_the_engines_are_those_that_were_measured() -> None:
     for engine, before in (("ray", "take "), ("dask", "and ")):
         assert f"{before}{measured['idle'][engine]['ratio']:.2f}" in page
     assert not [row for row in measured["equality"] if row["differences"]]
+
+
+def test_the_gallery_shows_each_ready_made_sweep() -> None:
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    names = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+    assert sorted(re.findall(r"experiment=(\w+)", page)) == names
+    assert sorted(re.findall(r"\(gallery/(\w+)\.png\)", page)) == names
 
 
 def test_each_room_of_the_package_has_its_line_in_the_drawing_of_the_house() -> None:

@@ -201,10 +201,11 @@ class Sweep:
         return pandas.DataFrame(columns, index=index)
 
     def plot_incumbent(self, against: str = "trials") -> plotly.graph_objects.Figure:
-        """The complete trials and the best value so far, against "trials" or "time"."""
-        if against not in ("trials", "time"):
-            raise ConfigError(f"against: must be trials or time, got {against!r}")
-        return _figure(_drawn_by("incumbents").incumbent(self.data, against))
+        """The best value so far at each rung, and of the complete trials, against "trials", "epochs" or "time"."""
+        if against not in ("trials", "epochs", "time"):
+            raise ConfigError(f"against: must be trials, epochs or time, got {against!r}")
+        why_none = "no trial was compared, or its epochs are not known"
+        return _figure(_drawn_by("incumbents").incumbent(self.data, against), why_none)
 
     def plot_learning_curves(self) -> plotly.graph_objects.Figure:
         """The metric after each epoch, the winner marked, rungs as dashed lines."""
@@ -218,7 +219,9 @@ class Sweep:
 
     def plot_parallel_coordinates(self) -> plotly.graph_objects.Figure:
         """An axis a hyperparameter, and the metric."""
-        return _figure(_drawn_by("hyperparameters").parallel_coordinates(self.data), "it needs two trials that differ")
+        return _figure(
+            _drawn_by("parallel_coordinates").parallel_coordinates(self.data), "it needs two trials that differ"
+        )
 
     def plot_importance(self) -> plotly.graph_objects.Figure:
         """How much worse a random forest, fitted to the trials, predicts when a hyperparameter is shuffled."""

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+from hposweep import searcher_model
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.hydra_glue.run_again import shown_command
@@ -25,6 +26,6 @@ def main(words: Sequence[str]) -> int:
     with needed_by("the report", "report"):
         from hposweep.results.html import sweep_page
 
-        path = sweep_page.write(folder, run_again)
+        path = sweep_page.write(folder, run_again, searcher_model.rebuilt(folder, record))
     print(visible(f"Report: {path}"))
     return 0

@@ -8,7 +8,6 @@ import dataclasses
 import operator
 import os
 import platform
-import re
 import secrets
 import tempfile
 import time
@@ -18,11 +17,9 @@ from pathlib import Path
 from hposweep.errors import TakenError, WriteError
 from hposweep.sweep_folder.files import done_without, read_file, warn_once, write_atomically, writing
 from hposweep.sweep_folder.learning_curve import CurveWriter
-from hposweep.sweep_folder.trial_files import TrialFiles
+from hposweep.sweep_folder.trial_files import OF_A_NUMBERED_JOB, TrialFiles
 
-JOB_ID = re.compile(r"(\d+)_(\d+)")  # `Trial.job_id`: numbers of the trial and of its job
 ANOTHER_FILE = (0, 0)  # what no file's number and time are
-OF_A_NUMBERED_JOB = re.compile(rf"[0-9a-f]+, job {JOB_ID.pattern}, ")  # begins a mark
 
 
 class TargetReached(BaseException):  # no error, and not to be caught as one

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from hposweep.errors import ConfigError
 from hposweep.history import Event, History, SweepStarted, best_partial, replay
-from hposweep.shown_text import visible
+from hposweep.shown_text import shell_line, visible
 from hposweep.sweep_folder.journal import FILE_NAME, is_being_run, read_events
+from hposweep.sweep_folder.sweep_yaml import FunctionRecord, readable_record
 from hposweep.trial import Trial
+
+DEPTH = 3  # a project's outputs/<sweep> and multirun/<date>/<time>
 
 
 class SweepState(enum.StrEnum):
@@ -72,8 +77,19 @@ def of_events(folder: Path, events: list[Event], history: History, *, is_running
     )
 
 
+def resume_line(folder: Path) -> str:
+    """What resumes the sweep in this folder, from anywhere: a line for a shell, or for Python where a function's."""
+    path = os.path.abspath(folder)  # noqa: PTH100 (links stay)
+    if isinstance(readable_record(folder), FunctionRecord):
+        return f"hposweep.tune(..., folder={path!r})"
+    return shell_line(["python", "-m", "hposweep", "resume", path])
+
+
 def sweep_folders(folder: Path) -> Iterator[Path]:
     """The folders of sweeps in this folder, and it itself where it is one; the newest first, by their journals.
+
+    Those of sweeps may lie `DEPTH` folders deep, as Hydra's `multirun/<date>/<time>` do. No link is followed, and no
+    hidden folder or folder of a sweep is entered.
 
     Raises:
         ConfigError: if there is no such folder, or it can't be read.
@@ -82,12 +98,33 @@ def sweep_folders(folder: Path) -> Iterator[Path]:
         yield folder
         return
     try:
-        found = [path.parent for path in folder.glob(f"*/{FILE_NAME}")]
+        inside = _folders_in(folder)
+    except FileNotFoundError:
+        raise ConfigError(f"{folder}: no such folder") from None
     except OSError as error:
         raise ConfigError(f"{folder}: can't be read ({error.strerror})") from None
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
+    found = []
+    for _ in range(DEPTH):
+        deeper: list[Path] = []
+        for path in inside:
+            if (path / FILE_NAME).is_file():
+                found.append(path)
+            else:
+                deeper.append(path)
+        inside = []
+        for path in deeper:
+            with contextlib.suppress(OSError):  # somebody else's, or removed in the meantime
+                inside += _folders_in(path)
     yield from sorted(found, key=_changed_ns, reverse=True)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [
+            Path(entry.path)
+            for entry in entries
+            if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+        ]
 
 
 def _changed_ns(folder: Path) -> int:

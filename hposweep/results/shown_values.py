@@ -24,7 +24,7 @@ def value_and_seeds(history: History, trial: Trial) -> str:
     interval = ""
     if found.interval is not None:
         low, high = map(number_text, found.interval)
-        interval = f", 95 % interval {low} to {high}"
+        interval = f", 95% interval {low} to {high}"
     return f"{text} (mean of {plural(len(found.counting), 'seed')}{interval})"
 
 

@@ -8,8 +8,8 @@ import functools
 import heapq
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +27,15 @@ from hposweep.history import (
     replay,
 )
 from hposweep.results.intervals import wilson_interval
-from hposweep.search_space import Choice, Hyperparameter, Value
+from hposweep.search_space import Choice, Hyperparameter, Value, literal
 from hposweep.secret_keys import masked_configuration
 from hposweep.shown_text import visible
 from hposweep.sweep_folder.journal import read_events
+from hposweep.sweep_folder.learning_curve import metrics_of
 from hposweep.sweep_folder.sweep_yaml import SweepRecord, readable_record
 from hposweep.sweep_folder.tables import TrialTable, n_epochs, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import Trial, TrialState
+from hposweep.trial import WITH_A_LOSS, Expected, Trial, TrialState
 
 DIED = "DIED"  # the end of a segment whose worker died
 LOST = "LOST"  # the end of a segment that was lost with its machine
@@ -75,14 +76,22 @@ class RunSegment:
 
 
 @dataclass(frozen=True)
-class CompleteTrial:
-    """A point on the course of the incumbent: a complete trial, at its end."""
+class Compared:
+    """A trial's value where it was compared with others: at a rung, or at its end."""
 
     trial: int
     value: float
+    epoch: int | None  # where it was compared; None: unknown
+    state: TrialState  # of the trial from then on: PAUSED, STOPPED or COMPLETE
     n_started: int  # trials by then, this one included
     n_epochs: int | None  # that all trials together had trained by then, at the ends of their segments; None: unknown
     seconds: float  # of the sweep's running time
+
+
+@dataclass(frozen=True)
+class CompleteTrial(Compared):
+    """A point on the course of the incumbent: a complete trial, at its end."""
+
     incumbent_value: float  # from then on
 
 
@@ -96,11 +105,14 @@ class SweepData:
     curves: Mapping[int, Curve]
     epochs: Mapping[int, int | None]  # that each trial has trained; None: unknown
     segments: Sequence[RunSegment]
-    complete: Sequence[CompleteTrial]
+    compared: Sequence[Compared]  # in the order in which they were
     rungs: Sequence[int]  # target epochs, where there are several
     wall_s: float  # the sweep's running time: between a stop and a resume none passes
     n_validation: int | None  # examples behind each value of the metric; None: unknown
     n_test: int | None
+    expected: Mapping[int, Expected] = field(default_factory=dict)  # by the searcher's model; few have one
+    # All numbers of the learning curves, by trial and column, but for the times.
+    reported: Mapping[int, Mapping[str, Curve]] = field(default_factory=dict)
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -113,14 +125,31 @@ class SweepData:
 
     @functools.cached_property
     def varying_keys(self) -> list[str]:
-        """The hyperparameters that have more than one value in this sweep."""
+        """The hyperparameters that have more than one value in this sweep, each after the choice that brings it."""
         trials = self.trials
-        return [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
+        varying = [key for key in self.keys if len({_identity(trial, key) for trial in trials}) > 1]
+        recorded = [] if self.record is None else [dimension.key for dimension in self.record.dimensions]
+        place = {key: i for i, key in reversed([*enumerate(recorded)])}
+        return sorted(varying, key=lambda key: place.get(key, len(recorded)))
 
     @functools.cached_property
     def table(self) -> TrialTable:
         """The table of all trials."""
         return trial_table(self.trials, self.history, self.n_epochs)
+
+    @functools.cached_property
+    def complete(self) -> list[CompleteTrial]:
+        """The complete trials in the order of their ends, with the incumbent's value from then on."""
+        found: list[CompleteTrial] = []
+        best, value_of_best = math.inf, math.nan
+        for point in self.compared:
+            if point.state is not TrialState.COMPLETE:
+                continue
+            loss = self.history.direction.loss(point.value)
+            if loss < best:
+                best, value_of_best = loss, point.value
+            found.append(CompleteTrial(**vars(point), incumbent_value=value_of_best))
+        return found
 
     def n_epochs(self, trial: Trial) -> int:
         """Epochs that the trial has trained, as far as it is known."""
@@ -154,6 +183,26 @@ class SweepData:
         priors = self.priors(key)
         return bool(priors) and all(isinstance(prior, Choice) for prior in priors)
 
+    def condition(self, key: str) -> str:
+        """What a hyperparameter of a branch needs to be active, such as `model = mlp`; empty where it always is."""
+        dimensions = [] if self.record is None else self.record.dimensions
+        options: dict[str, list[Value]] = {}  # by the id of their choice
+        for dimension in dimensions:
+            if dimension.key == key and dimension.when is not None:
+                options.setdefault(dimension.when.choice, []).append(dimension.when.option)
+            elif dimension.key == key:
+                return ""
+        texts = []
+        for choice in (each for each in dimensions if each.id in options):
+            wanted = options[choice.id]
+            if not isinstance(choice.prior, Choice) or len(wanted) < len(choice.prior.options):
+                texts.append(f"{choice.key} = {' or '.join(map(_option_text, wanted))}")
+            elif choice.when is None:  # each of its options has the hyperparameter
+                return ""
+            else:
+                texts.append(self.condition(choice.key))
+        return ", or ".join(texts)
+
     def interval(self, value: float | None, n_examples: int | None) -> tuple[float, float] | None:
         """The 95% interval of a rate over so many examples; None if it is no rate, or their number is unknown."""
         if value is None or not n_examples or not 0 <= value <= 1:
@@ -169,6 +218,10 @@ def is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST_NUMBER
 
 
+def _option_text(option: Value) -> str:
+    return option if isinstance(option, str) else literal(option)
+
+
 def _identity(trial: Trial, key: str) -> str:
     return repr(trial.configuration[key]) if key in trial.configuration else ""
 
@@ -179,14 +232,20 @@ def read(sweep_dir: Path) -> SweepData:
     Raises:
         ConfigError: if it holds no journal, or a damaged one.
     """
-    events = [_masked(event) for event in read_events(sweep_dir)]
+    events = [masked(event) for event in read_events(sweep_dir)]
+    return of_events(
+        sweep_dir, events, lambda history, trial: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
+    )
+
+
+def of_events(
+    sweep_dir: Path, events: Sequence[Event], curve_of: Callable[[History, Trial], Sequence[Mapping[str, float]]]
+) -> SweepData:
+    """The same of events that were read before, masked, and of the rows of each trial's learning curve."""
     history, record = replay(events), readable_record(sweep_dir)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
-    rows = {
-        number: TrialFiles(sweep_dir, trial.folder, history.schema).read_curve()
-        for number, trial in history.trials.items()
-    }
+    rows = {number: curve_of(history, trial) for number, trial in history.trials.items()}
     epochs = {number: n_epochs(trial, rows[number]) for number, trial in history.trials.items()}
     targets = sorted({e.target_epoch for e in events if isinstance(e, SegmentStarted) and e.target_epoch is not None})
     return SweepData(
@@ -196,15 +255,17 @@ def read(sweep_dir: Path) -> SweepData:
         curves=_curves(history, events, rows),
         epochs=epochs,
         segments=run_segments(events, seconds),
-        complete=_complete(events, seconds, history, epochs),
+        compared=_compared(events, seconds, history, epochs),
         rungs=targets if len(targets) > 1 else [],
         wall_s=seconds[-1] if seconds else 0.0,
         n_validation=_count(sizes, "n_validation"),
         n_test=_count(sizes, "n_test") if record is None or record.final_metric in (None, "test_error") else None,
+        expected={e.trial: e.expected for e in events if isinstance(e, TrialProposed) and e.expected is not None},
+        reported={number: _columns(of_trial) for number, of_trial in rows.items() if of_trial},
     )
 
 
-def _masked(event: Event) -> Event:
+def masked(event: Event) -> Event:
     """The event as it may be shown."""
     if not isinstance(event, TrialProposed):
         return event
@@ -299,12 +360,11 @@ def _place_order(place: str) -> tuple[bool, list[tuple[int, str]]]:
     return not place, [(len(part) if not part or part.isdecimal() else -1, part) for part in parts]
 
 
-def _complete(
+def _compared(
     events: Iterable[Event], seconds: Iterable[float], history: History, epochs: Mapping[int, int | None]
-) -> list[CompleteTrial]:
-    found: list[CompleteTrial] = []
-    n_started, best = 0, math.inf
-    value_of_best = math.nan
+) -> list[Compared]:
+    found: list[Compared] = []
+    n_started = 0
     trained: dict[int, int | None] = {}  # epochs, by trial
     n_trained: int | None = 0  # epochs of all trials
     for event, now_s in zip(events, seconds, strict=True):
@@ -314,12 +374,8 @@ def _complete(
         before, now = trained.get(event.trial, 0), _n_epochs_by(event, history.trials[event.trial], epochs)
         trained[event.trial] = now
         n_trained = None if n_trained is None or before is None or now is None else n_trained + now - before
-        if event.state is not TrialState.COMPLETE or event.value is None:
-            continue
-        loss = history.direction.loss(event.value)
-        if loss < best:
-            best, value_of_best = loss, event.value
-        found.append(CompleteTrial(event.trial, event.value, n_started, n_trained, now_s, value_of_best))
+        if event.state in WITH_A_LOSS and event.value is not None:
+            found.append(Compared(event.trial, event.value, event.epoch, event.state, n_started, n_trained, now_s))
     return found
 
 
@@ -345,6 +401,14 @@ def _curves(
             epochs = sorted(points)
             curves[number] = Curve(np.array(epochs), np.array([points[epoch] for epoch in epochs], dtype=np.float64))
     return curves
+
+
+def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Curve]:
+    """The columns of a trial's learning curve."""
+    epochs = np.array([int(row["epoch"]) for row in rows])
+    return {
+        name: Curve(epochs, np.array([row[name] for row in rows], dtype=np.float64)) for name in metrics_of(rows[-1])
+    }
 
 
 def _data_sizes(sweep_dir: Path, history: History) -> dict[str, float]:

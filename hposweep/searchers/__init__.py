@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from hposweep.search_space import Configuration
-from hposweep.trial import Trial
+from hposweep.trial import Expected, Trial
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,24 @@ class Searcher(Protocol):
 
 
 @runtime_checkable
-class HasStages(Protocol):
-    """What a searcher has besides, that first gathers results and then learns from them."""
+class Expects(Protocol):
+    """What a searcher has besides, whose model says what comes of a configuration."""
+
+    def expected(self, configurations: Sequence[Configuration]) -> list[Expected]:
+        """The loss of each configuration, at the end of a trial, as the results so far let it expect.
+
+        Empty where there is no model yet. Asking changes nothing.
+        """
+
+
+def expected(searcher: Searcher, configurations: Sequence[Configuration]) -> list[Expected]:
+    """What a searcher expects of each configuration; empty where it expects nothing."""
+    return searcher.expected(configurations) if isinstance(searcher, Expects) else []
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """What a searcher has besides, that goes through stages."""
 
     def stage(self) -> str:
         """What it is at, such as `tpe: start-up, 7 of 10 results`.
@@ -67,4 +83,4 @@ class HasStages(Protocol):
 
 def stage_of(searcher: Searcher) -> str:
     """What a searcher is at; empty where it has no stages."""
-    return searcher.stage() if isinstance(searcher, HasStages) else ""
+    return searcher.stage() if isinstance(searcher, Staged) else ""

@@ -20,9 +20,9 @@ from hposweep.searchers.observations import Observations, Results
 from hposweep.searchers.one_thread import one_blas_thread
 from hposweep.searchers.sobol import sobol_point
 from hposweep.searchers.tried import LARGEST_LISTED, Tried
-from hposweep.searchers.warping import POWERS, half_rank, standardized_power
+from hposweep.searchers.warping import POWERS, half_rank, standardized_power, unwarped
 from hposweep.shown_text import plural
-from hposweep.trial import Trial, TrialState
+from hposweep.trial import Expected, Trial, TrialState
 
 MOST_KEPT = 192  # results in the model, whose time grows with their cube
 MOST_FITTED = 128  # results that kernels are fitted to, which is the longest part of an ask
@@ -45,8 +45,10 @@ MOST_PENDING = 256  # trials under way, the newest, that the model believes in
 MOST_UNPROMOTED = 32  # trials, the newest, that a model without their results keeps away from
 FEWEST_LATE = 5  # results from a rung on, by which models are judged there
 CERTAIN_FORESIGHT = 1.0  # standard deviations: one model in six has as much by chance
+HALF_WIDTH = 1.959964  # of an interval with 95% probability, in standard deviations
 N_GOOD = 8  # points near which the next one is searched, besides everywhere
 
+Posterior = tuple[Results, GaussianProcess]
 FittedTo = tuple[int, int, bool]  # the number of results, their largest epoch, and whether there are rungs
 
 
@@ -111,6 +113,8 @@ class BayesianSearcher:
     _encoding: Encoding | None = field(default=None, init=False, repr=False)  # once there is a result
     _has_rungs: bool = field(default=False, init=False, repr=False)  # whether a trial has come to one before the last
     _fitted: tuple[FittedTo, list[Model]] | None = field(default=None, init=False, repr=False, compare=False)
+    # The last posterior, with its model and the number of results: who proposes is asked what it expects.
+    _last: tuple[Model, int, Posterior] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.n_startup is not None and (type(self.n_startup) is not int or self.n_startup < 1):
@@ -133,6 +137,27 @@ class BayesianSearcher:
         if new is None and self.search_space.n_configurations <= LARGEST_LISTED:
             return Exhausted()
         return new or first
+
+    @one_blas_thread()
+    def expected(self, configurations: Sequence[Configuration]) -> list[Expected]:
+        """The loss of a new trial of each configuration, by the most probable model, its noise included."""
+        if self._observations.n_results < self._n_startup:
+            return []
+        assert self._encoding is not None
+        results, largest_epoch = self._results()
+        models = self._models(results, largest_epoch)
+        if not models:
+            return []
+        model = most_probable(models)
+        kept, process = self._posterior(model, results, largest_epoch)
+        if not process.targets.any():  # all losses are equal, and have no unit
+            return []
+        points = self._encoding.clean(self.search_space.to_unit_cube(configurations))
+        mean, deviation = process.posterior(self._encoding.inputs(points))
+        half_width = HALF_WIDTH * np.sqrt(deviation**2 + model.parameters.noise_variance)
+        targets = np.array([mean - half_width, mean, mean + half_width])
+        losses = np.sort(unwarped(targets, kept.losses, model.power), axis=0)  # rounding may turn near ones round
+        return [Expected(median, low, high, largest_epoch or None) for low, median, high in losses.T.tolist()]
 
     def start(self, trial: Trial) -> None:
         self._tried.add(trial.configuration)
@@ -164,13 +189,11 @@ class BayesianSearcher:
     def _promising_points(self, number: int, pending: Sequence[Trial]) -> np.ndarray:
         """Points of a large expected improvement, the largest first."""
         assert self._encoding is not None
-        results = self._observations.all()
-        largest_epoch = int(results.epochs.max())
-        results = replace(results, epochs=np.where(results.epochs > 0, results.epochs, largest_epoch))
+        results, largest_epoch = self._results()
         model = self._model(results, largest_epoch, number)
         if model is None:
             return self._startup_point(number)[np.newaxis]
-        kept, process = self._process(model, results, largest_epoch, MOST_KEPT)
+        kept, process = self._posterior(model, results, largest_epoch)
         means = process.mean(self._encoding.inputs(kept.points))
         best = float(means.min())
         without_value = [trial for trial in pending if trial.state is not TrialState.PAUSED]
@@ -182,6 +205,12 @@ class BayesianSearcher:
         branches = [*self._neglected(number, under_way), None]
         found = (self._improving(process, kept.points, means, branch, number) for branch in branches)
         return next((points for points in found if len(points)), np.empty((0, len(self.search_space))))
+
+    def _results(self) -> tuple[Results, int]:
+        """All results, those without an epoch at the largest one, and that; 0 where no scheduler cuts trials."""
+        results = self._observations.all()
+        largest_epoch = int(results.epochs.max())
+        return replace(results, epochs=np.where(results.epochs > 0, results.epochs, largest_epoch)), largest_epoch
 
     def _improving(
         self, process: GaussianProcess, known: np.ndarray, means: np.ndarray, branch: np.ndarray | None, number: int
@@ -215,19 +244,23 @@ class BayesianSearcher:
         return np.unique(np.isnan(self._encoding.clean(points)), axis=0)
 
     def _model(self, results: Results, largest_epoch: int, number: int) -> Model | None:
-        """The model of the first results, as many as `n_fitted` says, for this trial; None where it may mislead."""
-        key = n_fitted(len(results)), largest_epoch, self._has_rungs
-        if self._fitted is None or self._fitted[0] != key:
-            self._fitted = key, self._most_reliable(results[: key[0]], largest_epoch)
-        _, models = self._fitted
+        """The model for this trial; None where it may mislead."""
+        models = self._models(results, largest_epoch)
         if not models:
             return None
-        model = max(models, key=lambda model: model.log_density)
+        model = most_probable(models)
         if number % EVERY_PLAIN == 0:
             model = models[POWERS.index(1.0)]
         if number % EVERY_NARROW == 1 and not self._has_rungs and is_stuck(results.finite()):
             return model.narrow()
         return model
+
+    def _models(self, results: Results, largest_epoch: int) -> list[Model]:
+        """Those of the first results, as many as `n_fitted` says; none where they may mislead."""
+        key = n_fitted(len(results)), largest_epoch, self._has_rungs
+        if self._fitted is None or self._fitted[0] != key:
+            self._fitted = key, self._most_reliable(results[: key[0]], largest_epoch)
+        return self._fitted[1]
 
     def _most_reliable(self, results: Results, largest_epoch: int) -> list[Model]:
         """The models of all results, or of those at late epochs where all together mislead; none where both may."""
@@ -256,16 +289,19 @@ class BayesianSearcher:
 
         In standard deviations of what it is by chance, where the one does not depend on the other.
         """
-        model = max(models, key=lambda model: model.log_density)
-        kept, process = self._process(model, results, largest_epoch, MOST_FITTED)
+        kept, process = self._process(most_probable(models), results, largest_epoch, MOST_FITTED)
         _, trials = np.unique(np.nan_to_num(kept.points, nan=-1.0), axis=0, return_inverse=True)
         is_at_epoch = kept.epochs == epoch
         correlation = rank_correlation(process.means_without_own(trials)[is_at_epoch], process.targets[is_at_epoch])
         return correlation * math.sqrt(is_at_epoch.sum() - 1)
 
-    def _process(
-        self, model: Model, results: Results, largest_epoch: int, most: int
-    ) -> tuple[Results, GaussianProcess]:
+    def _posterior(self, model: Model, results: Results, largest_epoch: int) -> Posterior:
+        """As `_process`, of as many results as are kept."""
+        if self._last is None or self._last[0] is not model or self._last[1] != len(results):
+            self._last = model, len(results), self._process(model, results, largest_epoch, MOST_KEPT)
+        return self._last[2]
+
+    def _process(self, model: Model, results: Results, largest_epoch: int, most: int) -> Posterior:
         """The model's posterior, and the results that it is given."""
         assert self._encoding is not None
         kept, inputs, losses = self._training_set(results[results.epochs >= model.first_epoch], largest_epoch, most)
@@ -273,13 +309,18 @@ class BayesianSearcher:
         return kept, GaussianProcess(model.parameters, inputs, self._encoding.groups, targets)
 
     def _training_set(self, results: Results, largest_epoch: int, most: int) -> tuple[Results, np.ndarray, np.ndarray]:
-        """The most telling results, their inputs, and their losses."""
+        """The most telling results, with finite losses, then their inputs, and the losses by half-ranks."""
         assert self._encoding is not None
         losses = results.finite()
         rows = most_telling(losses, results.epochs, most)
-        kept = results[rows]
+        kept = replace(results, losses=losses)[rows]
         inputs = self._encoding.inputs(kept.points, fidelities(kept.epochs, largest_epoch))
-        return kept, inputs, half_rank(losses[rows])
+        return kept, inputs, half_rank(kept.losses)
+
+
+def most_probable(models: Sequence[Model]) -> Model:
+    """The first of the most probable ones."""
+    return max(models, key=lambda model: model.log_density)
 
 
 def fidelities(epochs: np.ndarray, largest: int) -> np.ndarray:

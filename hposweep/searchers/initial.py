@@ -12,8 +12,8 @@ from hposweep.errors import ConfigError, nearest
 from hposweep.search_space import Configuration, Distribution, SearchSpace, Value, literal, uniform
 from hposweep.search_space.dimensions import Dimension, bare
 from hposweep.search_space.priors import same
-from hposweep.searchers import Exhausted, Searcher, Wait, stage_of
-from hposweep.trial import Trial
+from hposweep.searchers import Exhausted, Searcher, Wait, expected, stage_of
+from hposweep.trial import Expected, Trial
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class InitialSearcher:
             return proposal
         others = proposal if isinstance(proposal, dict) else {}
         return _completed(self.search_space, self.configurations[number], others, self.seed, number)
+
+    def expected(self, configurations: Sequence[Configuration]) -> list[Expected]:
+        return expected(self.searcher, configurations)
 
     def start(self, trial: Trial) -> None:
         self.searcher.start(trial)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from hposweep.search_space import Configuration
-from hposweep.searchers import Exhausted, Searcher, Wait, stage_of
-from hposweep.trial import Trial
+from hposweep.searchers import Exhausted, Searcher, Wait, expected, stage_of
+from hposweep.trial import Expected, Trial
 
 
 @dataclass
@@ -33,6 +33,9 @@ class RepeatedSearcher:
         under_way = {trial.number // self.n_seeds: trial for trial in pending}
         alone = [replace(trial, number=each) for each, trial in sorted(under_way.items())]
         return self.searcher.propose(configuration, alone)
+
+    def expected(self, configurations: Sequence[Configuration]) -> list[Expected]:
+        return expected(self.searcher, configurations)
 
     def start(self, trial: Trial) -> None:
         configuration, repetition = divmod(trial.number, self.n_seeds)

@@ -39,11 +39,49 @@ def standardized_power(values: np.ndarray, power: float) -> tuple[np.ndarray, fl
         of differently transformed values are comparable: added to the logarithm of one, it gives that of the values
         themselves, up to a constant (Snelson, Rasmussen and Ghahramani, "Warped Gaussian Processes", NeurIPS 2003).
     """
-    distances = values - values.min()
-    if not distances.max() > 0:
+    if not np.ptp(values) > 0:
         return np.zeros(len(values)), 0.0
-    distances /= distances.max()  # else squares of tiny ones are zero
-    logarithms = np.log(distances / distances.std() + OFFSET)
-    transformed: np.ndarray = logarithms if power == 0 else np.expm1(power * logarithms) / power
+    logarithms, transformed, _ = _power(values, power)
     slopes = (power - 1) * logarithms.sum() - len(values) * math.log(transformed.std())
     return (transformed - transformed.mean()) / transformed.std(), float(slopes)
+
+
+def _power(values: np.ndarray, power: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """The logarithms of the distances to the smallest value, their transform, and the unit of the distances."""
+    distances = values - values.min()
+    largest = distances.max()
+    distances /= largest  # else squares of tiny ones are zero
+    deviation = distances.std()
+    logarithms = np.log(distances / deviation + OFFSET)
+    return logarithms, logarithms if power == 0 else np.expm1(power * logarithms) / power, float(largest * deviation)
+
+
+def unwarped(targets: np.ndarray, losses: np.ndarray, power: float) -> np.ndarray:
+    """The losses that `half_rank` and `standardized_power` would make these targets: the way back.
+
+    It keeps the order, so quantiles of targets become those of losses; means don't. Small powers have no value far
+    below the smallest loss: there the way ends. Beyond the largest loss it goes on as steeply as it comes there from
+    the median.
+
+    Args:
+        targets: any shape.
+        losses: shape (n,), those that were warped, and whose targets were not all 0.
+    """
+    losses = np.clip(losses, -LARGEST, LARGEST)
+    values = half_rank(losses)
+    _, transformed, unit = _power(values, power)
+    powers = targets * transformed.std() + transformed.mean()
+    if power == 0:
+        distances = np.exp(powers)
+    else:
+        distances = 1 + power * powers
+        distances = distances if power == 1 else np.maximum(distances, 0) ** (1 / power)
+    ranked = values.min() + unit * (distances - OFFSET)
+
+    ascending, rows = np.unique(values, return_index=True)
+    median, largest = np.median(losses), losses.max()
+    inside = np.interp(ranked, ascending, losses[rows])
+    below, above = np.minimum(ranked - ascending[0], 0), np.maximum(ranked - ascending[-1], 0)
+    if largest > median:
+        above = (largest - median) * (above / (ascending[-1] - median))
+    return np.asarray(inside + below + above)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,15 @@ PACKAGES = ("hposweep", "hydra-core", "omegaconf", "numpy", "scipy", "tensorflow
 def record() -> dict[str, Any]:
     """The environment's part of `sweep.yaml`, with the versions of installed packages."""
     return {"versions": versions(), "commit": commit(), "platform": machine()}
+
+
+def version() -> str:
+    """The version of hposweep: that of its installation, or of the checkout that is used without one."""
+    try:
+        return metadata.version("hposweep")
+    except metadata.PackageNotFoundError:
+        pyproject = Path(__file__).resolve().parents[2] / "pyproject.toml"
+        return str(tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["version"])
 
 
 def versions() -> dict[str, str]:

@@ -40,7 +40,7 @@ from hposweep.sweep_folder import lease as leases
 from hposweep.sweep_folder.files import write_all, writing
 from hposweep.sweep_folder.journal_schema1 import Schema1
 from hposweep.sweep_folder.lease import HeldError, Lease
-from hposweep.trial import Direction, TrialState
+from hposweep.trial import Direction, Expected, TrialState
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,12 @@ TYPES: dict[str, Callable[[Any], bool]] = {  # by the annotation of a field; wha
     "float": lambda value: _is_number(value),
     "Configuration": lambda value: isinstance(value, dict),
     "Mapping[str, float]": lambda value: isinstance(value, dict),
+    "Expected | None": lambda value: value is None or _is_expected(value),
 }
 EVENTS: dict[str, type[Event]] = {re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind for kind in KINDS}
-# What is left out of the lines of trials that repeat none, and of jobs on the one machine.
-OF_FEW = {"repeats": None, "confirms": False, "place": ""}
+# What is left out of the lines of trials that repeat none or of which nothing was expected, and of jobs on the one
+# machine.
+OF_FEW = {"repeats": None, "confirms": False, "expected": None, "place": ""}
 NAMES = {kind: name for name, kind in EVENTS.items()}
 FIELDS = {kind: [each.name for each in dataclasses.fields(kind)] for kind in KINDS}
 # The fields whose values have one type, with its check; a seed may be the user's own.
@@ -88,6 +90,8 @@ def to_line(event: Event, number: int) -> str:
         fields["value"] = _worded(fields["value"])
     if "values" in fields:
         fields["values"] = {name: _worded(value) for name, value in fields["values"].items()}
+    if "expected" in fields:
+        fields["expected"] = vars(fields["expected"])
     text = json.dumps(fields, ensure_ascii=False)
     return f'{text[:-1]}, "check": "{_check(text)}"}}'
 
@@ -126,6 +130,8 @@ def _event(fields: Mapping[str, Any]) -> Event:
         fields["value"] = float(fields["value"])
     if "values" in fields:
         fields["values"] = {name: float(value) for name, value in fields["values"].items()}
+    if fields.get("expected") is not None:
+        fields["expected"] = _expected(fields["expected"])
     for name, enumeration in (("state", TrialState), ("direction", Direction), ("ending", Ending)):
         if name in fields:
             fields[name] = enumeration(fields[name])
@@ -145,6 +151,17 @@ def _is_count(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_expected(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        TYPES["int | None"](each) if name == "epoch" else _is_number(each) for name, each in value.items()
+    )
+
+
+def _expected(fields: Mapping[str, Any]) -> Expected:
+    numbers = {name: float(each) for name, each in fields.items() if name != "epoch"}
+    return Expected(**numbers, epoch=fields["epoch"])
 
 
 def _worded(value: float | None) -> float | str | None:
@@ -284,16 +301,26 @@ def is_being_run(sweep_dir: Path) -> bool:
 
     Where a lease tells it and no lock does, on a file system without locks or of another machine, it takes a moment.
     """
+    return is_locked(sweep_dir) or leases.is_moving(sweep_dir / leases.FILE_NAME)
+
+
+def is_locked(sweep_dir: Path) -> bool:
+    """Whether a controller of this machine, or of one that shares its locks, has the journal of this sweep now."""
     try:
-        with open(sweep_dir / FILE_NAME, "rb") as file:
-            # A shared lock, for a moment: other readers have theirs, and a controller that starts tries again.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(file, fcntl.LOCK_UN)
+        # Without waiting: in the place of the file there may be a pipe.
+        descriptor = os.open(sweep_dir / FILE_NAME, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # no journal
+        return False
+    try:
+        # A shared lock, for a moment: other readers have theirs, and a controller that starts tries again.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no locks, or no journal
-        pass
-    return leases.is_moving(sweep_dir / leases.FILE_NAME)
+    except OSError:  # no locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _controller_of(sweep_dir: Path) -> str:
@@ -320,23 +347,59 @@ def read_events(sweep_dir: Path) -> Iterator[Event]:
     Raises:
         ConfigError: if there is no journal, or a line of it is damaged, missing, or stands in another place.
     """
-    path = sweep_dir / FILE_NAME
-    if not path.is_file():
-        raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
-    *lines, _torn = path.read_bytes().split(b"\n")
-    schema1: Schema1 | None = None
-    if lines and CHECK.search(lines[0].decode(errors="replace")) is None:
-        schema1 = Schema1()
-    proposed: set[int] = set()
-    for number, line in enumerate(lines, start=1):
+    return JournalReader(sweep_dir).new_events()
+
+
+class JournalReader:
+    """Reads a journal while it grows: what was read once is not read again.
+
+        reader = JournalReader(sweep_dir)
+        list(reader.new_events())    # all events so far
+        list(reader.new_events())    # those since
+
+    Who has got an error, or has not taken all events, begins with another reader.
+    """
+
+    def __init__(self, sweep_dir: Path) -> None:
+        self._path = sweep_dir / FILE_NAME
+        self._n_lines = 0
+        self._size = 0  # of the lines that were read, in bytes
+        self._schema1: Schema1 | None = None
+        self._proposed: set[int] = set()
+
+    def new_events(self) -> Iterator[Event]:
+        """The events that were written since the last call.
+
+        Raises:
+            ConfigError: as `read_events`.
+        """
+        path = self._path
+        if not path.is_file():
+            raise ConfigError(f"{path}: not found; the folder holds no sweep of hposweep")
+        with open(path, "rb") as file:
+            file.seek(self._size)
+            *lines, _torn = file.read().split(b"\n")
+        if lines and not self._n_lines and CHECK.search(lines[0].decode(errors="replace")) is None:
+            self._schema1 = Schema1()
+        for line in lines:
+            event = self._event_of(line, self._n_lines + 1)
+            self._n_lines += 1
+            self._size += len(line) + 1
+            yield event
+
+    def _event_of(self, line: bytes, number: int) -> Event:
+        path = self._path
         try:
             text = line.decode()
-            if schema1 is not None and CHECK.search(text) is not None:
-                schema1 = None  # from here on a later version has written
-            event = from_line(text, number) if schema1 is None else _event(schema1.translated(json.loads(text)))
+            if self._schema1 is not None and CHECK.search(text) is not None:
+                self._schema1 = None  # from here on a later version has written
+            if self._schema1 is None:
+                event = from_line(text, number)
+            else:
+                event = _event(self._schema1.translated(json.loads(text)))
             if isinstance(event, TrialProposed):
-                proposed.add(event.trial)
-            elif isinstance(event, OF_A_SEGMENT) and event.trial not in proposed:
+                self._proposed.add(event.trial)
+            elif isinstance(event, OF_A_SEGMENT) and event.trial not in self._proposed:
                 raise ValueError("no line before it proposes its trial")
         # RecursionError: nested deeper than any event is.
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -347,4 +410,4 @@ def read_events(sweep_dir: Path) -> Iterator[Event]:
             raise ConfigError(
                 f"{path}: schema {event.schema} is of a later version of hposweep; this one reads up to {SCHEMA}"
             )
-        yield event
+        return event

@@ -395,8 +395,9 @@ def _path_text(loader: _Loader, node: yaml.SequenceNode) -> str:
     return str(pathlib.PurePosixPath(*loader.construct_sequence(node)))
 
 
-for name in ("Path", "PosixPath", "WindowsPath"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:python/object/apply:pathlib.{name}", _path_text)
+for module in ("pathlib", "pathlib._local"):  # the second one is Python 3.13's
+    for name in ("Path", "PosixPath", "WindowsPath"):
+        _Loader.add_constructor(f"tag:yaml.org,2002:python/object/apply:{module}.{name}", _path_text)
 # 1e-4 is text to PyYAML and a number to YAML 1.2, and to OmegaConf: as text it gets quotes.
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)[eE][-+]?[0-9]+$")
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))

@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ FOLDER = "hposweep"
 # Journals of this schema are those of sweeps whose files stand in the job's folder itself.
 SCHEMA_WITHOUT_FOLDER = 1
 LARGEST_SIZE = 2**53
+JOB_ID = re.compile(r"(\d+)_(\d+)")  # `Trial.job_id`: numbers of the trial and of its job
+OF_A_NUMBERED_JOB = re.compile(rf"[0-9a-f]+, job {JOB_ID.pattern}, ")  # begins a mark
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,17 @@ class TrialFiles:
             raise TakenError(f"{self.folder}: is a link; hposweep keeps its files of a trial in the job's folder alone")
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    def marked_by(self) -> int | None:
+        """The number of the trial whose job has marked the folder last; None where none has, or it is not numbered."""
+        path = self.job_mark
+        if not self._is_in_the_sweep(path):
+            return None
+        try:
+            found = OF_A_NUMBERED_JOB.match(read_file(path).decode(errors="replace"))
+        except OSError:
+            return None
+        return int(found[1]) if found else None
 
     def read_curve(self) -> list[dict[str, float]]:
         """The rows of the learning curve; none where the trial has left none, or it is damaged, which is said once."""

@@ -17,7 +17,7 @@ import hposweep as hposweep_package
 from hposweep.errors import ConfigError
 from hposweep.history import Ending, Event, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
 from hposweep.sweep_folder.journal import Journal
-from hposweep.trial import Direction, TrialState
+from hposweep.trial import Direction, Expected, TrialState
 from support.processes import Run
 
 MARKUP = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -46,7 +46,10 @@ def events(key: str, value: object, folder: str) -> list[Event]:
     configuration = {key: value, "x": 0.5, f"{TEXT}x": 10**400}
     return [
         SweepStarted(2, 0, f"error{TEXT}", Direction.minimize, controller=TEXT),
-        *(TrialProposed(number, {**configuration, "x": number / 3}, 7 + number) for number in range(3)),
+        *(
+            TrialProposed(number, {**configuration, "x": number / 3}, 7 + number, expected=Expected(0.1, -1e308, 1e308))
+            for number in range(3)
+        ),
         *(SegmentStarted(number, 0, 3, 1) for number in range(3)),
         SegmentEnded(0, TrialState.COMPLETE, 3, {f"error{TEXT}": 0.5}, 1.0, folder=folder),
         SegmentEnded(1, TrialState.COMPLETE, 3, {f"error{TEXT}": 1e308}, 1.0, folder=folder),
@@ -201,6 +204,21 @@ SPOILT_LINES: dict[str, dict[str, Any]] = {
     "a trial that is none": {"event": "trial_proposed", "trial": "0", "configuration": {}, "seed": 0},
     "a negative trial": {"event": "trial_proposed", "trial": -1, "configuration": {}, "seed": 0},
     "a huge trial": {"event": "trial_proposed", "trial": 10**30, "configuration": {}, "seed": 0},
+    **{
+        f"{expected} as expected": {"event": "trial_proposed", "trial": 9, "configuration": {}, "seed": 0}
+        | {"expected": expected}
+        for expected in (
+            "0.1",
+            [0.1, 0.0, 0.2],
+            {"median": 0.1, "low": 0.0},
+            {"median": 0.1, "low": "0.0", "high": 0.2, "epoch": None},
+            {"median": 0.1, "low": 0.0, "high": 0.2, "epoch": -1},
+            {"median": 0.1, "low": 0.0, "high": 0.2, "epoch": None, "eval": 1},
+            {"median": 0.1, "low": 0.2, "high": 0.0, "epoch": None},
+            {"median": 0.1, "low": 0.0, "high": 10**400, "epoch": None},
+            {"median": float("nan"), "low": 0.0, "high": float("inf"), "epoch": None},
+        )
+    },
     "a list as configuration": {"event": "trial_proposed", "trial": 9, "configuration": [1], "seed": 0},
     "a trial that nobody proposed": {"event": "segment_started", "trial": 9, "start_epoch": 0, "target_epoch": 1}
     | {"attempt": 1},

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hposweep.searchers.warping import POWERS, half_rank, standardized_power
+from hposweep.searchers.warping import POWERS, half_rank, standardized_power, unwarped
 
 LOSSES = np.array([3.0, 1.0, 2.0, 1e9, 50.0, 50.0, 2.5])
 
@@ -94,3 +94,23 @@ def test_any_finite_losses_are_warped_to_finite_numbers(losses: list[float], pow
     assert np.isfinite(warped).all()
     assert np.isfinite(slopes)
     assert np.abs(warped).max() < 10
+
+
+@pytest.mark.parametrize("power", POWERS)
+@pytest.mark.parametrize("losses", [LOSSES, np.random.default_rng(3).normal(size=25), np.array([1.0, 2.0])], ids=len)
+def test_the_way_back_leads_to_the_losses(losses: np.ndarray, power: float) -> None:
+    targets, _ = standardized_power(half_rank(losses), power)
+    np.testing.assert_allclose(unwarped(targets, losses, power), losses, rtol=1e-6)
+    between = np.linspace(targets.min() - 2, targets.max() + 2, 200)
+    assert (np.diff(unwarped(between, losses, power)) >= -1e-6).all()
+    assert unwarped(between[-1:], losses, power) > losses.max()
+    assert unwarped(between[:1], losses, power) < losses.min()
+    np.testing.assert_allclose(unwarped(between[:, None], losses, power)[:, 0], unwarped(between, losses, power))
+
+
+@pytest.mark.parametrize("power", POWERS)
+@given(losses=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2))
+def test_the_way_back_leads_to_finite_numbers(losses: list[float], power: float) -> None:
+    known = np.array(losses)
+    if standardized_power(half_rank(known), power)[0].any():
+        assert np.isfinite(unwarped(np.linspace(-20, 20, 9), known, power)).all()

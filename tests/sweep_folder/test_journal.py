@@ -28,7 +28,7 @@ from hposweep.history import (
 )
 from hposweep.sweep_folder import journal
 from hposweep.sweep_folder.journal import Journal, read_events
-from hposweep.trial import Direction, TrialState
+from hposweep.trial import Direction, Expected, TrialState
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 values = st.none() | numbers
@@ -36,9 +36,17 @@ plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists, max_leaves=3
 )
 counts = st.integers(0, journal.LARGEST_COUNT - 1)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+expected = st.builds(
+    lambda numbers, epoch: Expected(numbers[1], numbers[0], numbers[2], epoch),
+    st.lists(finite, min_size=3, max_size=3).map(sorted),
+    st.none() | counts,
+)
 events = st.one_of(
     st.builds(SweepStarted, counts, counts, st.text(), st.sampled_from(Direction)),
-    st.builds(TrialProposed, counts, st.dictionaries(st.text(), plain, max_size=3), counts),
+    st.builds(
+        TrialProposed, counts, st.dictionaries(st.text(), plain, max_size=3), counts, expected=st.none() | expected
+    ),
     st.builds(SegmentStarted, counts, counts, st.none() | counts, counts, counts),
     st.builds(SegmentDied, counts, st.floats(0, 1e9), st.text(), st.text()),
     st.builds(SegmentLost, counts, st.floats(0, 1e9), st.text(), st.text()),
@@ -63,6 +71,12 @@ events = st.one_of(
 def test_a_line_names_the_place_of_its_job_where_there_is_one(kind: type[SegmentDied | SegmentLost]) -> None:
     assert '"place": "node7"' in journal.to_line(kind(0, 1.0, "", place="node7"), 1)
     assert '"place"' not in journal.to_line(kind(0, 1.0, ""), 1)
+
+
+def test_a_line_says_what_was_expected_where_something_was() -> None:
+    assert '"expected"' not in journal.to_line(TrialProposed(0, {}, 7), 1)
+    line = journal.to_line(TrialProposed(0, {}, 7, expected=Expected(0.2, 0.1, 0.4, 9)), 1)
+    assert '"expected": {"median": 0.2, "low": 0.1, "high": 0.4, "epoch": 9}' in line
 
 
 @given(event=events, number=st.integers(1, 10**6))

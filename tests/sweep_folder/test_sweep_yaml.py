@@ -132,8 +132,16 @@ def test_a_prior_that_cannot_be_read_is_known_by_its_text(tmp_path: Path) -> Non
     assert (record.prior_texts, record.dimensions) == ({"a": "nosuch(1)", "b": "new(1)"}, [])
 
 
-def test_a_path_that_an_earlier_version_wrote_as_an_object_is_read_as_text(tmp_path: Path) -> None:
-    config = OmegaConf.to_yaml(OmegaConf.create({"data": Path("/a b/c"), "here": Path("d")}))
+WRITTEN_BY = {
+    "this Python": OmegaConf.to_yaml(OmegaConf.create({"data": Path("/a b/c"), "here": Path("d")})),
+    "3.12": "data: !!python/object/apply:pathlib.PosixPath [/, a b, c]\nhere: !!python/object/apply:pathlib.PosixPath [d]\n",
+    "3.13": "data: !!python/object/apply:pathlib._local.PosixPath [/a b/c]\n"
+    "here: !!python/object/apply:pathlib._local.PosixPath [d]\n",
+}
+
+
+@pytest.mark.parametrize("config", WRITTEN_BY.values(), ids=WRITTEN_BY)
+def test_a_path_that_an_earlier_version_wrote_as_an_object_is_read_as_text(tmp_path: Path, config: str) -> None:
     assert "!!python/object" in config
     indented = "".join(f"  {line}\n" for line in config.splitlines())
     text = f"command: x\noverrides: {{task: [], hydra: []}}\nsearch_space: {{}}\nconfig:\n{indented}"

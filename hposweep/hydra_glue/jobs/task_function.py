@@ -14,9 +14,9 @@ from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
 from hposweep.job import run
-from hposweep.job.running import JOB_ID, RunningJob, check_is_latest
+from hposweep.job.running import RunningJob, check_is_latest
 from hposweep.search_space import trial_seed
-from hposweep.sweep_folder.trial_files import TrialFiles
+from hposweep.sweep_folder.trial_files import JOB_ID, TrialFiles
 from hposweep.trial import SegmentResult
 
 

@@ -137,7 +137,12 @@ def compare(folders: Sequence[Path]) -> Comparison:
     Raises:
         ConfigError: if one holds no sweep or is named twice, or if they differ in the metric or its direction.
     """
-    sweeps = _read(folders)
+    return compare_read(folders, [read(folder) for folder in folders])
+
+
+def compare_read(folders: Sequence[Path], sweeps: Sequence[SweepData]) -> Comparison:
+    """The same of sweeps that were read from these folders."""
+    sweeps = _named(folders, sweeps)
     _check_metrics(sweeps)
     alike = methods_of(sweeps)
     methods = [Method(name, each.sweeps) for name, each in zip(method_names(alike), alike, strict=True)]
@@ -276,7 +281,7 @@ def _within_the_interval(
         return []
     alike = [i for i in others if overlap(own, intervals[i])]
     low, high = map(number_text, own)
-    interval = f"the 95 % interval of {comparison.n_validation:,} validation examples, {low} to {high}"
+    interval = f"the 95% interval of {comparison.n_validation:,} validation examples, {low} to {high}"
     if not alike:
         return [f"By {interval}, no other method is as good."]
     told = ", ".join(f"{comparison.methods[i].name} ({_value(found[i].median)})" for i in alike)
@@ -303,7 +308,7 @@ def _losses(found: Quartiles, direction: Direction) -> tuple[float, float]:
     return min(one, other), max(one, other)
 
 
-def _read(folders: Sequence[Path]) -> list[SweepData]:
+def _named(folders: Sequence[Path], sweeps: Sequence[SweepData]) -> list[SweepData]:
     """The sweeps, each with a name of its own: its folder's, or the path where two folders have the same."""
     resolved = [folder.resolve() for folder in folders]
     for i, folder in enumerate(folders):
@@ -311,8 +316,8 @@ def _read(folders: Sequence[Path]) -> list[SweepData]:
             raise ConfigError(f"{folder}: is named twice; a sweep can't be compared with itself")
     names = [folder.name for folder in resolved]
     return [
-        dataclasses.replace(read(folder), name=name if names.count(name) == 1 else str(folder))
-        for folder, name in zip(folders, names, strict=True)
+        dataclasses.replace(sweep, name=name if names.count(name) == 1 else str(folder))
+        for folder, sweep, name in zip(folders, sweeps, names, strict=True)
     ]
 
 

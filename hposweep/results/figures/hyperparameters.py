@@ -1,137 +1,185 @@
-"""Plots of hyperparameters: each against the metric, all of them at once, and their importance."""
+"""Plots of hyperparameters: each against the metric, two of them at once, and the importance of all."""
 
 from __future__ import annotations
 
 import math
+import statistics
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from hposweep.number_text import number_text
+from hposweep.results.beliefs import Model, Slice, Surface
+from hposweep.results.figures.hyperparameter_axis import HyperparameterAxis
+from hposweep.results.figures.levels import levels
 from hposweep.results.figures.style import (
+    BAD,
+    BAND,
+    CALM,
+    EDGE,
     GOOD,
     LOOKS,
-    MOST_POINTS,
+    RULE,
     SCALE,
     SOFT,
+    TRIALS,
     Plot,
+    ValueAxis,
     figure_of,
-    fit_y,
     floats,
+    has_value,
+    log_ticks,
     of_all,
     plain,
     robust_range,
-    thinned,
+    thinned_trials,
     whole_numbers,
     winner_mark,
 )
 from hposweep.results.importance import Importances
 from hposweep.results.shown_values import value_shown
-from hposweep.results.sweep_data import SweepData, is_number
-from hposweep.search_space import Value, literal
+from hposweep.results.sweep_data import SweepData
+from hposweep.search_space import literal
 from hposweep.shown_text import plural
 from hposweep.trial import Trial, TrialState
 
-MOST_LINES = 1000  # in parallel coordinates
-MOST_OPTIONS = 40  # named on an axis
-MOST_NUMERIC_OPTIONS = 12  # up to so many options that are numbers are evenly spaced
 LITTLE = 0.2  # explained variance with which importances are hardly more than noise
+N_ROWS = 40  # of an option's column: trials in one row stand beside each other
+HALF_COLUMN = 0.3
+MOST_STEP = 0.06  # between trials in a row
+N_CONTOURS = 14
 
 
-def hyperparameter(sweep: SweepData, key: str) -> Plot:
-    """The metric against the values of one hyperparameter; trials without a value stand at the top edge."""
+def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Plot:
+    """The metric against the values of one hyperparameter; trials without a value stand at the top edge.
+
+    Under them what the model of the sweep's searcher says, where it says something.
+    """
     trials = [trial for trial in sweep.trials if key in trial.configuration]
     winner = sweep.history.incumbent
-    kept = _thinned_trials(sweep, trials)
-    axis = _Axis.of(
-        [trial.configuration[key] for trial in trials], log=sweep.is_log(key), are_options=sweep.is_choice(key)
-    )
+    kept = thinned_trials(sweep, trials)
+    believed = None if model is None else model.along(key)
+    values = [trial.configuration[key] for trial in trials]
+    axis = HyperparameterAxis.of(sweep, key, [*values, *(believed.values if believed is not None else ())])
     figure = figure_of(xaxis_title=plain(key), yaxis_title=plain(sweep.history.metric), height=320, showlegend=False)
-    finite = [float(trial.value or 0.0) for trial in trials if _has_value(trial)]
-    notes = fit_y(figure, finite)
-    edge = _upper_edge(figure, finite)
-    for state in TrialState:
-        of_state = [trial for trial in kept if trial.state is state and trial is not winner]
-        if not of_state:
-            continue
-        shown = [trial.value if _has_value(trial) else None for trial in of_state]
-        figure.add_trace(
-            go.Scatter(
-                x=floats(axis.position(trial.configuration[key], trial.number) for trial in of_state),
-                y=floats(edge if value is None else value for value in shown),
-                customdata=whole_numbers(trial.number for trial in of_state),
-                text=[
-                    f"{plain(value_shown(trial.configuration[key]))}: "
-                    f"{'no value' if value is None else number_text(value)}"
-                    for trial, value in zip(of_state, shown, strict=True)
-                ],
-                mode="markers",
-                marker={"symbol": LOOKS[state].symbol, "color": LOOKS[state].colour, "size": 7, "opacity": 0.75},
-                name=str(state),
-                hovertemplate=f"trial %{{customdata}}, {state}<br>%{{text}}<extra></extra>",
-            )
-        )
+    # The axis is that of all trials, so that plots of several hyperparameters can be compared.
+    finite = [float(trial.value or 0.0) for trial in sweep.trials if has_value(trial)]
+    edge, value_axis = ValueAxis.of(finite, [] if winner is None else [winner.value or 0.0]).with_edge()
+    figure.update_yaxes(**value_axis.layout())
+    figure.update_xaxes(**axis.layout(_counts(axis, trials, key)))
+    notes = value_axis.outside(float(trial.value or 0.0) for trial in trials if has_value(trial))
+    if believed is not None:
+        figure.add_traces(_belief(believed, axis))
+        notes.append("Line and band: the searcher's model with its 95% interval, the others as the winner has them.")
+    if axis.is_in_columns:
+        figure.add_trace(_medians(sweep, trials, key, axis))
+    heights = {trial.number: float(trial.value or 0.0) if has_value(trial) else edge for trial in kept}
+    positions = _positions(kept, key, axis, heights, value_axis)
+    for level in levels(sweep, [trial for trial in kept if trial is not winner]):
+        for state in TrialState:
+            of_state = [trial for trial in level.trials if trial.state is state]
+            if of_state:
+                figure.add_trace(_marks(of_state, state, key, level.colour, positions, heights))
     if winner is not None and key in winner.configuration and winner.value is not None:
-        position = axis.position(winner.configuration[key], winner.number)
-        figure.add_trace(winner_mark([position], [winner.value], [winner.number]))
-    figure.update_xaxes(**axis.layout)
+        figure.add_trace(winner_mark([axis.position(winner.configuration[key])], [winner.value], [winner.number]))
     return Plot(figure, [*of_all(len(kept), len(trials), "trials", "the best ones among them"), *notes])
 
 
-def parallel_coordinates(sweep: SweepData) -> Plot | None:
-    """One axis a hyperparameter that varies, and the metric; None without two axes or two trials with a value."""
-    keys = sweep.varying_keys
-    trials = [trial for trial in sweep.trials if _has_value(trial)]
-    if not keys or len(trials) < 2:
+def contour(sweep: SweepData, key: str, other: str, surface: Surface | None) -> Plot | None:
+    """The trials over two hyperparameters, coloured by the metric, on what a model says of it in between.
+
+    None where no trial with a value has both.
+    """
+    trials = [trial for trial in sweep.trials if has_value(trial) and {key, other} <= {*trial.configuration}]
+    if not trials:
         return None
-    kept = _thinned_trials(sweep, trials, MOST_LINES)
-    dimensions = []
-    for key in keys:
-        values = [trial.configuration[key] for trial in kept if key in trial.configuration]
-        if values:
-            dimensions.append(
-                _dimension(kept, key, _Axis.of(values, log=sweep.is_log(key), are_options=sweep.is_choice(key)))
-            )
+    kept = thinned_trials(sweep, trials)
+    winner = sweep.history.incumbent
+    axes = [
+        HyperparameterAxis.of(sweep, each, [*(trial.configuration[each] for trial in trials), *of_surface])
+        for each, of_surface in (
+            (key, () if surface is None else surface.values),
+            (other, () if surface is None else surface.other_values),
+        )
+    ]
     values = [float(trial.value or 0.0) for trial in kept]
+    scale = ValueAxis.of(values)
+    means = np.empty(0) if surface is None else np.asarray(surface.means, dtype=float)
+    is_log = scale.is_log and bool((means > 0).all())
     low, high = robust_range(values)
-    dimensions.append(
-        {
-            "label": plain(sweep.history.metric, 18),
-            "values": floats(values),
-            "range": [low, high],
-            "tickformat": ".3~g",
-        }
-    )
-    is_minimized = sweep.history.direction.loss(1.0) > 0
-    figure = figure_of(height=430, margin={"l": 56, "r": 56, "t": 56, "b": 28})
+    if surface is not None:
+        low, high = min(low, float(np.nanquantile(means, 0.02))), max(low, min(high, float(np.nanmax(means))))
+    low, high, colour = (math.log10(low), math.log10(high), np.log10) if is_log else (low, high, np.asarray)
+    colours = {
+        "colorscale": SCALE,
+        "reversescale": sweep.history.direction.loss(1.0) < 0,
+        "colorbar": {"title": {"text": plain(sweep.history.metric, 24), "side": "right"}, "thickness": 12, "len": 0.9},
+    }
+    if is_log:
+        ticks = log_ticks(low, high)
+        colours["colorbar"] |= {"tickvals": [at for at, _ in ticks], "ticktext": [text for _, text in ticks]}
+    figure = figure_of(xaxis_title=plain(key), yaxis_title=plain(other), height=420, showlegend=False)
+    figure.update_xaxes(**axes[0].layout())
+    figure.update_yaxes(**axes[1].layout())
+    if surface is not None:
+        # Options have no values in between.
+        kind, drawn = go.Contour, {"ncontours": N_CONTOURS, "line": {"width": 0.5, "color": RULE}}
+        if axes[0].options or axes[1].options:
+            kind, drawn = go.Heatmap, {"xgap": 2 * bool(axes[0].options), "ygap": 2 * bool(axes[1].options)}
+        figure.add_trace(
+            kind(
+                x=floats(map(axes[0].position, surface.values)),
+                y=floats(map(axes[1].position, surface.other_values)),
+                z=colour(means).astype(np.float32),
+                zmin=low,
+                zmax=high,
+                hoverinfo="skip",
+                **drawn,
+                **colours,
+            )
+        )
+    at = [
+        [axis.position(trial.configuration[each], trial.number) for trial in kept]
+        for each, axis in zip((key, other), axes, strict=True)
+    ]
     figure.add_trace(
-        go.Parcoords(
-            dimensions=dimensions,
-            line={
-                "color": floats(values),
-                "colorscale": SCALE,
+        go.Scatter(
+            x=floats(at[0]),
+            y=floats(at[1]),
+            customdata=whole_numbers(trial.number for trial in kept),
+            meta=TRIALS,
+            text=[number_text(value) for value in values],
+            mode="markers",
+            marker={
+                "symbol": [LOOKS[trial.state].symbol.removesuffix("-open") for trial in kept],
+                "color": colour(np.array(values)).astype(np.float32),
                 "cmin": low,
                 "cmax": high,
-                "reversescale": not is_minimized,
+                "size": 8,
+                "line": {"width": 1, "color": EDGE},
+                "showscale": surface is None,
+                **colours,
             },
-            labelangle=-12 if len(dimensions) > 4 else 0,
+            hovertemplate="trial %{customdata}: %{text}<extra></extra>",
         )
     )
-    left_out = len(sweep.trials) - len(trials)
-    notes = [*of_all(len(kept), len(trials), "trials", "the best ones among them")]
-    if left_out:
-        notes.append(f"Not shown: {plural(left_out, 'trial')} without a value.")
-    return Plot(figure, notes)
+    if winner is not None and winner.value is not None and {key, other} <= {*winner.configuration}:
+        ends = [[axis.position(winner.configuration[each])] for each, axis in zip((key, other), axes, strict=True)]
+        figure.add_trace(
+            winner_mark(*ends, [winner.number]).update(
+                hovertemplate=f"winner, trial %{{customdata}}: {number_text(winner.value)}<extra></extra>"
+            )
+        )
+    return Plot(figure, of_all(len(kept), len(trials), "trials", "the best ones among them"))
 
 
 def importance(found: Importances) -> Plot:
     """A bar a hyperparameter, with one standard deviation on either side."""
     names = [plain(key) for key in reversed(found.keys)]
     figure = figure_of(
-        xaxis_title="drop of R² when shuffled",
+        xaxis_title="drop of R²",
         height=110 + 34 * len(names),
         showlegend=False,
     )
@@ -146,8 +194,13 @@ def importance(found: Importances) -> Plot:
         )
     )
     figure.update_yaxes(showgrid=False)
+    which = (
+        "finished trials"
+        if found.epochs is None
+        else f"trials that were compared after {plural(found.epochs, 'epoch')}"
+    )
     notes = [
-        f"From {found.n_trials} finished trials; unshuffled, the forest explains "
+        f"From {found.n_trials} {which}; unshuffled, the forest explains "
         f"{max(0.0, found.explained):.0%} of the variance of their ranks."
     ]
     if found.explained < LITTLE:
@@ -155,113 +208,105 @@ def importance(found: Importances) -> Plot:
     return Plot(figure, notes)
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Positions on a hyperparameter's axis: of a number itself, of any other value the number of its option."""
-
-    options: Mapping[str, int]  # empty for numbers
-    log: bool
-    low: float = 0.0  # smallest and largest number
-    high: float = 0.0
-
-    @classmethod
-    def of(cls, values: Sequence[Value], *, log: bool, are_options: bool) -> _Axis:
-        is_numeric = all(is_number(value) for value in values)
-        if is_numeric and not (are_options and len(set(values)) <= MOST_NUMERIC_OPTIONS):
-            return cls({}, log, min(values, default=0.0), max(values, default=0.0))
-        texts = list(dict.fromkeys(map(literal, sorted(values)))) if is_numeric else sorted(set(map(literal, values)))
-        return cls({text: i for i, text in enumerate(texts)}, log=False)
-
-    def position(self, value: Value, number: int | None = None) -> float:
-        """The position; with a trial's number, options are spread a little, so that trials don't hide each other."""
-        if not self.options:
-            return float(value)
-        spread = 0.0 if number is None else ((number * 0.618034) % 1 - 0.5) * 0.5
-        return self.options[literal(value)] + spread
-
-    @property
-    def _log_layout(self) -> dict[str, Any]:
-        ticks = _ticks(math.log10(self.low), math.log10(self.high), log=True)
-        return {"type": "log", "tickvals": [10**at for at, _ in ticks], "ticktext": [text for _, text in ticks]}
-
-    @property
-    def names(self) -> list[str]:
-        return [plain(text, 24) for text in self.options]
-
-    @property
-    def layout(self) -> dict[str, Any]:
-        if not self.options:
-            return self._log_layout if self.log else {}
-        if len(self.options) > MOST_OPTIONS:
-            return {"showticklabels": False}
-        return {
-            "tickvals": list(range(len(self.options))),
-            "ticktext": self.names,
-            "range": [-0.6, len(self.options) - 0.4],
-        }
+def _counts(axis: HyperparameterAxis, trials: Sequence[Trial], key: str) -> list[str]:
+    """How many trials have each option."""
+    found = Counter(literal(trial.configuration[key]) for trial in trials)
+    return [f"{found[option]:,}" for option in axis.options]
 
 
-def _dimension(trials: Sequence[Trial], key: str, axis: _Axis) -> dict[str, Any]:
-    """One axis of parallel coordinates; trials without the hyperparameter stand below the others."""
-    positions = [
-        axis.position(trial.configuration[key], trial.number) if key in trial.configuration else math.nan
-        for trial in trials
-    ]
-    array = np.array(positions, dtype=float)
-    if axis.log:
-        array = np.log10(array)
-    low, high = float(np.nanmin(array)), float(np.nanmax(array))
-    ticks: list[tuple[float, str]] = []
+def _belief(believed: Slice, axis: HyperparameterAxis) -> list[go.Scatter]:
+    """The model's mean with its interval: a line in a band or, of options, a mark with a bar each."""
+    positions = floats(map(axis.position, believed.values))
+    means, lows, highs = (floats(each) for each in (believed.means, believed.lows, believed.highs))
     if axis.options:
-        ticks = [(float(i), name) for i, name in enumerate(axis.names)] if len(axis.options) <= MOST_OPTIONS else []
-    else:
-        ticks = _ticks(low, high, axis.log)
-    missing = np.isnan(array)
-    if missing.any():
-        gap = (high - low) * 0.12 or 1.0
-        array[missing], low = low - gap, low - gap
-        ticks = [(low, "not set"), *ticks]
-    dimension: dict[str, Any] = {"label": plain(key.rpartition(".")[2] or key, 18), "values": array.astype(np.float32)}
-    dimension["range"] = [low, high] if low < high else [low - 1, low + 1]
-    if ticks:
-        dimension |= {"tickvals": [at for at, _ in ticks], "ticktext": [text for _, text in ticks]}
-    return dimension
+        return [
+            go.Scatter(
+                x=positions + 0.38,
+                y=means,
+                error_y={"type": "data", "array": highs - means, "arrayminus": means - lows, "color": GOOD, "width": 3},
+                mode="markers",
+                marker={"symbol": "diamond", "color": GOOD, "size": 7},
+                hovertemplate="model: %{y:.4~g}<extra></extra>",
+            )
+        ]
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    return [
+        go.Scatter(x=positions, y=lows, **edge),
+        go.Scatter(x=positions, y=highs, fill="tonexty", fillcolor=BAND, **edge),
+        go.Scatter(
+            x=positions,
+            y=means,
+            mode="lines",
+            line={"color": GOOD, "width": 2},
+            hovertemplate="model: %{y:.4~g}<extra></extra>",
+        ),
+    ]
 
 
-def _ticks(low: float, high: float, log: bool) -> list[tuple[float, str]]:
-    """Positions and texts of ticks: at even steps, or at powers of ten; if these are few, with 2 and 5 times them."""
-    if not log:
-        steps = [low + (high - low) * i / 4 for i in range(5)]
-        return [(at, number_text(at, 3)) for at in steps]
-    # Random draws come close to the ends of their range, but seldom reach them.
-    low, high = low - 0.1, high + 0.1
-    powers = range(math.floor(low), math.ceil(high) + 1)
-    powers = powers[:: math.ceil(len(powers) / 7)]
-    for factors in ((1,), (1, 2, 5)):
-        ticks = [(power + math.log10(factor), f"{factor * 10.0**power:g}") for power in powers for factor in factors]
-        ticks = [(at, text) for at, text in ticks if low <= at <= high]
-        if len(ticks) > 2:
-            return ticks
-    return [(at, number_text(10**at, 3)) for at in (low + 0.1, high - 0.1)]
+def _medians(sweep: SweepData, trials: Sequence[Trial], key: str, axis: HyperparameterAxis) -> go.Scatter:
+    """A line across each column, at the median of its complete trials or, without any, of the others."""
+    columns: dict[float, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        if has_value(trial):
+            columns[axis.position(trial.configuration[key])].append(trial)
+    x, y = [], []
+    for column, found in columns.items():
+        counting = [trial for trial in found if trial.state is TrialState.COMPLETE] or found
+        x += [column - 0.34, column + 0.34, math.nan]
+        y += [statistics.median(float(trial.value or 0.0) for trial in counting)] * 2 + [math.nan]
+    line = {"color": CALM, "width": 2.5}
+    return go.Scatter(
+        x=floats(x), y=floats(y), mode="lines", line=line, hovertemplate="median: %{y:.4~g}<extra></extra>"
+    )
 
 
-def _has_value(trial: Trial) -> bool:
-    return trial.value is not None and math.isfinite(trial.value)
+def _positions(
+    trials: Sequence[Trial],
+    key: str,
+    axis: HyperparameterAxis,
+    heights: Mapping[int, float],
+    value_axis: ValueAxis,
+) -> dict[int, float]:
+    """Where the trials stand on the axis; those of a column beside each other where they have the same height."""
+    if not axis.is_in_columns:
+        return {trial.number: axis.position(trial.configuration[key]) for trial in trials}
+    rows: dict[tuple[float, int], list[int]] = defaultdict(list)
+    for trial in sorted(trials, key=lambda trial: (heights[trial.number], trial.number)):
+        row = int(N_ROWS * value_axis.share(heights[trial.number]))
+        rows[axis.position(trial.configuration[key]), row].append(trial.number)
+    widest = max(map(len, rows.values()), default=1)
+    step = min(MOST_STEP, 2 * HALF_COLUMN / max(1, widest - 1))
+    found = {}
+    for (column, _), numbers in rows.items():
+        for i, number in enumerate(numbers):
+            found[number] = column + step * (i - (len(numbers) - 1) / 2)
+    return found
 
 
-def _upper_edge(figure: go.Figure, values: Sequence[float]) -> float:
-    """The height at which trials without a value stand; extends the axis to it."""
-    low, high = figure.layout.yaxis.range
-    edge = high + 0.05 * (high - low)
-    figure.update_yaxes(range=[low, edge + 0.05 * (high - low)])
-    return float(edge)
+def _marks(
+    trials: Sequence[Trial],
+    state: TrialState,
+    key: str,
+    colour: str,
+    positions: Mapping[int, float],
+    heights: Mapping[int, float],
+) -> go.Scatter:
+    look = LOOKS[state]
+    return go.Scatter(
+        x=floats(positions[trial.number] for trial in trials),
+        y=floats(heights[trial.number] for trial in trials),
+        customdata=whole_numbers(trial.number for trial in trials),
+        meta=TRIALS,
+        text=[f"{plain(value_shown(trial.configuration[key]))}: {_value_text(trial)}" for trial in trials],
+        mode="markers",
+        marker={"symbol": look.symbol, "color": BAD if look.colour == BAD else colour, "size": 7, "opacity": 0.9},
+        name=str(state),
+        hovertemplate=f"trial %{{customdata}}, {state}<br>%{{text}}<extra></extra>",
+    )
 
 
-def _thinned_trials(sweep: SweepData, trials: Sequence[Trial], n_most: int = MOST_POINTS) -> list[Trial]:
-    """At most so many trials: a third of them the best, the others evenly chosen."""
-    if len(trials) <= n_most:
-        return list(trials)
-    loss = sweep.history.direction.loss
-    ranked = sorted(trials, key=lambda trial: (loss(math.nan if trial.value is None else trial.value), trial.number))
-    chosen = [*ranked[: n_most // 3], *thinned(ranked[n_most // 3 :], n_most - n_most // 3)]
-    return sorted(chosen, key=lambda trial: trial.number)
+def _value_text(trial: Trial) -> str:
+    if trial.value is None or not has_value(trial):
+        return "no value"
+    after = f" after {plural(trial.epoch, 'epoch')}" if trial.epoch else ""
+    return f"{number_text(trial.value)}{after}"

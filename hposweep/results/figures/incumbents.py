@@ -2,75 +2,184 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import plotly.graph_objects as go
 
 from hposweep.number_text import time_unit
 from hposweep.results.comparison.comparison import Against, Comparison, Method, Quartiles
+from hposweep.results.figures.levels import level_colours
 from hposweep.results.figures.style import (
-    CALM,
-    GOOD,
     METHOD_COLOURS,
     MOST_POINTS,
     RULE,
+    TRIALS,
     Plot,
     figure_of,
     fit_y,
     floats,
+    log_ticks,
     of_all,
     plain,
     thinned,
     whole_numbers,
     winner_mark,
 )
-from hposweep.results.sweep_data import SweepData
+from hposweep.results.rungs import Course, courses
+from hposweep.results.sweep_data import Compared, SweepData
+from hposweep.shown_text import plural
 
 # Methods are told apart without colours. 5 and 7 have no common divisor, so 35 methods all look different.
 METHOD_DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
 METHOD_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x"]
+EARLY = 10  # an axis is logarithmic where half of the improvements came in this part of it
+MOST_TICKS = 6
 
 
-def incumbent(sweep: SweepData, against: str) -> Plot:
-    """The complete trials and the best value so far, against "trials" or "time"."""
-    scale, unit = time_unit(sweep.wall_s)
-    points = sweep.complete
-    positions = [float(p.n_started) if against == "trials" else p.seconds / scale for p in points]
-    end = float(len(sweep.history.trials)) if against == "trials" else sweep.wall_s / scale
-    kept = thinned(list(range(len(points))), MOST_POINTS)
-    figure = figure_of(
-        xaxis_title="trials that have started" if against == "trials" else f"running time, {unit}",
-        yaxis_title=plain(sweep.history.metric),
-        height=340,
+def incumbent(sweep: SweepData, against: str) -> Plot | None:
+    """The best value so far at each rung, and of the complete trials, against "trials", "epochs" or "time".
+
+    None where no trial was compared yet, or its epochs are not known.
+    """
+    found = courses(sweep)
+    axis = _EffortAxis.of(sweep, found, against)
+    if not found or axis is None:
+        return None
+    figure = figure_of(xaxis_title=axis.title, yaxis_title=plain(sweep.history.metric), height=360)
+    figure.update_xaxes(**axis.layout)
+    winner = sweep.history.incumbent
+    n_drawn, marks = 0, []
+    for course, colour in zip(found, level_colours(len(found)), strict=True):
+        drawn = _drawn(course, MOST_POINTS // len(found))
+        n_drawn += len(drawn)
+        figure.add_trace(_compared(course, drawn, axis, colour))
+        figure.add_trace(_best_so_far(course, axis, colour, _course_name(course, is_only=len(found) == 1)))
+        if course.is_complete:
+            marks = [point for point in course.points if winner is not None and point.trial == winner.number]
+    if marks:
+        at = [axis.position(point) for point in marks[-1:]]
+        figure.add_trace(winner_mark(at, [marks[-1].value], [marks[-1].trial]))
+    values = [point.value for course in found for point in course.points]
+    notes = fit_y(
+        figure,
+        values,
+        [course.improvements[-1].value for course in found],
+        better_half=sweep.history.direction,
     )
-    figure.add_trace(
-        go.Scatter(
-            x=floats(positions[i] for i in kept),
-            y=floats(points[i].value for i in kept),
-            customdata=whole_numbers(points[i].trial for i in kept),
-            mode="markers",
-            marker={"symbol": "circle-open", "color": CALM, "size": 6},
-            name="complete trial",
-            hovertemplate="trial %{customdata}: %{y:.4g}<extra></extra>",
-        )
+    what = "complete trials" if found[0].is_complete else "values at the rungs that have a line"
+    notes = [*of_all(n_drawn, len(values), what), *notes]
+    return Plot(figure, [*axis.notes, *notes])
+
+
+@dataclass(frozen=True)
+class _EffortAxis:
+    """What was spent until a trial was compared."""
+
+    against: str
+    title: str
+    end: float  # of the sweep
+    scale: float  # seconds of a unit
+    is_log: bool
+    start: float  # of the axis, where that is logarithmic
+
+    @classmethod
+    def of(cls, sweep: SweepData, courses: Sequence[Course], against: str) -> _EffortAxis | None:
+        """None where the effort is not known."""
+        points = [point for course in courses for point in course.points]
+        if against == "epochs" and (sweep.epochs_used is None or any(point.n_epochs is None for point in points)):
+            return None
+        scale, unit = time_unit(sweep.wall_s)
+        title, end = {
+            "trials": ("trials that have started", float(len(sweep.history.trials))),
+            "epochs": ("epochs that all trials have trained", float(sweep.epochs_used or 0)),
+            "time": (f"running time, {unit}", sweep.wall_s / scale),
+        }[against]
+        linear = cls(against, title, end, scale, is_log=False, start=0.0)
+        positions = sorted(linear.position(point) for point in points)
+        improved = [linear.position(point) for point in courses[-1].improvements] if courses else []
+        # Else the line is a corner at the left edge.
+        is_early = len(improved) > 3 and statistics.median(improved) * EARLY < end
+        if not is_early or positions[0] <= 0:
+            return linear
+        return replace(linear, is_log=True, start=positions[0])
+
+    def position(self, point: Compared) -> float:
+        """Where the point stands."""
+        if self.against == "epochs":
+            return float(point.n_epochs or 0)
+        return float(point.n_started) if self.against == "trials" else point.seconds / self.scale
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        if not self.is_log:
+            whole = {"tickformat": ",d"} if self.against != "time" and self.end > MOST_TICKS else {}
+            return {"range": [0, 1.02 * self.end or 1], "nticks": MOST_TICKS, **whole}
+        low, high = math.log10(self.start), math.log10(self.end)
+        margin = 0.02 * (high - low)
+        ticks = log_ticks(low - margin, high + margin)
+        return {
+            "type": "log",
+            "range": [low - margin, high + margin],
+            "tickvals": [10**at for at, _ in ticks],
+            "ticktext": [text for _, text in ticks],
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        return ["The horizontal axis is logarithmic, since most improvements came early."] if self.is_log else []
+
+
+def _drawn(course: Course, n_most: int) -> list[Compared]:
+    """At most so many points of a course and its improvements: all of these, the others evenly chosen."""
+    improved = {id(point) for point in course.improvements}
+    others = [point for point in course.points if id(point) not in improved]
+    kept = {id(point) for point in thinned(others, max(0, n_most - len(improved)))} | improved
+    return [point for point in course.points if id(point) in kept]
+
+
+def _compared(course: Course, points: Sequence[Compared], axis: _EffortAxis, colour: str) -> go.Scatter:
+    epochs = "" if course.epoch is None else f" after {plural(course.epoch, 'epoch')}"
+    symbol, size = ("circle", 6) if course.is_complete else ("circle-open", 5)
+    return go.Scatter(
+        x=floats(axis.position(point) for point in points),
+        y=floats(point.value for point in points),
+        customdata=whole_numbers(point.trial for point in points),
+        meta=TRIALS,
+        mode="markers",
+        marker={"symbol": symbol, "color": colour, "size": size, "opacity": 0.7},
+        legendgroup=str(course.epoch),
+        showlegend=False,
+        name="complete trial" if course.is_complete else f"trial{epochs}",
+        hovertemplate=f"trial %{{customdata}}{epochs or ', complete'}: %{{y:.4~g}}<extra></extra>",
     )
-    steps = [i for i in range(len(points)) if i == 0 or points[i].incumbent_value != points[i - 1].incumbent_value]
-    if steps:
-        figure.add_trace(
-            go.Scatter(
-                x=floats([*(positions[i] for i in steps), end]),
-                y=floats([*(points[i].incumbent_value for i in steps), points[-1].incumbent_value]),
-                customdata=whole_numbers([*(points[i].trial for i in steps), points[steps[-1]].trial]),
-                mode="lines",
-                line={"shape": "hv", "color": GOOD, "width": 2.5},
-                name="best so far",
-                hovertemplate="best so far: trial %{customdata}, %{y:.4g}<extra></extra>",
-            )
-        )
-        last = steps[-1]
-        figure.add_trace(winner_mark([positions[last]], [points[last].value], [points[last].trial]))
-    notes = fit_y(figure, [point.value for point in points])
-    return Plot(figure, [*of_all(len(kept), len(points), "complete trials"), *notes])
+
+
+def _best_so_far(course: Course, axis: _EffortAxis, colour: str, name: str) -> go.Scatter:
+    steps = [*course.improvements, course.improvements[-1]]
+    positions = [*map(axis.position, course.improvements), axis.end]
+    return go.Scatter(
+        x=floats(positions),
+        y=floats(point.value for point in steps),
+        customdata=whole_numbers(point.trial for point in steps),
+        meta=TRIALS,
+        mode="lines",
+        line={"shape": "hv", "color": colour, "width": 3 if course.is_complete else 1.8},
+        legendgroup=str(course.epoch),
+        name=name,
+        hovertemplate=f"{name}: trial %{{customdata}}, %{{y:.4~g}}<extra></extra>",
+    )
+
+
+def _course_name(course: Course, *, is_only: bool) -> str:
+    if course.epoch is not None:
+        return f"best after {plural(course.epoch, 'epoch')}"
+    epochs = {point.epoch for point in course.points}
+    after = "" if len(epochs) > 1 or None in epochs or is_only else f", {plural(epochs.pop() or 0, 'epoch')}"
+    return "best so far" if is_only else f"best complete{after}"
 
 
 def incumbents(comparison: Comparison, against: Against) -> Plot | None:

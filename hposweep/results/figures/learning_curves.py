@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from hposweep.results.figures.levels import levels
 from hposweep.results.figures.style import (
-    FADED,
     LOOKS,
     RULE,
-    SOFT,
+    TRIALS,
     WINNER,
     Plot,
+    epoch_ticks,
     figure_of,
     fit_y,
     floats,
@@ -33,7 +34,7 @@ MOST_CURVES = 300
 
 
 def learning_curves(sweep: SweepData) -> Plot | None:
-    """The metric after each epoch; None where no trial has reported any."""
+    """The metric after each epoch, coloured by how far each trial got; None where no trial has reported any."""
     if not sweep.curves:
         return None
     winner = sweep.history.incumbent
@@ -44,16 +45,12 @@ def learning_curves(sweep: SweepData) -> Plot | None:
     rest = [trial for trial in others if trial.state is not TrialState.COMPLETE]
     n_complete = min(len(complete), max(MOST_CURVES // 2, MOST_CURVES - len(rest)))
     shown = [*complete[: n_complete // 2], *thinned(complete[n_complete // 2 :], n_complete - n_complete // 2)]
-    faded = thinned(rest, MOST_CURVES - len(shown))
-    figure = figure_of(xaxis_title="epoch", yaxis_title=plain(sweep.history.metric), height=420)
-    for trials, name, style in (
-        (faded, "not complete", {"color": FADED, "width": 1, "dash": "dot"}),
-        (shown, "complete", {"color": SOFT, "width": 1.2}),
-    ):
-        if trials:
-            figure.add_trace(_curve_lines(sweep, trials, name, style))
+    partial = thinned(rest, MOST_CURVES - len(shown))
+    figure = figure_of(xaxis_title="epoch", yaxis_title=plain(sweep.history.metric), height=440)
+    for level in levels(sweep, [*partial, *shown]):
+        figure.add_trace(_curve_lines(sweep, level.trials, level.name, {"color": level.colour, "width": 1.2}))
     for state in (TrialState.DIVERGED, TrialState.FAILED, TrialState.TIMED_OUT):
-        ended = [trial for trial in faded if trial.state is state]
+        ended = [trial for trial in partial if trial.state is state]
         last = [(trial, *_last_point(sweep, trial)) for trial in ended]
         last = [each for each in last if math.isfinite(each[2])]
         if last:
@@ -62,31 +59,47 @@ def learning_curves(sweep: SweepData) -> Plot | None:
                     x=floats(each[1] for each in last),
                     y=floats(each[2] for each in last),
                     customdata=whole_numbers(each[0].number for each in last),
+                    meta=TRIALS,
                     mode="markers",
                     marker={"symbol": LOOKS[state].symbol, "color": LOOKS[state].colour, "size": 8},
                     name=f"{state}: its last value",
                     hovertemplate=f"trial %{{customdata}}: {state} after epoch %{{x}}<extra></extra>",
                 )
             )
+    own: Sequence[float] = ()
     if winner is not None and winner.number in sweep.curves:
+        own = sweep.curves[winner.number].values
         line = _curve_lines(sweep, [winner], f"winner, trial {winner.number}", {"color": WINNER, "width": 3})
         figure.add_trace(line)
         epoch, value = _last_point(sweep, winner)
         mark = winner_mark([epoch], [value], [winner.number])
         mark.showlegend = False
         figure.add_trace(mark)
-    if sweep.rungs:
-        figure.update_xaxes(showgrid=False)
-    if len(sweep.rungs) > 2 and sweep.rungs[0] > 0:
-        ticks = [level for i, level in enumerate(sweep.rungs) if i == 0 or level >= 1.3 * sweep.rungs[i - 1]]
-        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[str(level) for level in ticks])
+    drawn = [*shown, *partial, *([winner] if len(own) and winner is not None else [])]
+    figure.update_xaxes(**_epoch_axis(sweep, drawn))
     for level in sweep.rungs:
         figure.add_vline(x=level, line={"color": RULE, "width": 1.2, "dash": "dash"}, layer="below")
-    values = [value for trial in [*shown, *faded] for value in sweep.curves[trial.number].values]
-    notes = fit_y(figure, values)
-    drawn = of_all(len(shown) + len(faded), len(others), "curves beside the winner's", "all the best ones among them")
+    values = [float(value) for trial in drawn for value in sweep.curves[trial.number].values]
+    outside = fit_y(figure, values, [float(value) for value in own])
+    n_drawn = len(shown) + len(partial)
+    left_out = of_all(n_drawn, len(others), "curves beside the winner's", "all the best ones among them")
     rungs = [f"Dashed vertical lines: rungs, at {', '.join(map(str, sweep.rungs))} epochs."] if sweep.rungs else []
-    return Plot(figure, [*rungs, *drawn, *notes])
+    return Plot(figure, [*rungs, *left_out, *outside])
+
+
+def _epoch_axis(sweep: SweepData, trials: Sequence[Trial]) -> dict[str, Any]:
+    """The axis of epochs, with room for the star at its end; at rungs that grow by factors on a log scale."""
+    first = min(int(sweep.curves[trial.number].epochs[0]) for trial in trials)
+    last = max(int(sweep.curves[trial.number].epochs[-1]) for trial in trials)
+    if len(sweep.rungs) > 2 and sweep.rungs[0] > 0:
+        ticks = [level for i, level in enumerate(sweep.rungs) if i == 0 or level >= 1.3 * sweep.rungs[i - 1]]
+        low, high = math.log10(first), math.log10(max(last, first + 1))
+        margin = 0.03 * (high - low)
+        named = {"tickvals": ticks, "ticktext": [str(level) for level in ticks]}
+        return {"type": "log", "range": [low - margin, high + margin], "showgrid": False, **named}
+    margin = 0.03 * max(1, last - first)
+    grid = {"showgrid": False} if sweep.rungs else {}
+    return {"range": [first - margin, last + margin], **epoch_ticks(first, last), **grid}
 
 
 def _curve_lines(sweep: SweepData, trials: Sequence[Trial], name: str, line: dict[str, Any]) -> Any:
@@ -103,11 +116,12 @@ def _curve_lines(sweep: SweepData, trials: Sequence[Trial], name: str, line: dic
         x=floats(epochs),
         y=floats(values),
         customdata=whole_numbers(numbers),
+        meta=TRIALS,
         mode="lines+markers",
         line=line,
-        marker={"size": 3, "color": line["color"]},
+        marker={"size": 4, "color": line["color"]},
         name=name,
-        hovertemplate="trial %{customdata}, epoch %{x}: %{y:.4g}<extra></extra>",
+        hovertemplate="trial %{customdata}, epoch %{x}: %{y:.4~g}<extra></extra>",
     )
 
 

@@ -13,6 +13,7 @@ from hposweep.number_text import time_unit
 from hposweep.results.figures.style import (
     BAD,
     LOOKS,
+    TRIALS,
     WINNER,
     Plot,
     figure_of,
@@ -50,6 +51,7 @@ def time_line(sweep: SweepData) -> Plot | None:
     lines = _joined(segments, sweep.wall_s) if len(segments) > MOST_SEGMENTS else segments
     figure = figure_of(
         xaxis_title=f"running time, {unit}",
+        xaxis_range=[0, 1.02 * sweep.wall_s / scale or 1],
         yaxis_title="place" if _has_places(sweep) else "worker",
         height=min(700, 150 + max(26, 120 // n_lanes) * n_lanes),
     )
@@ -63,6 +65,8 @@ def time_line(sweep: SweepData) -> Plot | None:
                 x=floats(at for s in of_kind for at in (s.started_s / scale, s.ended_s / scale, math.nan)),
                 y=floats(row for s in of_kind for row in (s.lane + 1, s.lane + 1, math.nan)),
                 mode="lines",
+                customdata=whole_numbers(s.trial for s in of_kind for _ in range(3)),
+                meta=TRIALS,
                 line={"color": look.colour, "width": 2.5, **dash},
                 legendgroup=kind,
                 showlegend=False,
@@ -74,12 +78,13 @@ def time_line(sweep: SweepData) -> Plot | None:
                 x=floats(s.ended_s / scale for s in of_kind),
                 y=floats(s.lane + 1 for s in of_kind),
                 customdata=whole_numbers(n for s in of_kind for n in (s.trial, s.attempt)).reshape(-1, 2),
+                meta=TRIALS,
                 mode="markers",
                 marker={"symbol": look.symbol, "color": look.colour, "size": 9 if len(lines) < 500 else 6},
                 legendgroup=kind,
                 name=_segment_name(kind),
                 hovertemplate=f"trial %{{customdata[0]}}, attempt %{{customdata[1]}}: {_segment_name(kind)}"
-                "<br>at %{x:.4g}<extra></extra>",
+                "<br>at %{x:.4~g}<extra></extra>",
             )
         )
     retries = [segment for segment in segments if segment.attempt > 1]
@@ -91,6 +96,7 @@ def time_line(sweep: SweepData) -> Plot | None:
                 customdata=whole_numbers(n for segment in retries for n in (segment.trial, segment.attempt)).reshape(
                     -1, 2
                 ),
+                meta=TRIALS,
                 mode="markers",
                 marker={"symbol": "triangle-right", "color": WINNER, "size": 9},
                 name="retry starts",

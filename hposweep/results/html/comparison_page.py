@@ -11,7 +11,7 @@ from hposweep.results.comparison.methods import ABSENT, NOT_RECORDED
 from hposweep.results.figures import incumbents
 from hposweep.results.figures.style import Plot
 from hposweep.results.html import page
-from hposweep.results.html.page import Section
+from hposweep.results.html.page import Section, Served
 from hposweep.shown_text import plural
 
 TITLES = {"epochs": "By epochs used", "trials": "By trials started", "seconds": "By wall time"}
@@ -26,15 +26,16 @@ def write(comparison: Comparison, path: Path) -> None:
     page.write(path, render(comparison))
 
 
-def render(comparison: Comparison) -> str:
-    """The page."""
+def render(comparison: Comparison, served: Served | None = None) -> str:
+    """The page; `served`: as in `page.render`."""
     plots, sections = _plots(comparison)
     heads, rows = table(comparison)
     names = [method.name for method in comparison.methods]
     return page.render(
         "comparison.html",
         f"Comparison: {' | '.join(names)}",
-        plots,
+        {"figures": page.figures_of(plots)},
+        served=served,
         names=names,
         comparison=comparison,
         n_sweeps=plural(sum(len(method.sweeps) for method in comparison.methods), "sweep"),

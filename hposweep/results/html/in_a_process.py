@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hposweep.optional_packages import PACKAGES
+from hposweep.optional_packages import PACKAGES, installation
 
 FILE_NAME = "report.html"
 # `hposweep report` in a process that ends with the one that waits for it, however that ends.
@@ -35,7 +35,7 @@ def make(sweep_dir: Path) -> Report:
     """Makes `report.html` in the sweep's folder; if that fails, the sweep goes on."""
     path = sweep_dir / FILE_NAME
     if any(importlib.util.find_spec(name) is None for name in PACKAGES["report"]):
-        why_not = "it needs more packages: pip install 'hposweep[report]'"
+        why_not = f"it needs more packages: {installation('report')}"
         return Report(path, why_not, lacks_packages=True)
     command = [sys.executable, "-c", PROGRAM, str(os.getpid()), "report", str(sweep_dir.resolve())]
     try:

@@ -7,6 +7,7 @@ Texts of configs and errors are escaped: in HTML by Jinja2's autoescape, in scri
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from hposweep.results.figures.style import DARK, Plot
@@ -33,23 +35,77 @@ class Section:
     notes: Sequence[str]
     has_plot: bool
     description: str  # of the plot, for screen readers
+    intro: str = ""  # how to read it
+    group: str = ""  # the part of the page where it stands
+    wide: bool = False  # it takes the whole width of its group
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a page holds that a server keeps up to date, in place of all that makes it self-contained."""
+
+    script: str  # its scripts in one, by the name that the server gives to them
+    state: Mapping[str, Any]  # of the content, for the server's own script
 
 
 def render(
     template: str,
     title: str,
-    plots: Mapping[str, Plot],
+    data: Mapping[str, Any],
     scripts: Sequence[str] = (),
-    data: Mapping[str, Any] | None = None,
+    served: Served | None = None,
     **variables: Any,
 ) -> str:
     """The page of a template in `parts`.
 
     Args:
-        plots: by the ids of their elements.
-        scripts: more files of `parts` to run; they find `data` in the variable `page`.
+        data: what the scripts find in the variable `page`; `figures` are the plots by the ids of their elements, as
+            `figures_of` gives them.
+        scripts: more files of `parts` to run, in this order.
+        served: None: the page is self-contained.
         variables: for the template.
     """
+    frame: dict[str, Any] = {"served": served}
+    if served is None:
+        code, plotly_js = script(scripts), get_plotlyjs()
+        frame |= {
+            "css": css(),
+            "script": code,
+            "script_hashes": [_hash(code), _hash(plotly_js)],
+            "plotly_js": base64.b64encode(gzip.compress(plotly_js.encode(), mtime=0)).decode(),
+        }
+    found = _environment().get_template(template)
+    return found.render(title=title, data={**data, "dark": DARK}, **frame, **variables)
+
+
+def css() -> str:
+    """The style sheet of all pages."""
+    return _part("page.css")
+
+
+def script(names: Sequence[str]) -> str:
+    """The scripts of a page in one: those of all pages, and more files of `parts`."""
+    return "\n".join([*map(_part, ("copy.js", "plots.js", *names)), "start_plots();\n"])
+
+
+def part(template: str, **variables: Any) -> Markup:
+    """A piece of a page, as HTML."""
+    return Markup(_environment().get_template(template).render(**variables))  # noqa: S704 (the template has escaped it)
+
+
+def figures_of(plots: Mapping[str, Plot]) -> dict[str, Any]:
+    """The figures of plots as the page's script takes them, by the ids of their elements."""
+    figures = {id: plot.figure.to_dict() for id, plot in plots.items()}
+    return {id: {"data": each["data"], "layout": each["layout"]} for id, each in figures.items()}
+
+
+def write(path: Path, page: str) -> None:
+    """Writes the file, whole or not at all."""
+    write_atomically(path, page, errors="replace")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
     loader = jinja2.FunctionLoader(_part)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=loader
@@ -57,27 +113,7 @@ def render(
     # NaN and infinity, which JSON lacks, would be a bug of ours, and break the page.
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["cut"] = lambda text: cut(text, MOST_CHARACTERS)
-    plotly_js = get_plotlyjs()
-    script = "\n".join([*map(_part, ("plots.js", *scripts)), "start_plots();\n"])
-    figures = {id: plot.figure.to_dict() for id, plot in plots.items()}
-    return environment.get_template(template).render(
-        title=title,
-        css=_part("page.css"),
-        script=script,
-        script_hashes=[_hash(script), _hash(plotly_js)],
-        plotly_js=base64.b64encode(gzip.compress(plotly_js.encode(), mtime=0)).decode(),
-        data={
-            "figures": {id: {"data": each["data"], "layout": each["layout"]} for id, each in figures.items()},
-            "dark": DARK,
-            **(data or {}),
-        },
-        **variables,
-    )
-
-
-def write(path: Path, page: str) -> None:
-    """Writes the file, whole or not at all."""
-    write_atomically(path, page, errors="replace")
+    return environment
 
 
 def _part(name: str) -> str:

@@ -424,7 +424,7 @@ def test_a_difference_within_the_interval_of_the_validation_set_is_said_to_be_no
     sweeps = [Made(of_one, n_validation=10_000) for of_one in values]
     _, by_epochs, by_time, alone = summary(compared(tmp_path, FIFO, ASHA, ETA_4, sweeps=sweeps))
     told = (
-        "scheduler=asha no scheduler.eta is ahead with error of 0.2, before scheduler=fifo with 0.205. By the 95 % "
+        "scheduler=asha no scheduler.eta is ahead with error of 0.2, before scheduler=fifo with 0.205. By the 95% "
         "interval of 10,000 validation examples, 0.1923 to 0.208, it can't be told from scheduler=fifo (0.205): the "
         "intervals overlap."
     )
@@ -436,7 +436,7 @@ def test_a_difference_within_the_interval_of_the_validation_set_is_said_to_be_no
 def test_a_difference_beyond_the_interval_is_said_to_be_one(tmp_path: Path) -> None:
     sweeps = [Made((value,), n_validation=10_000) for value in (0.4, 0.2)]
     assert summary(compared(tmp_path, FIFO, ASHA, sweeps=sweeps))[1].endswith(
-        "By the 95 % interval of 10,000 validation examples, 0.1923 to 0.208, no other method is as good."
+        "By the 95% interval of 10,000 validation examples, 0.1923 to 0.208, no other method is as good."
     )
 
 

@@ -1,14 +1,10 @@
-"use strict";
-const page = JSON.parse(document.getElementById("data").textContent);
-const dark = matchMedia("(prefers-color-scheme: dark)");
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
 /* The plots. Plotly's own code is packed, which makes the page half as large. */
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const drawn = new Map(); // what each plot was drawn from
+const when_drawn = []; // what is done once all plots are there
+const after_drawing = []; // what is done with a plot once it is drawn
+let drawing = Promise.resolve();
 
 function coloured(node) {
   if (typeof node === "string") return node.length < 40 && dark.matches ? (page.dark[node] ?? node) : node;
@@ -17,41 +13,60 @@ function coloured(node) {
   return node;
 }
 
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
 function template() {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const axis = { gridcolor: colour("line"), linecolor: colour("line"), tickcolor: colour("line"), automargin: true };
   return { layout: {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", xaxis: axis, yaxis: axis,
-    font: { family: style.getPropertyValue("--text").trim(), size: 13, color: colour("ink") },
+    font: { family: colour("text"), size: 13, color: colour("ink") },
     hoverlabel: { bgcolor: colour("card"), bordercolor: colour("calm"), font: { color: colour("ink") } },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("calm"), activecolor: colour("accent") },
   } };
 }
 
-function draw(id) {
+async function draw(id) {
+  const source = `${dark.matches} ${JSON.stringify(page.figures[id])}`;
+  const place = document.getElementById(id);
+  if (drawn.get(id) === source && place.data) return;
+  drawn.set(id, source);
   const figure = coloured(page.figures[id]);
   figure.layout.template = template();
+  // What its user has zoomed into stays when the figure changes.
+  figure.layout.uirevision = id;
   // A finger scrolls the page and doesn't zoom.
   if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false;
-  const place = document.getElementById(id);
   place.style.minHeight = `${figure.layout.height}px`;
-  return Plotly.react(place, figure.data, figure.layout, {
-    responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  await Plotly.react(place, figure.data, figure.layout, {
+    responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["autoScale2d"],
   });
+  for (const each of after_drawing) each(place);
+}
+
+/* One after the other, so that the page answers in between. */
+function draw_all() {
+  drawing = drawing.then(async () => {
+    for (const id of Object.keys(page.figures)) {
+      if (page.figures[id]) await draw(id);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+  });
+  return drawing;
 }
 
 async function start_plots() {
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  document.head.append(element("script", { textContent: await new Response(stream).text() }));
-  const draw_all = async () => {
-    for (const id of Object.keys(page.figures)) {
-      await draw(id);
-      await new Promise((resolve) => setTimeout(resolve));
-    }
-  };
+  if (document.getElementById("plotly")) await unpack_plotly();
   await draw_all();
   dark.addEventListener("change", draw_all);
+  for (const each of when_drawn) each();
   document.documentElement.dataset.ready = "plots";
+}
+
+async function unpack_plotly() {
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const text = await new Response(stream).text();
+  drawing = drawing.then(() => document.head.append(element("script", { textContent: text })));
 }

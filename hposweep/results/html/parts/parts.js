@@ -1,0 +1,38 @@
+/* Another content of the page, of the same sweep: what is new replaces what was there, and all else stays. */
+
+const shown_parts = {}; // the HTML that each part was last given
+
+async function update_page(content) {
+  const gone = Object.keys(page.figures).filter((id) => !(id in content.figures));
+  Object.assign(page, content);
+  document.title = page.title;
+  const purged = gone.map((id) => document.getElementById(id)).filter(Boolean);
+  for (const [id, html] of Object.entries(page.parts)) put_part(id, html);
+  for (const place of purged) if (place.data) Plotly.purge(place);
+  for (const id of gone) drawn.delete(id);
+  take_table();
+  await draw_all();
+  // The trials that are selected may be in new plots, and the panel's may have gone on.
+  if (opened !== null) row_of_trial.has(opened) ? show_panel() : panel.close();
+}
+
+function put_part(id, html) {
+  if (shown_parts[id] === html) return;
+  shown_parts[id] = html;
+  const place = document.getElementById(id);
+  const made = element("div", { innerHTML: html });
+  const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
+  for (const fresh of made.querySelectorAll(".figure, details[id]")) {
+    const old = document.getElementById(fresh.id);
+    if (!old) continue;
+    if (fresh.matches("details")) {
+      fresh.open = old.open;
+    } else {
+      // A plot is moved with all that its user has zoomed into and hidden.
+      old.ariaLabel = fresh.ariaLabel;
+      fresh.replaceWith(old);
+    }
+  }
+  place.replaceChildren(...made.childNodes);
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
