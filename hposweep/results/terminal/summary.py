@@ -140,6 +140,11 @@ def print_report(report: Report) -> None:
     terminal().print(shown(text), soft_wrap=True)
 
 
+def print_dashboard(link: str) -> None:
+    """Where the sweep is shown while it runs."""
+    terminal().print(shown(f"Dashboard, while the sweep runs: {link}"), soft_wrap=True)
+
+
 def print_how_to_resume(sweep_dir: Path) -> None:
     """The command that resumes the sweep."""
     command = ["python", "-m", "hposweep", "resume", str(relative(sweep_dir))]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hposweep.results.dashboard import server
+from hposweep.results.dashboard.listening import listening_at
 from hposweep.results.dashboard.sweep_list import SweepList
 from support.processes import wait_for
 
@@ -68,9 +69,9 @@ def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(root: Path, token: str | None = None, run_again_of: Any = lambda folder: None) -> Dashboard:
-            listening = stack.enter_context(server.listening_at("127.0.0.1", None))
-            served = server.server_of(SweepList(root), run_again_of, listening, token)
-            thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
+            socket = stack.enter_context(listening_at("127.0.0.1", None))
+            served = server.server_of(SweepList(root), run_again_of, socket, token)
+            thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
             thread.start()
 
             def stop() -> None:
@@ -79,6 +80,6 @@ def serve() -> Iterator[Serve]:
 
             stack.callback(stop)
             wait_for(lambda: served.started)
-            return Dashboard(listening.getsockname()[1])
+            return Dashboard(socket.getsockname()[1])
 
         yield start
