@@ -164,11 +164,15 @@ def test_packages_are_installed_by_one_spelling() -> None:
     extras = "|".join(project["optional-dependencies"])
     others = r"(?:[\w.-]+(?:\[[\w,]+\])?(?:==[\w.]+)?)"
     index = r"(?:--(?:extra-)?index-url \S+ )*"
-    allowed = re.compile(rf"{index}(?:\.|hposweep|'hposweep\[(?:{extras})(?:,(?:{extras}))*\]'|(?!hposweep){others})(?: {others})*")
+    allowed = re.compile(
+        rf"{index}(?:\.|hposweep|'hposweep\[(?:{extras})(?:,(?:{extras}))*\]'|(?!hposweep){others})(?: {others})*"
+    )
     kinds = ("*.md", "*.py", "*.yaml", "*.ipynb", "*.yml", "*.cff")
     rooms = ("docs", "examples", "hposweep", "conf", ".github")
     files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-    files += [path for room in rooms for kind in kinds for path in (ROOT / room).rglob(kind) if "_build" not in path.parts]
+    files += [
+        path for room in rooms for kind in kinds for path in (ROOT / room).rglob(kind) if "_build" not in path.parts
+    ]
     spelt = {
         re.split(r"[`\"|)]|  |\\n| #", words)[0].rstrip(";,. ") or words[:1]
         for path in files
