@@ -35,7 +35,7 @@ def main() -> None:
         command = [sys.executable, "-m", "hposweep", "--multirun", *WORDS, *SMALL, f"hydra.sweep.dir={sweep}"]
         started = time.monotonic()
         process = subprocess.Popen(command, cwd=name, stdout=subprocess.DEVNULL)
-        while not _is_worth_seeing(history := _history(sweep)):
+        while not _is_worth_seeing(sweep, history := _history(sweep)):
             time.sleep(0.1)
         times = iter([started, time.monotonic()])
         view = LiveView(
@@ -48,6 +48,7 @@ def main() -> None:
         )
         console = Console(record=True, width=100, force_terminal=True)
         console.print(view)
+        console.print()  # else the picture's lower edge hides underscores
         svg = console.export_svg(title=f"python -m hposweep --multirun {' '.join(WORDS)}")
         # Nothing is loaded from elsewhere: the reader's own font for code will do.
         (DOCS / "progress.svg").write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
@@ -63,9 +64,11 @@ def _history(sweep: Path) -> History:
     return history
 
 
-def _is_worth_seeing(history: History) -> bool:
+def _is_worth_seeing(sweep: Path, history: History) -> bool:
     """Whether two thirds of the trials have begun, one is complete, and those that run have learnt something."""
-    return len(history.trials) > N_TRIALS * 2 // 3 and history.incumbent is not None and len(history.under_way) > 1
+    if len(history.trials) <= N_TRIALS * 2 // 3 or history.incumbent is None or len(history.under_way) < 2:
+        return False
+    return all(TrialFiles(sweep, f"trials/{number}").read_curve() for number in history.under_way)
 
 
 def _stage(sweep: Path) -> str:
