@@ -250,7 +250,7 @@ def _show_dashboard(link: str) -> None:
     if shell is not None and hasattr(shell, "kernel"):  # a notebook's
         from IPython.display import IFrame, display
 
-        display(IFrame(link, width="100%", height=HEIGHT_OF_DASHBOARD))
+        display(IFrame(link, width="100%", height=HEIGHT_OF_DASHBOARD))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 
-from hposweep.number_text import number_text
 from hposweep.results.figures.style import (
     CALM,
     GOOD,
@@ -25,7 +25,6 @@ from hposweep.results.figures.style import (
     of_all,
     plain,
     thinned,
-    whole_numbers,
 )
 from hposweep.results.intervals import wilson_interval
 from hposweep.results.rungs import rank_correlation
@@ -102,29 +101,28 @@ def expected_against_seen(sweep: SweepData) -> Plot | None:
 
 
 def _points(points: Sequence[Seen], name: str, symbol: str, colour: str, bar: str) -> go.Scatter:
+    expected = [each.expected for each in points]
+    medians, lows, highs = (floats(getattr(each, name) for each in expected) for name in ("median", "low", "high"))
+    numbers = floats(each.trial for each in points)
     return go.Scatter(
-        x=floats(each.expected.median for each in points),
+        x=medians,
         y=floats(each.value for each in points),
-        customdata=whole_numbers(each.trial for each in points),
+        customdata=np.column_stack([numbers, lows, highs]),
         meta=TRIALS,
         mode="markers",
         marker={"symbol": symbol, "color": colour, "size": 8, "line": {"width": 1.5, "color": colour}},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": floats(each.expected.high - each.expected.median for each in points),
-            "arrayminus": floats(each.expected.median - each.expected.low for each in points),
+            "array": highs - medians,
+            "arrayminus": medians - lows,
             "color": bar,
             "thickness": 1.2,
             "width": 0,
         },
-        text=[
-            f"seen {number_text(each.value)}<br>expected {number_text(each.expected.median)}<br>"
-            f"95% interval {number_text(each.expected.low)} to {number_text(each.expected.high)}"
-            for each in points
-        ],
         name=name,
-        hovertemplate="trial %{customdata}<br>%{text}<extra></extra>",
+        hovertemplate="trial %{customdata[0]}<br>seen %{y:.4~g}, expected %{x:.4~g}<br>"
+        "95% interval %{customdata[1]:.4~g} to %{customdata[2]:.4~g}<extra></extra>",
     )
 
 

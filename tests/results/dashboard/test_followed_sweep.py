@@ -49,7 +49,7 @@ def in_the_journal(sweep: Path) -> dict[str, Any]:
 
 def in_the_page(browser: webdriver.Chrome) -> dict[str, Any]:
     """What the table of trials shows: how many are in each state, and the winner."""
-    found: dict[str, Any] = browser.execute_script(  # type: ignore[no-untyped-call]
+    found: dict[str, Any] = browser.execute_script(
         """
         const cells = [...document.querySelectorAll("#table tbody tr")];
         const states = {};
@@ -65,9 +65,7 @@ def in_the_page(browser: webdriver.Chrome) -> dict[str, Any]:
 
 
 def text_of(browser: webdriver.Chrome, selector: str) -> str:
-    found: str = browser.execute_script(  # type: ignore[no-untyped-call]
-        "return document.querySelector(arguments[0])?.textContent ?? ''", selector
-    )
+    found: str = browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector)
     return found
 
 
@@ -90,7 +88,7 @@ def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
     wait_for(lambda: "running" in text_of(pages, "#sweeps tbody"))
     pages.find_element(By.LINK_TEXT, "followed").click()
     wait_for(lambda: "running, by process" in text_of(pages, "#live"))
-    pages.execute_script("opened_once = true")  # type: ignore[no-untyped-call]
+    pages.execute_script("opened_once = true")
     wait_for(lambda: in_the_journal(sweep)["best"] is not None)
     wait_for(lambda: in_the_page(pages) == in_the_journal(sweep))
 
@@ -107,5 +105,5 @@ def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
     wait_for(lambda: text_of(pages, "#live").startswith("finished"))
     assert in_the_page(pages) == in_the_journal(sweep)
     assert in_the_page(pages)["states"] == {"COMPLETE": 5}
-    assert pages.execute_script("return opened_once")  # type: ignore[no-untyped-call]
+    assert pages.execute_script("return opened_once")
     check_quiet(pages, dashboard)
