@@ -153,6 +153,7 @@ def _parts(
             id=id,
             title=title,
             sections=groups[id],
+            has_winner=sweep.history.incumbent is not None,
             # Plots of the other groups have legends of their own.
             legend=legend if id == "hyperparameters" else [],
         )
