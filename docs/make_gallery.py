@@ -24,7 +24,14 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/gallery")
     (DOCS / "gallery").mkdir(exist_ok=True)
     for name in sys.argv[2:] or EXPERIMENTS:
-        command = [sys.executable, "-m", "hposweep", "--multirun", f"experiment={name}", f"hydra.sweep.dir={folder / name}"]
+        command = [
+            sys.executable,
+            "-m",
+            "hposweep",
+            "--multirun",
+            f"experiment={name}",
+            f"hydra.sweep.dir={folder / name}",
+        ]
         subprocess.run(command, check=True)
         draw(name, (folder / name / "report.html").resolve())
 
