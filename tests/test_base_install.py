@@ -42,7 +42,9 @@ def test_our_own_app_names_the_extra_that_it_needs(python: str, tmp_path: Path) 
     words = [python, "-m", "hposweep", "seed=1"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     (line,) = done.stderr.splitlines()
-    assert line.startswith("objective._target_: hposweep.training.objective.objective needs 'tensorflow', 'keras', ")
+    assert line.startswith(
+        "objective._target_: hposweep.training.objective.objective needs 'tensorflow', 'keras', 'pandas': "
+    )
     assert line.endswith("pip install 'hposweep[keras]'")
     assert list(tmp_path.iterdir()) == []
 

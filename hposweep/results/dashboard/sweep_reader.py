@@ -209,6 +209,6 @@ class _RunningFolders:
 def _signature(path: Path) -> Signature | None:
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a path that the system takes for none
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

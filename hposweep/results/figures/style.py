@@ -202,7 +202,7 @@ class ValueAxis:
             for each in (finite, inside)
         )
         low, high = robust_range(scaled)
-        if better_half is not None and len(scaled) >= ENOUGH_FOR_A_HALF:
+        if better_half is not None and not is_log and len(scaled) >= ENOUGH_FOR_A_HALF:
             middle = statistics.median(scaled)
             low, high = (low, middle) if better_half is Direction.minimize else (middle, high)
         low, high = min([low, *must]), max([high, *must])
@@ -281,8 +281,8 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _power_text(factor: int, power: int) -> str:
-    if factor == 1 and not SMALLEST_IN_FULL <= power <= LARGEST_IN_FULL:
-        return f"10{str(power).translate(SUPERSCRIPTS)}"
+    if not SMALLEST_IN_FULL <= power <= LARGEST_IN_FULL:
+        return f"{'' if factor == 1 else f'{factor}·'}10{str(power).translate(SUPERSCRIPTS)}"
     return f"{factor * 10.0**power:g}"
 
 

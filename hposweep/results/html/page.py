@@ -97,16 +97,17 @@ def part(template: str, **variables: Any) -> Markup:
 
 def figures_of(plots: Mapping[str, Plot]) -> dict[str, Any]:
     """The figures of plots as the page's script takes them, by the ids of their elements."""
-    figures = {id: plot.figure.to_dict() for id, plot in plots.items()}
-    return {
-        id: {"data": [_as_json(trace) for trace in each["data"]], "layout": each["layout"]}
-        for id, each in figures.items()
-    }
+    figures = {id: _without_arrays(plot.figure.to_dict()) for id, plot in plots.items()}
+    return {id: {"data": each["data"], "layout": each["layout"]} for id, each in figures.items()}
 
 
-def _as_json(trace: Mapping[str, Any]) -> dict[str, Any]:
-    """The trace without the arrays that plotly leaves as they are: empty ones."""
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in trace.items()}
+def _without_arrays(node: Any) -> Any:
+    """A figure as plotly gives it: packed arrays, but for those that it can't pack, since they are empty, say."""
+    if isinstance(node, Mapping):
+        return {key: _without_arrays(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_without_arrays(value) for value in node]
+    return node.tolist() if isinstance(node, np.ndarray) else node
 
 
 def write(path: Path, page: str) -> None:

@@ -55,7 +55,7 @@ class Dashboard:
         """The rows of the list, by the names of the sweeps."""
         return {row["name"]: row for row in self.ask("/api/sweeps").json["sweeps"]}
 
-    def of(self, name: str, page: str = "/api/sweep", **query: object) -> str:
+    def of(self, name: str, page: str = "/api/sweep", /, **query: object) -> str:
         """The path of a page of the sweep with this name."""
         return f"{page}?{urllib.parse.urlencode({'id': self.sweeps()[name]['id'], **query})}"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hposweep.history import SegmentStarted, SweepStarted, TrialProposed
+from hposweep.history import SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
 from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
-from hposweep.trial import Direction
+from hposweep.trial import Direction, TrialState
 from results.dashboard.conftest import Dashboard, Serve
 from support.report_pages import made
 
@@ -162,10 +162,8 @@ def test_the_folder_itself_may_be_removed(tmp_path: Path, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("folder", ["../outside", "/etc", "a/../../outside", "linked", "trials/\0"])
-def test_a_hostile_journal_leads_nowhere(tmp_path: Path, serve: Serve, folder: str) -> None:
-    from hposweep.history import SegmentEnded
-    from hposweep.trial import TrialState
-
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.INTERRUPTED])
+def test_a_hostile_journal_leads_nowhere(tmp_path: Path, serve: Serve, folder: str, state: TrialState) -> None:
     outside = tmp_path / "outside"
     TrialFiles(outside, ".").make_folder()
     TrialFiles(outside, ".").output.write_text("secret-output\n")
@@ -176,7 +174,7 @@ def test_a_hostile_journal_leads_nowhere(tmp_path: Path, serve: Serve, folder: s
     (sweep / "linked").symlink_to(outside)
     journal = Journal.open(sweep)
     events = [TrialProposed(0, {"x": 1}, 7), SegmentStarted(0, 0, 3, 1)]
-    end = SegmentEnded(0, TrialState.COMPLETE, 3, {"error": 0.5}, 1.0, folder=folder)
+    end = SegmentEnded(0, state, 3, {"error": 0.5}, 1.0, folder=folder)
     journal.append(SweepStarted(1, 0, "error", Direction.minimize), *events, end)
     journal.close()
     dashboard = serve(tmp_path / "outputs")

@@ -10,7 +10,6 @@ from hposweep.history import Ending, Event, SegmentEnded, SegmentStarted, SweepE
 from hposweep.results import sweep_data
 from hposweep.results.dashboard.sweep_reader import SweepReader
 from hposweep.results.overview import SweepState
-from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder import lease as leases
 from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.learning_curve import CurveWriter
@@ -67,9 +66,9 @@ def test_each_event_changes_what_is_seen(sweep: Path) -> None:
 def test_the_curve_of_an_ended_trial_is_read_once_and_that_of_a_running_one_as_it_grows(
     sweep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[Path] = []
-    real = learning_curve.read
-    monkeypatch.setattr(learning_curve, "read", lambda path: read.append(path) or real(path))
+    read: list[str] = []
+    real = TrialFiles.read_curve
+    monkeypatch.setattr(TrialFiles, "read_curve", lambda files: read.append(files.job_folder) or real(files))
     append(sweep, *proposed(1))
     curve(sweep, 0, 0.9, 0.7, 0.5)
     # The journal tells the folder of a trial at its end: until then the mark of its job does.
@@ -82,7 +81,7 @@ def test_the_curve_of_an_ended_trial_is_read_once_and_that_of_a_running_one_as_i
     second = reader.look()
     assert first is not None and second is not None and second.version != first.version
     assert [*reader.data().curves[1].values] == [0.8, 0.6]
-    assert [path.parts[-3] for path in read] == ["0", "1", "1"]
+    assert read == ["trials/0", "trials/1", "trials/1"]
 
 
 def test_a_removed_folder_is_seen_and_so_is_another_sweep_in_its_place(sweep: Path) -> None:
