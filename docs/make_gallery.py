@@ -23,30 +23,6 @@ def main() -> None:
     """Runs the sweeps and takes their pictures."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/gallery")
     (DOCS / "gallery").mkdir(exist_ok=True)
-<<<<<<< HEAD
-    for name in sys.argv[2:] or EXPERIMENTS:
-        command = [
-            sys.executable,
-            "-m",
-            "hposweep",
-            "--multirun",
-            f"experiment={name}",
-            f"hydra.sweep.dir={folder / name}",
-        ]
-        subprocess.run(command, check=True)
-        draw(name, (folder / name / "report.html").resolve())
-
-
-def draw(name: str, report: Path) -> None:
-    """The picture of one report."""
-    browser = open_browser()
-    try:
-        top = screenshot(browser, report, "light", WIDTH).convert("RGB").crop((0, 0, WIDTH, HEIGHT_OF_TOP))
-    finally:
-        browser.quit()
-    small = top.resize((SHOWN_WIDTH, HEIGHT_OF_TOP * SHOWN_WIDTH // WIDTH), Image.Resampling.LANCZOS)
-    small.quantize(N_COLOURS, dither=Image.Dither.NONE).save(DOCS / "gallery" / f"{name}.png", optimize=True)
-=======
     with contextlib.closing(Pictures(into=None)) as pictures:
         for name in sys.argv[2:] or EXPERIMENTS:
             words = ["--multirun", f"experiment={name}", f"hydra.sweep.dir={folder / name}"]
@@ -55,7 +31,6 @@ def draw(name: str, report: Path) -> None:
             top = pictures.taken(report.as_uri(), "light", WIDTH).convert("RGB").crop((0, 0, WIDTH, HEIGHT_OF_TOP))
             small = top.resize(SHOWN_SIZE, Image.Resampling.LANCZOS).quantize(N_COLOURS, dither=Image.Dither.NONE)
             small.save(DOCS / "gallery" / f"{name}.png", optimize=True)
->>>>>>> main
 
 
 if __name__ == "__main__":
