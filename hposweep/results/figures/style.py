@@ -265,7 +265,8 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Positions (of the logarithms, as the ends are) and texts of ticks: powers of ten; of few, with 2 and 5 times."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     inside = [power for power in powers if low <= power <= high]
-    powers = range(math.floor(low), math.ceil(high) + 1, max(1, math.ceil(len(inside) / MOST_LOG_TICKS)))
+    step = max(1, math.ceil(len(inside) / MOST_LOG_TICKS))
+    powers = range(math.floor(low / step) * step, math.ceil(high) + 1, step)  # so that 1 is among them
     found: list[tuple[float, str]] = []
     for factors in ((1,), (1, 3), (1, 2, 5)):
         ticks = [(power + math.log10(factor), _power_text(factor, power)) for power in powers for factor in factors]
