@@ -13,7 +13,6 @@ import plotly.graph_objects as go
 from hposweep.results.figures.style import (
     CALM,
     GOOD,
-    MOST_POINTS,
     RULE,
     SOFT,
     TRIALS,
@@ -33,6 +32,7 @@ from hposweep.shown_text import plural
 from hposweep.trial import Expected, TrialState
 
 FEWEST_TRIALS = 3
+MOST_TRIALS = 300  # more bars hide each other
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,16 @@ def expected_against_seen(sweep: SweepData) -> Plot | None:
     found = seen(sweep)
     if len(found) < FEWEST_TRIALS:
         return None
-    kept = thinned(found, MOST_POINTS)
+    kept = thinned(found, MOST_TRIALS)
     metric = plain(sweep.history.metric, 24)
     medians = [each.expected.median for each in kept]
     axis = ValueAxis.of([*(each.value for each in kept), *medians])
-    figure = figure_of(height=430, xaxis_title=f"{metric}, expected", yaxis_title=f"{metric}, seen")
+    figure = figure_of(height=360, xaxis_title=f"{metric}, expected", yaxis_title=f"{metric}, seen")
     figure.update_xaxes(**axis.layout())
     figure.update_yaxes(**axis.layout())
     ends = floats([axis.low, axis.high])
     line = {"color": RULE, "width": 1.5, "dash": "dot"}
-    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, name="as expected", hoverinfo="skip"))
+    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip"))
     for name, is_inside, symbol, colour, bar in (
         ("inside of its interval", True, "circle", GOOD, SOFT),
         ("outside", False, "diamond-open", WINNER, CALM),
