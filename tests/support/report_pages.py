@@ -108,6 +108,10 @@ def hostile(folder: Path) -> Path:
         (TrialState.FAILED, None, {key: "'\"", "x": 0.3}, f"Traceback\n{HOSTILE}\nValueError: {HOSTILE}"),
     ]
     made(folder / HOSTILE_NAME, rows)
+    for number in range(len(rows)):
+        files = TrialFiles(folder / HOSTILE_NAME, f"trials/{number}")
+        files.make_folder()
+        files.output.write_text(f"{HOSTILE}\x1b]0;title\x07\n")
     record = {"command": HOSTILE, "search_space": {key: f"choice({HOSTILE})"}, "overrides": {"task": [], "hydra": []}}
     record |= {"config": {"x": HOSTILE, "hydra": {"sweeper": dict.fromkeys(["seed_key", "budget_key", "scheduler"])}}}
     record |= {"versions": {"<b>python</b>": HOSTILE}, "platform": {"cpu": HOSTILE}, "commit": HOSTILE}
@@ -130,6 +134,9 @@ class Page:
 
     def run(self, script: str) -> Any:
         return self.browser.execute_script(script)
+
+    def until(self, condition: str) -> None:
+        WebDriverWait(self.browser, 30).until(lambda _: self.run(f"return {condition}"))
 
     def update(self, content: dict[str, Any]) -> None:
         """Gives the page another content, and waits until it is drawn."""

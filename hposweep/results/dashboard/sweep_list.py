@@ -59,14 +59,15 @@ class SweepList:
     def find(self, id: str) -> Listed | None:
         """The sweep that was listed under this id; None where there is none."""
         with self._lock:
-            if id not in self._sweeps:
-                self._walk_if_due()
+            if id not in self._sweeps:  # it may be a new one
+                self._look_for_sweeps()
             return self._sweeps.get(id)
 
     def rows(self) -> dict[str, Any]:
         """What the page of all sweeps shows, as JSON has it."""
         with self._lock:
-            self._walk_if_due()
+            if self._clock() >= self._next_walk_at:
+                self._look_for_sweeps()
             sweeps = list(self._sweeps.values())
         return {
             "folder": visible(str(self.root.resolve())),
@@ -74,12 +75,11 @@ class SweepList:
             "sweeps": [self._row(listed, listed.reader.look()) for listed in sweeps],
         }
 
-    def _walk_if_due(self) -> None:
-        if self._clock() >= self._next_walk_at:
-            try:
-                self._walk()
-            except ConfigError as error:
-                self._why = f"{error}"
+    def _look_for_sweeps(self) -> None:
+        try:
+            self._walk()
+        except ConfigError as error:
+            self._why = f"{error}"
 
     def _walk(self) -> None:
         started = self._clock()

@@ -16,7 +16,7 @@ from hposweep.trial import Direction, TrialState
 from results.dashboard.conftest import Dashboard, Serve
 from support.browser import log_of, requested_urls
 from support.processes import wait_for
-from support.report_pages import HOSTILE, HOSTILE_NAME, hostile, made
+from support.report_pages import HOSTILE, hostile, made
 
 
 class Pages:
@@ -133,17 +133,12 @@ def test_the_list_is_sorted_filtered_and_ticked_and_stays_so(pages: Pages, tmp_p
 
 def test_a_comparison_that_is_open_shows_what_is_new(pages: Pages, tmp_path: Path) -> None:
     made(tmp_path / "outputs" / "one")
-    sweep = RunningSweep(tmp_path / "outputs" / "other")
-    (sweep.folder / FILE_NAME).write_bytes((sweep.folder / FILE_NAME).read_bytes())
-    sweep.journal.close()
-    shutil.rmtree(sweep.folder)
-    made(sweep.folder)
+    other = made(tmp_path / "outputs" / "other")
     pages.open("/compare?id=one&id=other")
-    before = pages.text("#sweeps")
-    shutil.rmtree(sweep.folder)
-    made(sweep.folder, [(TrialState.COMPLETE, 0.0625, {"rate": 0.5, "name": "adam"}, "")])
-    wait_for(lambda: "0.0625" in pages.text("#sweeps"))
-    assert pages.text("#sweeps") != before
+    assert "0.0625" not in pages.text("#sweeps")
+    shutil.rmtree(other)
+    made(other, [(TrialState.COMPLETE, 0.0625, {"rate": 0.5, "name": "adam"}, "")])
+    pages.wait_for_text("#sweeps", "0.0625")
     pages.check_quiet()
 
 
@@ -178,7 +173,7 @@ def test_a_damaged_journal_is_said_on_the_open_page_and_instead_of_one(pages: Pa
 def test_what_a_running_trial_prints_is_followed_in_its_panel(pages: Pages, tmp_path: Path) -> None:
     sweep = RunningSweep(tmp_path / "outputs" / "s")
     files = sweep.start_trial()
-    files.output.write_text(f"begins\n<img src=x onerror='owned = 1'>\n{'long line ' * 9000}\n")
+    files.output.write_text(f"begins\n<img src=x onerror='owned = 1'>\n{'long line ' * 90}\n")
     (files.job_dir / "main.log").write_text("logged\n")
     pages.open("/sweep?id=s#trial-0")
     pages.wait_for_text("#log", "begins")
@@ -206,11 +201,9 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
     sweep = hostile(tmp_path / "outputs")
     TrialFiles(sweep, "trials/0").output.write_text(HOSTILE)
     (sweep / "trials" / "0" / "<img src=x onerror='owned=1'>.log").write_text(HOSTILE)
-    running = RunningSweep(tmp_path / "outputs" / "<img src=x onerror=owned=2>")
-    running.journal.close()
-    shutil.rmtree(running.folder)
-    running.folder.mkdir()
-    journal = Journal.open(running.folder)
+    other = tmp_path / "outputs" / "<img src=x onerror=owned=2>"
+    other.mkdir()
+    journal = Journal.open(other)
     journal.append(
         SweepStarted(2, 0, HOSTILE, Direction.minimize, controller=HOSTILE),
         TrialProposed(0, {HOSTILE: HOSTILE}, 7),
@@ -228,7 +221,6 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
         pages.open(f"/{address}#trial-0")
         pages.wait_for_text("#panel", "Trial 0")
         pages.check_quiet()
-    assert HOSTILE_NAME.partition("\n")[0] in pages.dashboard.ask("/api/sweeps").json["sweeps"][-1]["name"] or True
     query = "&".join(address.partition("?")[2] for address in ids)
     pages.browser.get(f"{pages.dashboard.url}/compare?{query}")
     pages.wait_for_text("#live", "only values of one metric can be compared")

@@ -33,8 +33,8 @@ NAMELESS = """
 const named_by_text = (each) => each.textContent.trim() && !each.matches("section, [role]");
 const named_by_other = (each) => document.getElementById(each.getAttribute("aria-labelledby") ?? "");
 const all = document.querySelectorAll("button, input, a[href], [role=img], [role=region], section, dialog[open]");
-return [...all].filter((each) => each.checkVisibility()
-  && !(each.ariaLabel || each.labels?.length || named_by_text(each) || named_by_other(each))).map((each) => each.outerHTML);
+const is_named = (each) => each.ariaLabel || each.labels?.length || named_by_text(each) || named_by_other(each);
+return [...all].filter((each) => each.checkVisibility() && !is_named(each)).map((each) => each.outerHTML);
 """
 
 
