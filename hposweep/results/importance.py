@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +80,16 @@ def importances(sweep: SweepData, seed: int = 0) -> Importances | NotShown:
     )
 
 
-def forest_surface(sweep: SweepData, key: str, other: str, base: Configuration, seed: int = 0) -> Surface | None:
+@dataclass(frozen=True)
+class ForestSurface:
+    """What a random forest says over two hyperparameters, and what it has learnt from."""
+
+    surface: Surface
+    values: Mapping[int, float]  # of the metric, by trial; those that diverged have none
+    epochs: int | None  # after which these were compared; None: these trials are finished
+
+
+def forest_surface(sweep: SweepData, key: str, other: str, base: Configuration, seed: int = 0) -> ForestSurface | None:
     """What such a forest says over two hyperparameters, the others as in `base`.
 
     Ranks are turned into the values that have them. None where there would be no importances, or one of the two has
@@ -100,10 +109,17 @@ def forest_surface(sweep: SweepData, key: str, other: str, base: Configuration, 
     columns = _columns([*trained, *points], sample.keys)
     ranks = rankdata(sample.losses)
     forest = RandomForestRegressor(N_TREES, min_samples_leaf=2, random_state=seed).fit(columns[: len(trained)], ranks)
-    finite = sorted((rank, loss) for rank, loss in zip(ranks, sample.losses, strict=True) if math.isfinite(loss))
-    losses = np.interp(forest.predict(columns[len(trained) :]), *map(list, zip(*finite, strict=True)))
+    order = np.argsort(ranks)
+    known = order[np.isfinite(np.asarray(sample.losses)[order])]
+    losses = np.interp(forest.predict(columns[len(trained) :]), ranks[known], np.asarray(sample.losses)[known])
     sign = sweep.history.direction.loss(1.0)
-    return Surface(values, others, (sign * losses).reshape(len(others), len(values)))
+    surface = Surface(values, others, (sign * losses).reshape(len(others), len(values)))
+    learnt = {
+        trial.number: sign * loss
+        for trial, loss in zip(sample.trials, sample.losses, strict=True)
+        if math.isfinite(loss)
+    }
+    return ForestSurface(surface, learnt, sample.epochs)
 
 
 def _sample(sweep: SweepData, seed: int) -> _Sample | NotShown:
@@ -143,7 +159,8 @@ def _grid(sweep: SweepData, sample: _Sample, key: str) -> list[Value]:
         return list(options.values()) if len(options) <= MOST_OPTIONS else []
     low, high = float(min(values)), float(max(values))
     spread = np.geomspace if sweep.is_log(key) else np.linspace
-    return [float(value) for value in spread(low, high, N_GRID)]
+    grid = [float(value) for value in spread(low, high, N_GRID)]
+    return sorted({round(value) for value in grid}) if all(isinstance(value, int) for value in values) else grid
 
 
 def _drops(columns: np.ndarray, losses: Sequence[float], seed: int) -> tuple[np.ndarray, float]:

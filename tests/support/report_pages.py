@@ -31,7 +31,7 @@ from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
-from support.browser import log_of, requested_urls
+from support.browser import drag, log_of, requested_urls
 
 LONG = "y" * 10_000
 HOSTILE = (
@@ -108,6 +108,10 @@ def hostile(folder: Path) -> Path:
         (TrialState.FAILED, None, {key: "'\"", "x": 0.3}, f"Traceback\n{HOSTILE}\nValueError: {HOSTILE}"),
     ]
     made(folder / HOSTILE_NAME, rows)
+    for number in range(len(rows)):
+        files = TrialFiles(folder / HOSTILE_NAME, f"trials/{number}")
+        files.make_folder()
+        files.output.write_text(f"{HOSTILE}\x1b]0;title\x07\n")
     record = {"command": HOSTILE, "search_space": {key: f"choice({HOSTILE})"}, "overrides": {"task": [], "hydra": []}}
     record |= {"config": {"x": HOSTILE, "hydra": {"sweeper": dict.fromkeys(["seed_key", "budget_key", "scheduler"])}}}
     record |= {"versions": {"<b>python</b>": HOSTILE}, "platform": {"cpu": HOSTILE}, "commit": HOSTILE}
@@ -131,9 +135,12 @@ class Page:
     def run(self, script: str) -> Any:
         return self.browser.execute_script(script)
 
+    def until(self, condition: str) -> None:
+        WebDriverWait(self.browser, 30).until(lambda _: self.run(f"return {condition}"))
+
     def update(self, content: dict[str, Any]) -> None:
         """Gives the page another content, and waits until it is drawn."""
-        self.browser.execute_async_script("update_page(arguments[0]).then(arguments[1])", content)  # type: ignore[no-untyped-call]
+        self.browser.execute_async_script("update_page(arguments[0]).then(arguments[1])", content)
 
     def emulate(self, scheme: str, width: int) -> None:
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
@@ -154,9 +161,32 @@ class Page:
         found: list[str] = self.run(
             "const i = [...document.querySelectorAll('#table thead th')].findIndex("
             f"(cell) => cell.textContent.replace(/ [▲▼]$/, '') === {json.dumps(name)});"
-            "return [...document.querySelectorAll('#table tbody tr:not(.more)')].map((row) => row.cells[i].textContent)"
+            "return [...document.querySelectorAll('#table tbody tr')].map((row) => row.cells[i].textContent)"
         )
         return found
+
+    def zoom(self, id: str) -> list[float]:
+        """Drags a box in a plot; the range of its x axis after that."""
+        x, y, width, height = self.run(
+            f"const place = document.getElementById({id!r}); place.scrollIntoView({{ block: 'center', behavior: "
+            "'instant' }); const { x, y, width, height } = place.getBoundingClientRect(); return [x, y, width, height]"
+        )
+        before = self.run(f"return document.getElementById({id!r})._fullLayout.xaxis.range")
+        corners = [(x + width * part, y + height * (part - 0.1)) for part in (0.4, 0.6, 0.7)]
+        drag(self.browser, *corners)
+        script = f"return document.getElementById({id!r})._fullLayout.xaxis.range"
+        WebDriverWait(self.browser, 30).until(lambda _: self.run(script) != before)
+        after: list[float] = self.run(script)
+        return after
+
+    def open_first_trial(self) -> dict[str, str]:
+        """Opens the panel of the first trial in the table by its button; what it tells, by names."""
+        self.browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
+        pairs: list[list[str]] = self.run(
+            "return [...panel.querySelectorAll('dt'), ...panel.querySelectorAll('tbody th')].map((name) => "
+            "[name.textContent, name.nextElementSibling.textContent])"
+        )
+        return dict(pairs)
 
     def sort_by(self, name: str) -> None:
         for button in self.browser.find_elements(By.CSS_SELECTOR, "#table thead button"):

@@ -1,4 +1,4 @@
-"""Plots of hyperparameters: each against the metric, two of them at once, and the importance of all."""
+"""Plots of hyperparameters: each against the metric, and the importance of all."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import plotly.graph_objects as go
 
 from hposweep.number_text import number_text
-from hposweep.results.beliefs import Model, Slice, Surface
+from hposweep.results.beliefs import Model, Slice
 from hposweep.results.figures.hyperparameter_axis import HyperparameterAxis
 from hposweep.results.figures.levels import levels
 from hposweep.results.figures.style import (
     BAD,
     BAND,
     CALM,
-    EDGE,
     GOOD,
     LOOKS,
-    RULE,
-    SCALE,
     SOFT,
     TRIALS,
     Plot,
@@ -30,10 +26,8 @@ from hposweep.results.figures.style import (
     figure_of,
     floats,
     has_value,
-    log_ticks,
     of_all,
     plain,
-    robust_range,
     thinned_trials,
     whole_numbers,
     winner_mark,
@@ -46,10 +40,10 @@ from hposweep.shown_text import plural
 from hposweep.trial import Trial, TrialState
 
 LITTLE = 0.2  # explained variance with which importances are hardly more than noise
+MANY = 300  # trials, from which on their marks are smaller
 N_ROWS = 40  # of an option's column: trials in one row stand beside each other
 HALF_COLUMN = 0.3
 MOST_STEP = 0.06  # between trials in a row
-N_CONTOURS = 14
 
 
 def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Plot:
@@ -61,8 +55,7 @@ def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Pl
     winner = sweep.history.incumbent
     kept = thinned_trials(sweep, trials)
     believed = None if model is None else model.along(key)
-    values = [trial.configuration[key] for trial in trials]
-    axis = HyperparameterAxis.of(sweep, key, [*values, *(believed.values if believed is not None else ())])
+    axis = HyperparameterAxis.of(sweep, key, () if believed is None else believed.values)
     figure = figure_of(xaxis_title=plain(key), yaxis_title=plain(sweep.history.metric), height=320, showlegend=False)
     # The axis is that of all trials, so that plots of several hyperparameters can be compared.
     finite = [float(trial.value or 0.0) for trial in sweep.trials if has_value(trial)]
@@ -72,107 +65,20 @@ def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Pl
     notes = value_axis.outside(float(trial.value or 0.0) for trial in trials if has_value(trial))
     if believed is not None:
         figure.add_traces(_belief(believed, axis))
-        notes.append("Line and band: mean and 95% interval of the searcher's model, the others as the winner has them.")
+        notes.append("Line and band: the searcher's model with its 95% interval, the others as the winner has them.")
     if axis.is_in_columns:
         figure.add_trace(_medians(sweep, trials, key, axis))
     heights = {trial.number: float(trial.value or 0.0) if has_value(trial) else edge for trial in kept}
     positions = _positions(kept, key, axis, heights, value_axis)
+    size = 7 if len(kept) < MANY else 5
     for level in levels(sweep, [trial for trial in kept if trial is not winner]):
         for state in TrialState:
             of_state = [trial for trial in level.trials if trial.state is state]
             if of_state:
-                figure.add_trace(_marks(of_state, state, key, level.colour, positions, heights))
+                figure.add_trace(_marks(of_state, state, key, level.colour, positions, heights, size))
     if winner is not None and key in winner.configuration and winner.value is not None:
         figure.add_trace(winner_mark([axis.position(winner.configuration[key])], [winner.value], [winner.number]))
     return Plot(figure, [*of_all(len(kept), len(trials), "trials", "the best ones among them"), *notes])
-
-
-def contour(sweep: SweepData, key: str, other: str, surface: Surface | None) -> Plot | None:
-    """The trials over two hyperparameters, coloured by the metric, on what a model says of it in between.
-
-    None where no trial with a value has both.
-    """
-    trials = [trial for trial in sweep.trials if has_value(trial) and {key, other} <= {*trial.configuration}]
-    if not trials:
-        return None
-    kept = thinned_trials(sweep, trials)
-    winner = sweep.history.incumbent
-    axes = [
-        HyperparameterAxis.of(sweep, each, [*(trial.configuration[each] for trial in trials), *of_surface])
-        for each, of_surface in (
-            (key, () if surface is None else surface.values),
-            (other, () if surface is None else surface.other_values),
-        )
-    ]
-    values = [float(trial.value or 0.0) for trial in kept]
-    scale = ValueAxis.of(values)
-    means = np.empty(0) if surface is None else np.asarray(surface.means, dtype=float)
-    is_log = scale.is_log and bool((means > 0).all())
-    low, high = robust_range(values)
-    if surface is not None:
-        low, high = min(low, float(np.nanquantile(means, 0.02))), max(low, min(high, float(np.nanmax(means))))
-    low, high, colour = (math.log10(low), math.log10(high), np.log10) if is_log else (low, high, np.asarray)
-    colours = {
-        "colorscale": SCALE,
-        "reversescale": sweep.history.direction.loss(1.0) < 0,
-        "colorbar": {"title": {"text": plain(sweep.history.metric, 24), "side": "right"}, "thickness": 12, "len": 0.9},
-    }
-    if is_log:
-        ticks = log_ticks(low, high)
-        colours["colorbar"] |= {"tickvals": [at for at, _ in ticks], "ticktext": [text for _, text in ticks]}
-    figure = figure_of(xaxis_title=plain(key), yaxis_title=plain(other), height=420, showlegend=False)
-    figure.update_xaxes(**axes[0].layout())
-    figure.update_yaxes(**axes[1].layout())
-    if surface is not None:
-        # Options have no values in between.
-        kind, drawn = go.Contour, {"ncontours": N_CONTOURS, "line": {"width": 0.5, "color": RULE}}
-        if axes[0].options or axes[1].options:
-            kind, drawn = go.Heatmap, {"xgap": 2 * bool(axes[0].options), "ygap": 2 * bool(axes[1].options)}
-        figure.add_trace(
-            kind(
-                x=floats(map(axes[0].position, surface.values)),
-                y=floats(map(axes[1].position, surface.other_values)),
-                z=colour(means).astype(np.float32),
-                zmin=low,
-                zmax=high,
-                hoverinfo="skip",
-                **drawn,
-                **colours,
-            )
-        )
-    at = [
-        [axis.position(trial.configuration[each], trial.number) for trial in kept]
-        for each, axis in zip((key, other), axes, strict=True)
-    ]
-    figure.add_trace(
-        go.Scatter(
-            x=floats(at[0]),
-            y=floats(at[1]),
-            customdata=whole_numbers(trial.number for trial in kept),
-            meta=TRIALS,
-            text=[number_text(value) for value in values],
-            mode="markers",
-            marker={
-                "symbol": [LOOKS[trial.state].symbol.removesuffix("-open") for trial in kept],
-                "color": colour(np.array(values)).astype(np.float32),
-                "cmin": low,
-                "cmax": high,
-                "size": 8,
-                "line": {"width": 1, "color": EDGE},
-                "showscale": surface is None,
-                **colours,
-            },
-            hovertemplate="trial %{customdata}: %{text}<extra></extra>",
-        )
-    )
-    if winner is not None and winner.value is not None and {key, other} <= {*winner.configuration}:
-        ends = [[axis.position(winner.configuration[each])] for each, axis in zip((key, other), axes, strict=True)]
-        figure.add_trace(
-            winner_mark(*ends, [winner.number]).update(
-                hovertemplate=f"winner, trial %{{customdata}}: {number_text(winner.value)}<extra></extra>"
-            )
-        )
-    return Plot(figure, of_all(len(kept), len(trials), "trials", "the best ones among them"))
 
 
 def importance(found: Importances) -> Plot:
@@ -271,7 +177,7 @@ def _positions(
     if not axis.is_in_columns:
         return {trial.number: axis.position(trial.configuration[key]) for trial in trials}
     rows: dict[tuple[float, int], list[int]] = defaultdict(list)
-    for trial in sorted(trials, key=lambda trial: (heights[trial.number], trial.number)):
+    for trial in trials:
         row = int(N_ROWS * value_axis.share(heights[trial.number]))
         rows[axis.position(trial.configuration[key]), row].append(trial.number)
     widest = max(map(len, rows.values()), default=1)
@@ -290,6 +196,7 @@ def _marks(
     colour: str,
     positions: Mapping[int, float],
     heights: Mapping[int, float],
+    size: int,
 ) -> go.Scatter:
     look = LOOKS[state]
     return go.Scatter(
@@ -299,7 +206,7 @@ def _marks(
         meta=TRIALS,
         text=[f"{plain(value_shown(trial.configuration[key]))}: {_value_text(trial)}" for trial in trials],
         mode="markers",
-        marker={"symbol": look.symbol, "color": BAD if look.colour == BAD else colour, "size": 7, "opacity": 0.9},
+        marker={"symbol": look.symbol, "color": BAD if look.colour == BAD else colour, "size": size, "opacity": 0.9},
         name=str(state),
         hovertemplate=f"trial %{{customdata}}, {state}<br>%{{text}}<extra></extra>",
     )

@@ -38,6 +38,7 @@ METHOD_DASHES = ["solid", "dash", "dot", "dashdot", "longdash"]
 METHOD_SYMBOLS = ["circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x"]
 EARLY = 10  # an axis is logarithmic where half of the improvements came in this part of it
 MOST_TICKS = 6
+FEWEST_POINTS = 100  # of each course, where so many are drawn in all that some are left out
 
 
 def incumbent(sweep: SweepData, against: str) -> Plot | None:
@@ -52,9 +53,10 @@ def incumbent(sweep: SweepData, against: str) -> Plot | None:
     figure = figure_of(xaxis_title=axis.title, yaxis_title=plain(sweep.history.metric), height=360)
     figure.update_xaxes(**axis.layout)
     winner = sweep.history.incumbent
+    n_points = sum(len(course.points) for course in found)
     n_drawn, marks = 0, []
     for course, colour in zip(found, level_colours(len(found)), strict=True):
-        drawn = _drawn(course, MOST_POINTS // len(found))
+        drawn = _drawn(course, max(FEWEST_POINTS, MOST_POINTS * len(course.points) // n_points))
         n_drawn += len(drawn)
         figure.add_trace(_compared(course, drawn, axis, colour))
         figure.add_trace(_best_so_far(course, axis, colour, _course_name(course, is_only=len(found) == 1)))
@@ -72,6 +74,8 @@ def incumbent(sweep: SweepData, against: str) -> Plot | None:
     )
     what = "complete trials" if found[0].is_complete else "values at the rungs that have a line"
     notes = [*of_all(n_drawn, len(values), what), *notes]
+    if sweep.history.n_repeating:
+        notes.append("These are single trials; the winner is the configuration with the best mean over its seeds.")
     return Plot(figure, [*axis.notes, *notes])
 
 
@@ -170,16 +174,17 @@ def _best_so_far(course: Course, axis: _EffortAxis, colour: str, name: str) -> g
         line={"shape": "hv", "color": colour, "width": 3 if course.is_complete else 1.8},
         legendgroup=str(course.epoch),
         name=name,
-        hovertemplate=f"{name}: trial %{{customdata}}, %{{y:.4~g}}<extra></extra>",
+        hovertemplate=f"best of {name}: trial %{{customdata}}, %{{y:.4~g}}<extra></extra>",
     )
 
 
 def _course_name(course: Course, *, is_only: bool) -> str:
     if course.epoch is not None:
-        return f"best after {plural(course.epoch, 'epoch')}"
+        return plural(course.epoch, "epoch")
+    if is_only:
+        return "best so far"
     epochs = {point.epoch for point in course.points}
-    after = "" if len(epochs) > 1 or None in epochs or is_only else f", {plural(epochs.pop() or 0, 'epoch')}"
-    return "best so far" if is_only else f"best complete{after}"
+    return "complete" if len(epochs) > 1 or None in epochs else f"{plural(epochs.pop() or 0, 'epoch')}: complete"
 
 
 def incumbents(comparison: Comparison, against: Against) -> Plot | None:

@@ -62,25 +62,25 @@ def learning_curves(sweep: SweepData) -> Plot | None:
                     meta=TRIALS,
                     mode="markers",
                     marker={"symbol": LOOKS[state].symbol, "color": LOOKS[state].colour, "size": 8},
-                    name=f"{state}: its last value",
+                    name=str(state),
                     hovertemplate=f"trial %{{customdata}}: {state} after epoch %{{x}}<extra></extra>",
                 )
             )
-    own: Sequence[float] = ()
+    own: list[float] = []
     if winner is not None and winner.number in sweep.curves:
-        own = sweep.curves[winner.number].values
+        own = [float(value) for value in sweep.curves[winner.number].values]
         line = _curve_lines(sweep, [winner], f"winner, trial {winner.number}", {"color": WINNER, "width": 3})
         figure.add_trace(line)
         epoch, value = _last_point(sweep, winner)
         mark = winner_mark([epoch], [value], [winner.number])
         mark.showlegend = False
         figure.add_trace(mark)
-    drawn = [*shown, *partial, *([winner] if len(own) and winner is not None else [])]
+    drawn = [*shown, *partial, *([winner] if own and winner is not None else [])]
     figure.update_xaxes(**_epoch_axis(sweep, drawn))
-    for level in sweep.rungs:
-        figure.add_vline(x=level, line={"color": RULE, "width": 1.2, "dash": "dash"}, layer="below")
+    for rung in sweep.rungs:
+        figure.add_vline(x=rung, line={"color": RULE, "width": 1.2, "dash": "dash"}, layer="below")
     values = [float(value) for trial in drawn for value in sweep.curves[trial.number].values]
-    outside = fit_y(figure, values, [float(value) for value in own])
+    outside = fit_y(figure, values, own)
     n_drawn = len(shown) + len(partial)
     left_out = of_all(n_drawn, len(others), "curves beside the winner's", "all the best ones among them")
     rungs = [f"Dashed vertical lines: rungs, at {', '.join(map(str, sweep.rungs))} epochs."] if sweep.rungs else []

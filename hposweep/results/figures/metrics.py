@@ -73,14 +73,16 @@ def _plot(sweep: SweepData, trials: Sequence[Trial], columns: Sequence[str]) -> 
     values: list[float] = []
     own: list[float] = []
     lines = sorted(((trial, column) for trial in trials for column in columns), key=lambda each: each[0] is winner)
-    named: set[tuple[str, bool]] = set()
+    named: set[str] = set()
     for trial, column in lines:
         curve = sweep.reported[trial.number].get(column)
         if curve is None:
             continue
         is_best = trial is (winner or trials[0])
         (own if is_best else values).extend(map(float, curve.values))
-        whose = ("winner" if winner is not None else f"trial {trial.number}") if is_best else "next best"
+        whose = "next best"
+        if is_best:
+            whose = f"{'winner' if winner is not None else f'trial {trial.number}'}, {_part(column)[0] or column}"
         figure.add_trace(
             go.Scatter(
                 x=floats(curve.epochs),
@@ -89,13 +91,13 @@ def _plot(sweep: SweepData, trials: Sequence[Trial], columns: Sequence[str]) -> 
                 meta=TRIALS,
                 mode="lines",
                 line=_line(column, columns, is_best=is_best),
-                legendgroup=f"{column} {is_best}",
-                name=f"{plain(column, 24)}, {whose}",
-                showlegend=(column, is_best) not in named,
+                legendgroup=whose,
+                name=plain(whose),
+                showlegend=whose not in named,
                 hovertemplate=f"trial %{{customdata}}, epoch %{{x}}<br>{plain(column, 24)} %{{y:.4~g}}<extra></extra>",
             )
         )
-        named.add((column, is_best))
+        named.add(whose)
     epochs = [
         int(epoch) for trial in trials for curve in sweep.reported[trial.number].values() for epoch in curve.epochs
     ]

@@ -82,7 +82,7 @@ def parallel_coordinates(sweep: SweepData) -> Plot | None:
         figure.add_trace(_lines(kept, own, uprights, "winner", {"color": WINNER, "width": 3}))
     figure.update_layout(shapes=_rules(uprights), annotations=_texts(uprights), legend_y=1.02)
     hidden = {"showticklabels": False, "showgrid": False, "fixedrange": True}
-    figure.update_xaxes(range=[-0.4, len(uprights) - 0.8], **hidden)
+    figure.update_xaxes(range=[-0.5, len(uprights) - 0.5], **hidden)
     figure.update_yaxes(range=[-0.04 - (GAP if any(min(each.heights) < 0 for each in uprights) else 0), 1.1], **hidden)
     notes = [*of_all(len(kept), len(trials), "trials", "the best ones among them")]
     notes += of_all(len(keys), len(sweep.varying_keys), "hyperparameters")
@@ -100,7 +100,7 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def _of_hyperparameter(sweep: SweepData, trials: Sequence[Trial], key: str, name: str) -> _Upright:
-    axis = HyperparameterAxis.of(sweep, key, [t.configuration[key] for t in trials if key in t.configuration])
+    axis = HyperparameterAxis.of(sweep, key)
     low, high = axis.ends
 
     def height(at: float) -> float:
@@ -160,9 +160,7 @@ def _texts(uprights: Sequence[_Upright]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for i, upright in enumerate(uprights):
         title = {"x": i, "y": 1.03, "yanchor": "bottom", "text": f"<b>{upright.name}</b>", "font": {"size": 12}}
-        # The last name would be cut off at the edge.
-        anchor = {"xanchor": "right", "xshift": 24} if i == len(uprights) - 1 else {}
-        found.append({**title, **anchor, "showarrow": False})
+        found.append({**title, "showarrow": False})
         for at, text in upright.ticks:
             tick = {"x": i, "y": at, "xanchor": "right", "xshift": -3, "text": text, "font": {"size": 11}}
             found.append({**tick, "showarrow": False, "bgcolor": GROUND, "borderpad": 1})

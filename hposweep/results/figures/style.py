@@ -31,6 +31,7 @@ ENOUGH_FOR_A_HALF = 10  # values: of fewer all are to be seen
 DECADES = 100.0  # the ratio from which on values span decades
 TRIALS = "trials"  # as `meta` of a trace: the first number of each point's customdata is its trial's
 LARGEST_FLOAT = 1e38
+SMALLEST_ON_LOG = 1e-30  # below it single precision loses digits
 
 WINNER = "#b35900"
 GOOD = "#0b62a8"
@@ -157,9 +158,14 @@ def figure_of(**layout: Any) -> go.Figure:
     return figure
 
 
+def is_drawn(value: float) -> bool:
+    """Whether it is a number that single precision holds."""
+    return abs(value) < LARGEST_FLOAT
+
+
 def robust_range(values: Iterable[float]) -> tuple[float, float]:
     """The ends of an axis that a few huge values don't stretch."""
-    array = np.array([value for value in values if math.isfinite(value)], dtype=float)
+    array = np.array([value for value in values if is_drawn(value)], dtype=float)
     if not len(array):
         return 0.0, 1.0
     low, quarter, three_quarters, high = np.quantile(array, [0.0, 0.25, 0.75, 1.0])
@@ -170,8 +176,8 @@ def robust_range(values: Iterable[float]) -> tuple[float, float]:
 
 def spans_decades(values: Iterable[float]) -> bool:
     """Whether values are all above 0 and, but for a few huge ones, so different that a log axis shows them better."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite or min(finite) <= 0:
+    finite = [value for value in values if is_drawn(value)]
+    if not finite or min(finite) < SMALLEST_ON_LOG:
         return False
     low, high = robust_range(finite)
     return high >= DECADES * low
@@ -195,14 +201,14 @@ class ValueAxis:
             inside: values that must not lie outside.
             better_half: the direction of the metric, where the better half of the values is all that has to be seen.
         """
-        finite = [value for value in (*values, *inside) if math.isfinite(value)]
+        finite = [value for value in (*values, *inside) if is_drawn(value)]
         is_log = spans_decades(finite)
         scaled, must = (
-            [math.log10(value) if is_log else value for value in each if math.isfinite(value)]
+            [math.log10(value) if is_log else value for value in each if is_drawn(value)]
             for each in (finite, inside)
         )
         low, high = robust_range(scaled)
-        if better_half is not None and len(scaled) >= ENOUGH_FOR_A_HALF:
+        if better_half is not None and not is_log and len(scaled) >= ENOUGH_FOR_A_HALF:
             middle = statistics.median(scaled)
             low, high = (low, middle) if better_half is Direction.minimize else (middle, high)
         low, high = min([low, *must]), max([high, *must])
@@ -265,7 +271,8 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Positions (of the logarithms, as the ends are) and texts of ticks: powers of ten; of few, with 2 and 5 times."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     inside = [power for power in powers if low <= power <= high]
-    powers = range(math.floor(low), math.ceil(high) + 1, max(1, math.ceil(len(inside) / MOST_LOG_TICKS)))
+    step = max(1, math.ceil(len(inside) / MOST_LOG_TICKS))
+    powers = range(math.floor(low / step) * step, math.ceil(high) + 1, step)  # so that 1 is among them
     found: list[tuple[float, str]] = []
     for factors in ((1,), (1, 3), (1, 2, 5)):
         ticks = [(power + math.log10(factor), _power_text(factor, power)) for power in powers for factor in factors]
@@ -281,8 +288,8 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _power_text(factor: int, power: int) -> str:
-    if factor == 1 and not SMALLEST_IN_FULL <= power <= LARGEST_IN_FULL:
-        return f"10{str(power).translate(SUPERSCRIPTS)}"
+    if not SMALLEST_IN_FULL <= power <= LARGEST_IN_FULL:
+        return f"{'' if factor == 1 else f'{factor}·'}10{str(power).translate(SUPERSCRIPTS)}"
     return f"{factor * 10.0**power:g}"
 
 

@@ -39,6 +39,7 @@ class Section:
     intro: str = ""  # how to read it
     group: str = ""  # the part of the page where it stands
     wide: bool = False  # it takes the whole width of its group
+    least_width: int = 0  # of the plot, in pixels: on a narrower screen it scrolls
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hposweep.history import best_partial
 from hposweep.number_text import number_text
 from hposweep.results.beliefs import Model
 from hposweep.results.figures import (
     beliefs,
+    contour,
     hyperparameters,
     incumbents,
     learning_curves,
@@ -22,8 +23,10 @@ from hposweep.results.figures.style import Plot
 from hposweep.results.html.page import Section
 from hposweep.results.importance import Importances, NotShown, forest_surface, importances
 from hposweep.results.sweep_data import SweepData
+from hposweep.shown_text import plural
 
 MOST_HYPERPARAMETER_PLOTS = 40
+WIDTH_OF_AN_AXIS = 116  # of parallel coordinates, in pixels, so that their names stand apart
 # The parts of the page that hold plots, in their order, with their titles.
 GROUPS = {
     "progress": "Progress",
@@ -52,12 +55,15 @@ class _Page:
         *,
         intro: str = "",
         wide: bool = False,
+        least_width: int = 0,
     ) -> None:
-        """Adds a plot or, where there is none, the reason."""
+        """Adds a plot or, where there is none, the reason; nothing where that is empty."""
         if plot is not None:
             self.plots[id] = plot
+        elif not without:
+            return
         notes = [without] if plot is None else plot.notes
-        self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide)
+        self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide, least_width)
 
 
 def sweep_plots(sweep: SweepData, model: Model | None = None) -> tuple[dict[str, Plot], dict[str, Section]]:
@@ -68,9 +74,9 @@ def sweep_plots(sweep: SweepData, model: Model | None = None) -> tuple[dict[str,
     """
     page = _Page()
     _add_progress(page, sweep)
+    _add_expected(page, sweep)
     _add_learning(page, sweep)
     _add_hyperparameters(page, sweep, model)
-    _add_expected(page, sweep)
     page.add(
         "time",
         "time-line",
@@ -100,9 +106,9 @@ def _add_progress(page: _Page, sweep: SweepData) -> None:
             f"Best value by {by}",
             incumbents.incumbent(sweep, against),
             f"{metric} of the trials where they were compared, and the best so far, by {by}",
-            "no trial reports epochs" if sweep.compared else "no trial was compared yet",
+            "no trial was compared yet" if is_first else "",
             intro=how if is_first else "",
-            wide=is_first,
+            wide=is_first or sweep.epochs_used is None,
         )
     page.add(
         "progress",
@@ -110,10 +116,24 @@ def _add_progress(page: _Page, sweep: SweepData) -> None:
         "Configurations under several seeds",
         repetitions.repetitions(sweep),
         f"{metric} of each configuration under its seeds, the best configuration first",
-        "each configuration was tried once",
         intro="A row for each configuration, named by its first trial, the best on top. Diamonds are means; intervals "
         "that overlap don't tell which configuration is better.",
         wide=True,
+    )
+
+
+def _add_expected(page: _Page, sweep: SweepData) -> None:
+    if not sweep.expected:
+        return
+    page.add(
+        "progress",
+        "expected",
+        "What the searcher expected",
+        beliefs.expected_against_seen(sweep),
+        f"{sweep.history.metric} of the trials against what the searcher's model expected of them",
+        "it takes three trials of which the searcher expected something, with a value",
+        intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
+        "was tried. On the dotted line a trial came out as expected.",
     )
 
 
@@ -135,19 +155,20 @@ def _add_learning(page: _Page, sweep: SweepData) -> None:
         "Rungs",
         rungs.rungs_plot(sweep),
         "Trials that came to each rung, and how many of them went on",
-        "all trials were trained in one go",
         intro="How many trials came to each rung, and how well their order there agrees with their order at the next "
         "one: a rank correlation of 1 is the same order, 0 none. Only trials that went on have both, and these are "
         "alike: among all trials it would be larger.",
         wide=True,
     )
-    for i, (quantity, plot) in enumerate(metrics.metrics(sweep).items()):
+    of_quantities = metrics.metrics(sweep)
+    for i, (quantity, plot) in enumerate(of_quantities.items()):
         page.add(
             "learning",
             f"metric-{i}",
             f"{quantity.replace('_', ' ').capitalize()} of the best trials",
             plot,
             f"{quantity} of the best trials after each epoch",
+            wide=len(of_quantities) == 1,
         )
 
 
@@ -172,6 +193,8 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
     for i, key in enumerate(keys[:MOST_HYPERPARAMETER_PLOTS]):
         plot = hyperparameters.hyperparameter(sweep, key, model)
         plot.figure.update_layout(xaxis_title=None, margin_t=6, height=300)  # the page's heading is its title
+        if i == 0:
+            plot = replace(plot, notes=[_how_to_read_slices(sweep), *plot.notes])
         condition = sweep.condition(key)
         page.add(
             "hyperparameters",
@@ -179,7 +202,6 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
             f"{key}, with {condition}" if condition else key,
             plot,
             f"{metric} of the trials by {key}",
-            intro=_how_to_read_slices(sweep) if i == 0 else "",
         )
     page.add(
         "hyperparameters",
@@ -190,6 +212,7 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
         "it takes a hyperparameter that varies and two trials with a value",
         intro="Each line is a trial, coloured by its rank; the thick one is the winner.",
         wide=True,
+        least_width=WIDTH_OF_AN_AXIS * (len(sweep.varying_keys) + 1),
     )
 
 
@@ -206,36 +229,26 @@ def _add_contour(page: _Page, sweep: SweepData, found: Importances | NotShown, m
     if best is None or len(pair) < 2:
         return
     key, other = pair
-    surface, whose = None if model is None else model.over(key, other), "the searcher's model"
-    if surface is None:
-        surface, whose = forest_surface(sweep, key, other, best.configuration), "a random forest"
-    says = f" The ground is what {whose} predicts, the other hyperparameters as trial {best.number} has them."
+    metric = sweep.history.metric
+    surface, values, says = None if model is None else model.over(key, other), None, ""
+    as_the_best = f"the other hyperparameters as trial {best.number} has them"
+    if surface is not None:
+        says = f" The ground is what the searcher's model predicts, {as_the_best}."
+    else:
+        forest = forest_surface(sweep, key, other, best.configuration)
+        if forest is not None:
+            after = "" if forest.epochs is None else f" after {plural(forest.epochs, 'epoch')}"
+            surface, values = forest.surface, forest.values
+            says = f" The ground is what a random forest predicts of it{after}, {as_the_best}."
     page.add(
         "matters",
         "contour",
         f"{key} and {other}",
-        hyperparameters.contour(sweep, key, other, surface),
-        f"{sweep.history.metric} of the trials by {key} and {other}",
-        "no trial with a value has both hyperparameters",
-        intro=f"Each mark is a trial, coloured by its {sweep.history.metric}.{says if surface is not None else ''}",
+        contour.contour(sweep, key, other, surface, values),
+        f"{metric} of the trials by {key} and {other}",
+        intro=f"Each mark is a trial, coloured by its {metric}.{says}",
     )
 
 
 def _n_values(sweep: SweepData, key: str) -> int:
     return len({repr(trial.configuration[key]) for trial in sweep.trials if key in trial.configuration})
-
-
-def _add_expected(page: _Page, sweep: SweepData) -> None:
-    if not sweep.expected:
-        return
-    page.add(
-        "hyperparameters",
-        "expected",
-        "What the searcher expected",
-        beliefs.expected_against_seen(sweep),
-        f"{sweep.history.metric} of the trials against what the searcher's model expected of them",
-        "it takes three trials of which the searcher expected something, with a value",
-        intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
-        "was tried. On the dotted line a trial came out as expected.",
-        wide=True,
-    )

@@ -44,14 +44,16 @@ def table(sweep: SweepData, trials: Sequence[Trial]) -> dict[str, Any]:
     Numbers are text, since a script would write some of them in another way than Hydra reads them.
     """
     made = tables.trial_table(trials, sweep.history, sweep.n_epochs, sweep.keys)
-    number, *others = (
+    number, *others = [
         dataclasses.replace(column, name=f"configuration.{RANK}") if column.name == RANK else column
         for column in made.columns
-    )
-    # What is known of the trials themselves first: a search space may be wider than a screen.
-    columns = [number, _ranks(sweep, trials), *sorted(others, key=lambda column: column.key is not None)]
+    ]
+    # The metric, and what is known of the trials themselves, first: a search space may be wider than a screen.
+    others.sort(key=lambda column: (column.key is not None, column.name != sweep.history.metric))
+    columns = [number, _ranks(sweep, trials), *others]
     return {
         "columns": [_column(column) for column in columns],
+        "metric": sweep.history.metric,
         "letters": {state: LOOKS[state].letter for state in TrialState},
         "winner": None if sweep.history.incumbent is None else trials.index(sweep.history.incumbent),
     }
@@ -119,7 +121,7 @@ def _column(column: Column) -> dict[str, Any]:
     texts = [column.text(cell) for cell in column.cells]
     shown = [cell_shown(column, cell) for cell in column.cells]
     if column.name == STARTED_AT and column.key is None:
-        shown = [_date_text(text) for text in texts]
+        texts = shown = [_date_text(text) for text in texts]
     made: dict[str, Any] = {
         "name": column.name,
         "key": column.key,

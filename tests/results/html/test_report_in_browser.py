@@ -159,14 +159,13 @@ def test_new_content_leaves_the_page_as_its_reader_has_it(browser: webdriver.Chr
     page.open()
     page.sort_by("rate")
     page.filter_by("sgd")
-    page.run(
-        "Plotly.relayout('curves', {'xaxis.range': [1, 2]}); document.querySelector('#failures details').open = true"
-    )
-    page.run("document.querySelector('#curves').is_mine = true")
+    page.run("document.querySelector('#failures details').open = true")
+    page.run("document.querySelector('#hyperparameter-0').is_mine = true")
+    zoomed = page.zoom("hyperparameter-0")
     page.update(sweep_page.content(more, sweep_data.read(more), None))
     assert page.column("rate") == ["0.001", "0.1", "0.2", "0.3"]
-    assert page.run("return document.getElementById('curves').is_mine")
-    assert page.run("return document.getElementById('curves')._fullLayout.xaxis.range") == [1, 2]
+    assert page.run("return document.getElementById('hyperparameter-0').is_mine")
+    assert page.run("return document.getElementById('hyperparameter-0')._fullLayout.xaxis.range") == zoomed
     assert page.run("return document.querySelector('#failures details').open")
     assert page.filter_by("new").startswith("1 of 7")
 
@@ -182,12 +181,7 @@ def test_pages_of_rows_and_the_keyboard(browser: webdriver.Chrome, tmp_path: Pat
     assert page.column("x") == [str(i) for i in range(100, 120)]
     assert browser.find_element(By.ID, "page").text == "rows 101 to 120"
     browser.find_element(By.CSS_SELECTOR, "[data-go=first]").send_keys(Keys.ENTER)
-    toggle = browser.find_element(By.CSS_SELECTOR, "#table tbody button")
-    toggle.send_keys(Keys.ENTER)
-    toggle = browser.switch_to.active_element
-    assert toggle.get_attribute("aria-expanded") == "true"
-    assert "seed" in browser.find_element(By.CSS_SELECTOR, "tr.more").text
-    assert browser.find_element(By.CSS_SELECTOR, "th[aria-sort=ascending]").text == "trial ▲"
+    assert browser.find_element(By.CSS_SELECTOR, "th[aria-sort=ascending]").text == "rank ▲"
 
 
 def test_null_not_set_and_names_of_columns_are_told_apart(browser: webdriver.Chrome, tmp_path: Path) -> None:
@@ -210,15 +204,11 @@ def test_null_not_set_and_names_of_columns_are_told_apart(browser: webdriver.Chr
     assert page.filter_by("x>0.1234").startswith("2 of 4")
     assert page.filter_by("seed>5").startswith("4 trials")  # the trial's own, which is 7
     assert page.filter_by("configuration.seed>5").startswith("1 of 4")
-    browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
-    names, values = (
-        page.run(f"return [...document.querySelectorAll('tr.more {tag}')].map((cell) => cell.textContent)")
-        for tag in ("dt", "dd")
-    )
-    details = dict(zip(names, values, strict=True))
-    assert list(details) == ["seed", "attempts", "failure", "x", "configuration.seed"]
-    assert (details["seed"], details["x"], details["configuration.seed"]) == ("7", "1.0", "6")
-    assert details["failure"] == r"ValueError: \x1b[31m" + "y" * 283 + "… (1,017 characters)"
+    details = page.open_first_trial()
+    assert {"state", "seed", "attempts", "configuration.seed"} <= {*details}
+    assert (details["seed"], details["x"], details["configuration.seed"]) == ("7", "≠ 1", "≠ 6")
+    line = page.run("return panel.querySelector('.line').textContent")
+    assert line == r"ValueError: \x1b[31m" + "y" * 283 + "… (1,017 characters)"
     assert page.errors == []
 
 
@@ -252,9 +242,50 @@ def test_foreign_text_is_text_in_a_browser(browser: webdriver.Chrome, tmp_path: 
     assert page.run("return document.images.length") == 0
     assert page.run("return document.querySelector('h1').textContent") == HOSTILE_NAME
     assert page.run("return document.documentElement.scrollWidth") <= 390
-    browser.find_element(By.CSS_SELECTOR, "#table tbody button").send_keys(Keys.ENTER)
-    values = page.run("return [...document.querySelectorAll('tr.more dd')].map((cell) => cell.textContent)")
-    assert json.dumps(HOSTILE) in values
+    assert json.dumps(HOSTILE) in page.open_first_trial().values()
+    for number in range(3):
+        page.run(f"open_panel({number})")
+        # What a terminal would take for commands is text, too.
+        output = page.run("return [...panel.querySelectorAll('pre')].at(-1).textContent")
+        assert output.endswith(r"\x1b]0;title\x07")
+        assert page.run("return panel.scrollWidth <= panel.clientWidth")
+    page.run("panel.close(); location.hash = '#trial-<img src=x onerror=\"owned = 1\">'")
+    page.run("document.getElementById('columns').open = true")
+    for box in browser.find_elements(By.CSS_SELECTOR, "#columns input"):
+        box.send_keys(Keys.SPACE)
+    page.run("select([0, 1, 2], true); hover(1)")
+    page.update(sweep_page.content(folder, sweep_data.read(folder), None))
+    assert page.run("return [typeof owned, document.images.length]") == ["undefined", 0]
+    page.open()
     override = f"key{HOSTILE}={render({'k': HOSTILE})[0].removeprefix('k=')}"
     assert words_of(page.run("return command_of(0)")) == ["python", "<b>main</b>.py", override, "x=0.1"]
     assert page.errors == []
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_a_command_is_copied_from_a_page_of_any_kind(
+    browser: webdriver.Chrome, tmp_path: Path, *, has_clipboard: bool
+) -> None:
+    folder = hostile(tmp_path)
+    page_of(folder)
+    page = Page(browser, folder / "report.html")
+    page.emulate("light", 1280)
+    page.open()
+    if not has_clipboard:
+        page.run("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    field = browser.find_element(By.ID, "filter")
+    for place in ("winner", "panel"):
+        if place == "panel":
+            page.run("open_panel(2)")
+        button = browser.find_element(By.ID, f"copy-{place}-command")
+        button.send_keys(Keys.ENTER)
+        page.until(f"document.getElementById('copy-{place}-command').textContent === 'Copied'")
+        page.until(
+            f"document.querySelector('{'#panel .told' if place == 'panel' else '#told'}').textContent === 'Copied'"
+        )
+        command = page.run(f"return document.querySelector('#copy-{place}-command + pre').textContent")
+        assert words_of(command)[:2] == ["python", "<b>main</b>.py"]
+        page.run("if (panel.open) panel.close()")
+        field.clear()
+        field.send_keys(Keys.CONTROL, "v")
+        assert page.run("return document.getElementById('filter').value") == command

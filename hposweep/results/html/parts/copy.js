@@ -47,3 +47,37 @@ function tell(text) {
   place.textContent = "";
   setTimeout(() => { place.textContent = text; }, 50);
 }
+
+/* What scrolls sideways shows at which edge there is more. */
+
+const watched = new WeakSet();
+
+function watch_edges() {
+  for (const place of document.querySelectorAll(".edges > .scroll")) {
+    if (watched.has(place)) continue;
+    watched.add(place);
+    const look = () => {
+      place.parentElement.classList.toggle("more-left", place.scrollLeft > 1);
+      place.parentElement.classList.toggle("more-right", place.scrollWidth - place.clientWidth - place.scrollLeft > 1);
+    };
+    place.addEventListener("scroll", look, { passive: true });
+    const observer = new ResizeObserver(look);
+    observer.observe(place);
+    if (place.firstElementChild) observer.observe(place.firstElementChild);
+    look();
+  }
+}
+
+/* A menu closes by a click beside it, and by Escape. */
+
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  const menu = document.querySelector("details.menu[open]");
+  if (event.key !== "Escape" || !menu) return;
+  event.stopImmediatePropagation();
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+watch_edges();

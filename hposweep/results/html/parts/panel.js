@@ -40,8 +40,8 @@ function show_panel() {
       step("↑", "Previous trial", place > 0 ? view.rows[place - 1] : undefined),
       step("↓", "Next trial", place >= 0 ? view.rows[place + 1] : undefined), close),
     with_attributes(element("p", { className: "told" }), { role: "status" }),
-    facts_of(row), ...configuration_of(row), ...curve_of(opened), ...command_part(row),
-    ...failure_of(opened), ...attempts_of(opened), ...output_of(opened));
+    facts_of(row), ...failure_of(opened), ...configuration_of(row), ...curve_of(opened), ...command_part(row),
+    ...attempts_of(opened), ...output_of(opened));
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   draw_curve();
 }
@@ -57,15 +57,10 @@ function facts_of(row) {
     if (column.key !== null || i === 0 || column.name === "failure") return;
     let text = shown(i, row);
     if (column.name === "state") text = `${page.table.letters[text] ?? ""} ${text}`;
-    if (i === metric_column() && page.intervals?.[row]) text += ` (95% interval ${page.intervals[row]})`;
+    if (column.name === page.table.metric && page.intervals?.[row]) text += ` (95% interval ${page.intervals[row]})`;
     found.push([column.name, text]);
   });
   return pairs(found);
-}
-
-/* It stands after trial, rank and state. */
-function metric_column() {
-  return 3;
 }
 
 function configuration_of(row) {
@@ -88,7 +83,8 @@ function configuration_of(row) {
 function value_cell(column, row, differs) {
   const text = (column.shown ?? column.values)[row];
   const value = text === "" ? element("span", { className: "none" }, "not set") : text;
-  return element("td", { title: column.values[row].slice(0, 500) }, ...(differs ? [element("span", { className: "star" }, "≠ "), element("b", {}, value)] : [value]));
+  const cell = element("div", { className: "value", title: column.values[row].slice(0, 500) }, ...(differs ? [element("span", { className: "star" }, "≠ "), element("b", {}, value)] : [value]));
+  return element("td", {}, cell);
 }
 
 function table_of(heads, rows, label) {

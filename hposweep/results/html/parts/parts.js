@@ -10,6 +10,7 @@ async function update_page(content) {
   for (const [id, html] of Object.entries(page.parts)) put_part(id, html);
   for (const place of purged) if (place.data) Plotly.purge(place);
   for (const id of gone) drawn.delete(id);
+  watch_edges();
   take_table();
   await draw_all();
   // The trials that are selected may be in new plots, and the panel's may have gone on.

@@ -1,6 +1,7 @@
 /* The plots. Plotly's own code is packed, which makes the page half as large. */
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const LINE_OF_LEGEND = 30; // its height in pixels
 const drawn = new Map(); // what each plot was drawn from
 const when_drawn = []; // what is done once all plots are there
 const after_drawing = []; // what is done with a plot once it is drawn
@@ -42,6 +43,9 @@ async function draw(id) {
   await Plotly.react(place, figure.data, figure.layout, {
     responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["autoScale2d"],
   });
+  // A legend of several lines takes no height from what it explains.
+  const lines = place._fullLayout.showlegend ? (place._fullLayout.legend?._height ?? 0) - LINE_OF_LEGEND : 0;
+  if (lines > 0) await Plotly.relayout(place, { height: figure.layout.height + lines });
   for (const each of after_drawing) each(place);
 }
 
