@@ -38,7 +38,7 @@ from hposweep.trial import Trial
 
 MANY = 200  # marks, from which on they are smaller
 N_CONTOURS = 14
-MOST_MARKS = 500
+MOST_MARKS = 300
 GAP = 2  # pixels between columns
 
 

@@ -308,7 +308,7 @@ def has_value(trial: Trial) -> bool:
     return trial.value is not None and math.isfinite(trial.value)
 
 
-def thinned_trials(sweep: SweepData, trials: Sequence[Trial], n_most: int = MOST_POINTS) -> list[Trial]:
+def thinned_trials(sweep: SweepData, trials: Sequence[Trial], n_most: int) -> list[Trial]:
     """At most so many trials: a third of them the best, the others evenly chosen."""
     if len(trials) <= n_most:
         return list(trials)
