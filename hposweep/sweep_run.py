@@ -14,6 +14,7 @@ from pathlib import Path
 from hposweep.errors import ConfigError, WriteError
 from hposweep.failure import as_recorded, line_of_text
 from hposweep.history import Ending, Event, FinalEnded, History, SweepEnded, SweepStarted, TrialProposed
+from hposweep.results.dashboard import in_a_process as dashboard
 from hposweep.results.html import in_a_process
 from hposweep.results.terminal import progress
 from hposweep.search_space import SearchSpace
@@ -83,6 +84,7 @@ class SweepRun:
         stop_signals: the user's wish to stop. Signals reach the main thread alone; in any other one they are the
             business of who started it.
         is_watched: whether workers on other machines are to see that the controller lives.
+        shows_dashboard: is given the link of the dashboard that is served while the sweep runs; None: none is.
     """
 
     sweep_dir: Path
@@ -98,6 +100,7 @@ class SweepRun:
     final: LastJob | None = None
     keeps_checkpoints: bool = False
     is_watched: bool = False
+    shows_dashboard: Callable[[str], None] | None = None
     before_first_trial: Callable[[], None] = field(default=lambda: None)
     _folders: dict[int, str] = field(default_factory=dict, init=False)  # of trials whose jobs were started
     _owners: dict[str, int] = field(default_factory=dict, init=False)  # the first trial of each folder
@@ -127,11 +130,17 @@ class SweepRun:
             with writing(self.sweep_dir):
                 sync_folder(self.sweep_dir.parent)
             self.before_first_trial()
-            ended = self._run_tuner(tuner, journal)
+            with self._dashboard():
+                ended = self._run_tuner(tuner, journal)
         finally:
             journal.close()
         tables.write(self.sweep_dir, tuner.history, self._final_metric)
         return Outcome(tuner.history, ended, in_a_process.make(self.sweep_dir))
+
+    def _dashboard(self) -> contextlib.AbstractContextManager[None]:
+        if self.shows_dashboard is None:
+            return contextlib.nullcontext()
+        return dashboard.shown(self.sweep_dir, self.shows_dashboard)
 
     def _take_up(self, tuner: Tuner) -> SweepRecord | None:
         """Replays what the folder holds, and returns what `sweep.yaml` has to hold from now on; None: all is done."""

@@ -41,6 +41,7 @@ class HposweepSweeperConf:
     time_budget: float | None = None
     max_batch_size: int | None = None  # trials that another launcher gets at once; null: all (Hydra's basic: 1)
     progress: str = "auto"
+    dashboard: bool = False  # a page in the browser that shows the sweep while it runs
     params: Any = field(default_factory=_open_node)  # Hydra's own node for what is searched; goes before search_space
     search_space: Any = field(default_factory=_open_node)  # hyperparameters under the config keys that they override
     own_spaces: str | None = None  # config directory of files <group>/<option>.yaml: what each option brings along

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -50,6 +51,7 @@ from hposweep.workers.stop_signals import StopSignals
 log = logging.getLogger(__name__)
 
 MAX_WORKER_MEMORY_MB = 4000.0
+HEIGHT_OF_DASHBOARD = 700  # pixels, in a notebook
 
 Objective = Callable[..., float]
 SearcherFactory = Callable[[SearchSpace, int], Searcher]
@@ -77,6 +79,7 @@ def tune(
     trial_timeout_s: float | None = None,
     max_failure_rate: float = 0.5,
     max_retries: int = 2,
+    dashboard: bool = False,
 ) -> Sweep:
     """Searches for the best configuration of an objective, in parallel processes.
 
@@ -128,6 +131,8 @@ def tune(
         trial_timeout_s: running seconds after which a trial is killed, TIMED_OUT.
         max_failure_rate: the share of failed trials, of ten or more, above which the sweep stops.
         max_retries: how often a trial whose worker process died is started again.
+        dashboard: whether a page in the browser shows the sweep while it runs. A notebook shows it below its cell, else
+            its link is logged. It takes `pip install 'hposweep[dashboard]'`.
 
     Raises:
         ConfigError: if an argument does not fit, or another sweep stands in the folder.
@@ -227,6 +232,7 @@ def tune(
         folder_of=_subdir,
         stop_signals=stop_signals,
         before_first_trial=before_first_trial,
+        shows_dashboard=_show_dashboard if dashboard else None,
     )
     with standard_streams.usable(), progress.audible():
         outcome = sweep_run.run()
@@ -236,6 +242,15 @@ def tune(
     if outcome.why_failed:
         raise SweepError(f"{outcome.why_failed}. What there is: hposweep.load({str(sweep_dir)!r})")
     return Sweep.read(sweep_dir)
+
+
+def _show_dashboard(link: str) -> None:
+    log.info("dashboard, while the sweep runs: %s", link)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and hasattr(shell, "kernel"):  # a notebook's
+        from IPython.display import IFrame, display
+
+        display(IFrame(link, width="100%", height=HEIGHT_OF_DASHBOARD))  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)

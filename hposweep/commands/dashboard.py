@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +44,14 @@ def main(words: Sequence[str]) -> int:
     tell = functools.partial(_tell, arguments.folder)
     server.serve(arguments.folder, _run_again_of, host=arguments.host, port=arguments.port, tell=tell)
     return 0
+
+
+def serve_inherited(descriptor: int, folder: str) -> None:
+    """Serves the sweep in this folder beside it, on a socket that the process was started with."""
+    from hposweep.results.dashboard import in_a_process, server
+
+    with socket.socket(fileno=descriptor) as listening:
+        server.serve_beside_a_sweep(Path(folder), _run_again_of, listening, in_a_process.LINGERS_S)
 
 
 def _tell(folder: Path, link: str) -> None:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 MAY_DIFFER = (
     *NO_PART_OF_THE_SWEEP,
     *(f"hydra.sweeper.{key}" for key in ("n_trials", "time_budget", "trial_timeout")),
-    *(f"hydra.sweeper.{key}" for key in ("max_retries", "max_failure_rate", "progress")),
+    *(f"hydra.sweeper.{key}" for key in ("max_retries", "max_failure_rate", "progress", "dashboard")),
     *(f"hydra.{key}" for key in ("launcher", "job_logging", "hydra_logging", "verbose", "env", "overrides", "job.id")),
     # Another launcher has another name there.
     "hydra.runtime.choices.hydra/launcher",

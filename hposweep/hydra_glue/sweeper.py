@@ -165,6 +165,7 @@ class HydraSweep:
             recovered=lambda: run_again.from_multirun(sweep_dir, self._search_space_of),
             stop_signals=self._signals,
             progress=options["progress"],
+            shows_dashboard=summary.print_dashboard if options["dashboard"] else None,
             final=None if final is None else LastJob(options["final_metric"], workers_for(overrides.of_final_job)),
             keeps_checkpoints=bool(OmegaConf.select(self._config, "trainer.keep_checkpoints", default=False)),
             is_watched=isinstance(launcher, SegmentLauncher) and launcher.is_watched,

@@ -68,6 +68,7 @@ def piece(files: TrialFiles, name: str, start: int | None) -> Piece:
         content = file.read(MOST_BYTES)
     if is_tail and begin:
         cut = content.find(b"\n") + 1
+        cut = cut if cut < len(content) else 0  # a line that is longer than that
         begin, content = begin + cut, content[cut:]
     end = content.rfind(b"\n") + 1
     if not end and len(content) == MOST_BYTES:

@@ -19,7 +19,7 @@ from hposweep.sweep_folder.sweep_yaml import AppRecord, SweepRecord
 # sweep stops, and what follows its last trial. n_workers stays in: it decides the wall time.
 OF_HYDRA = ("hydra.sweeper", "hydra.launcher", "hydra.job.env_set")
 NOT_OF_THE_METHOD = (
-    *(f"hydra.sweeper.{key}" for key in ("seed", "progress", "dry_run", "time_budget", "max_retries")),
+    *(f"hydra.sweeper.{key}" for key in ("seed", "progress", "dashboard", "dry_run", "time_budget", "max_retries")),
     *(f"hydra.sweeper.{key}" for key in ("max_failure_rate", "final_overrides", "final_metric")),
     # `search_space` of sweep.yaml holds the result of both and of the command line.
     *("hydra.sweeper.search_space", "hydra.sweeper.params"),

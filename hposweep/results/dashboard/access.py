@@ -6,7 +6,6 @@ machine (DNS rebinding), nor by embedding, nor by the cookie, which other sites'
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -15,7 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TOKEN = "token"  # noqa: S105 (the name of the query's field)
+from hposweep.results.dashboard.listening import TOKEN, is_loopback
+
 # A notebook on this machine shows the dashboard in a frame.
 ANCESTORS = "'self' http://localhost:* https://localhost:* http://127.0.0.1:* https://127.0.0.1:*"
 POLICY = "; ".join(
@@ -105,16 +105,6 @@ class Access:
             return None
         found = cookies.get(self._cookie)
         return None if found is None else found.value
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this is a name or an address of the machine itself, for itself alone."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _host_of(header: str) -> str:

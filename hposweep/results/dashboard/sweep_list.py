@@ -59,22 +59,27 @@ class SweepList:
     def find(self, id: str) -> Listed | None:
         """The sweep that was listed under this id; None where there is none."""
         with self._lock:
+            if id not in self._sweeps:  # it may be a new one
+                self._look_for_sweeps()
             return self._sweeps.get(id)
 
     def rows(self) -> dict[str, Any]:
         """What the page of all sweeps shows, as JSON has it."""
         with self._lock:
             if self._clock() >= self._next_walk_at:
-                try:
-                    self._walk()
-                except ConfigError as error:
-                    self._why = f"{error}"
+                self._look_for_sweeps()
             sweeps = list(self._sweeps.values())
         return {
             "folder": visible(str(self.root.resolve())),
             "why": self._why,
             "sweeps": [self._row(listed, listed.reader.look()) for listed in sweeps],
         }
+
+    def _look_for_sweeps(self) -> None:
+        try:
+            self._walk()
+        except ConfigError as error:
+            self._why = f"{error}"
 
     def _walk(self) -> None:
         started = self._clock()

@@ -96,6 +96,7 @@ class SweepReader:
     def files_of(self, number: int) -> TrialFiles | None:
         """The files of a trial, also of one whose first job runs; None where it has no folder yet, or is none."""
         with self._lock:
+            self._read_journal()
             trial = self._history.trials.get(number)
             folder = "" if trial is None else self._folder_of(trial)
             return TrialFiles(self.folder, folder, self._history.schema) if folder else None
@@ -209,6 +210,6 @@ class _RunningFolders:
 def _signature(path: Path) -> Signature | None:
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a path that the system takes for none
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -74,9 +74,9 @@ def sweep_plots(sweep: SweepData, model: Model | None = None) -> tuple[dict[str,
     """
     page = _Page()
     _add_progress(page, sweep)
+    _add_expected(page, sweep)
     _add_learning(page, sweep)
     _add_hyperparameters(page, sweep, model)
-    _add_expected(page, sweep)
     page.add(
         "time",
         "time-line",
@@ -119,6 +119,21 @@ def _add_progress(page: _Page, sweep: SweepData) -> None:
         intro="A row for each configuration, named by its first trial, the best on top. Diamonds are means; intervals "
         "that overlap don't tell which configuration is better.",
         wide=True,
+    )
+
+
+def _add_expected(page: _Page, sweep: SweepData) -> None:
+    if not sweep.expected:
+        return
+    page.add(
+        "progress",
+        "expected",
+        "What the searcher expected",
+        beliefs.expected_against_seen(sweep),
+        f"{sweep.history.metric} of the trials against what the searcher's model expected of them",
+        "it takes three trials of which the searcher expected something, with a value",
+        intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
+        "was tried. On the dotted line a trial came out as expected.",
     )
 
 
@@ -237,19 +252,3 @@ def _add_contour(page: _Page, sweep: SweepData, found: Importances | NotShown, m
 
 def _n_values(sweep: SweepData, key: str) -> int:
     return len({repr(trial.configuration[key]) for trial in sweep.trials if key in trial.configuration})
-
-
-def _add_expected(page: _Page, sweep: SweepData) -> None:
-    if not sweep.expected:
-        return
-    page.add(
-        "hyperparameters",
-        "expected",
-        "What the searcher expected",
-        beliefs.expected_against_seen(sweep),
-        f"{sweep.history.metric} of the trials against what the searcher's model expected of them",
-        "it takes three trials of which the searcher expected something, with a value",
-        intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
-        "was tried. On the dotted line a trial came out as expected.",
-        wide=True,
-    )

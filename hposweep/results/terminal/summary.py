@@ -140,16 +140,15 @@ def print_report(report: Report) -> None:
     terminal().print(shown(text), soft_wrap=True)
 
 
+def print_dashboard(link: str) -> None:
+    """Where the sweep is shown while it runs."""
+    terminal().print(shown(f"Dashboard, while the sweep runs: {link}"), soft_wrap=True)
+
+
 def print_how_to_resume(sweep_dir: Path) -> None:
     """The command that resumes the sweep."""
     command = ["python", "-m", "hposweep", "resume", str(relative(sweep_dir))]
     terminal().print(shown(f"Not finished. Resume it with: {shell_line(command)}"), soft_wrap=True)
-
-
-def print_how_to_call_again(sweep_dir: Path) -> None:
-    """The same for a sweep that no command started."""
-    text = f"Not finished. The call of hposweep.tune that started it goes on with folder={str(relative(sweep_dir))!r}"
-    terminal().print(shown(text), soft_wrap=True)
 
 
 def _value(trial: Trial) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hposweep.results.dashboard import server
+from hposweep.results.dashboard.listening import listening_at
 from hposweep.results.dashboard.sweep_list import SweepList
 from support.processes import wait_for
 
@@ -54,7 +55,7 @@ class Dashboard:
         """The rows of the list, by the names of the sweeps."""
         return {row["name"]: row for row in self.ask("/api/sweeps").json["sweeps"]}
 
-    def of(self, name: str, page: str = "/api/sweep", **query: object) -> str:
+    def of(self, name: str, page: str = "/api/sweep", /, **query: object) -> str:
         """The path of a page of the sweep with this name."""
         return f"{page}?{urllib.parse.urlencode({'id': self.sweeps()[name]['id'], **query})}"
 
@@ -68,9 +69,9 @@ def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(root: Path, token: str | None = None, run_again_of: Any = lambda folder: None) -> Dashboard:
-            listening = stack.enter_context(server.listening_at("127.0.0.1", None))
-            served = server.server_of(SweepList(root), run_again_of, listening, token)
-            thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
+            socket = stack.enter_context(listening_at("127.0.0.1", None))
+            served = server.server_of(SweepList(root), run_again_of, socket, token)
+            thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
             thread.start()
 
             def stop() -> None:
@@ -79,6 +80,6 @@ def serve() -> Iterator[Serve]:
 
             stack.callback(stop)
             wait_for(lambda: served.started)
-            return Dashboard(listening.getsockname()[1])
+            return Dashboard(socket.getsockname()[1])
 
         yield start

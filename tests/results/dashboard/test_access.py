@@ -2,7 +2,7 @@
 
 import pytest
 
-from hposweep.results.dashboard.access import is_loopback
+from hposweep.results.dashboard.listening import is_loopback
 from results.dashboard.conftest import Dashboard, Serve
 
 PATHS = ("/", "/api/sweeps", "/assets/list.js", "/sweep?id=x", "/nosuch")

@@ -70,7 +70,7 @@ def test_each_point_is_a_trial_with_its_bar(tmp_path: Path) -> None:
     assert diagonal.meta is None
     for trace, numbers in ((inside, [0, 2]), (outside, [1])):
         assert trace.meta == "trials"
-        assert trace.customdata.tolist() == numbers
+        assert trace.customdata[:, 0].tolist() == numbers
         np.testing.assert_allclose(trace.x + trace.error_x.array, 0.7, rtol=1e-6)
         np.testing.assert_allclose(trace.x - trace.error_x.arrayminus, 0.4, rtol=1e-6)
     assert inside.marker.symbol != outside.marker.symbol

@@ -113,4 +113,7 @@ function take_log(answer) {
   show_log();
 }
 
-if (typeof output_of === "function") output_of = followed_output_of;
+if (typeof output_of === "function") {
+  output_of = followed_output_of;
+  if (opened !== null) show_panel(); // the address has opened it before this script ran
+}
