@@ -65,9 +65,7 @@ def in_the_page(browser: webdriver.Chrome) -> dict[str, Any]:
 
 
 def text_of(browser: webdriver.Chrome, selector: str) -> str:
-    found: str = browser.execute_script(
-        "return document.querySelector(arguments[0])?.textContent ?? ''", selector
-    )
+    found: str = browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector)
     return found
 
 
