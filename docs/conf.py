@@ -18,6 +18,8 @@ copybutton_selector = "div.highlight-bash pre, div.highlight-python pre, div.hig
 
 html_theme = "furo"
 html_title = "hposweep"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_show_sphinx = False
 html_copy_source = False
 

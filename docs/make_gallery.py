@@ -6,38 +6,31 @@ Runs what is not there yet as FOLDER/NAME (outputs/gallery by default), all of i
 that was stopped goes on. The pictures take Debian's packages chromium and chromium-driver.
 """
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
-from make_report_screenshots import HEIGHT_OF_TOP, N_COLOURS, open_browser, screenshot
+from make_screenshots import DOCS, HEIGHT_OF_TOP, N_COLOURS, Pictures
 from PIL import Image
 
-DOCS = Path(__file__).resolve().parent
 EXPERIMENTS = sorted(path.stem for path in (DOCS.parent / "conf" / "experiment").glob("*.yaml"))
 WIDTH = 1440
-SHOWN_WIDTH = 960
+SHOWN_SIZE = (960, HEIGHT_OF_TOP * 960 // WIDTH)
 
 
 def main() -> None:
     """Runs the sweeps and takes their pictures."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/gallery")
     (DOCS / "gallery").mkdir(exist_ok=True)
-    for name in sys.argv[2:] or EXPERIMENTS:
-        command = [sys.executable, "-m", "hposweep", "--multirun", f"experiment={name}", f"hydra.sweep.dir={folder / name}"]
-        subprocess.run(command, check=True)
-        draw(name, (folder / name / "report.html").resolve())
-
-
-def draw(name: str, report: Path) -> None:
-    """The picture of one report."""
-    browser = open_browser()
-    try:
-        top = screenshot(browser, report, "light", WIDTH).convert("RGB").crop((0, 0, WIDTH, HEIGHT_OF_TOP))
-    finally:
-        browser.quit()
-    small = top.resize((SHOWN_WIDTH, HEIGHT_OF_TOP * SHOWN_WIDTH // WIDTH), Image.Resampling.LANCZOS)
-    small.quantize(N_COLOURS, dither=Image.Dither.NONE).save(DOCS / "gallery" / f"{name}.png", optimize=True)
+    with contextlib.closing(Pictures(into=None)) as pictures:
+        for name in sys.argv[2:] or EXPERIMENTS:
+            words = ["--multirun", f"experiment={name}", f"hydra.sweep.dir={folder / name}"]
+            subprocess.run([sys.executable, "-m", "hposweep", *words], check=True)
+            report = (folder / name / "report.html").resolve()
+            top = pictures.taken(report.as_uri(), "light", WIDTH).convert("RGB").crop((0, 0, WIDTH, HEIGHT_OF_TOP))
+            small = top.resize(SHOWN_SIZE, Image.Resampling.LANCZOS).quantize(N_COLOURS, dither=Image.Dither.NONE)
+            small.save(DOCS / "gallery" / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

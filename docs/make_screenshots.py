@@ -86,7 +86,7 @@ def main() -> None:
                 pictures.take(name, run_sweep(folder / name, SWEEPS[name]).joinpath("report.html").as_uri())
         with dashboard(folder) as link, running_sweep(folder / "running"):
             pictures.take("dashboard", link)
-            pictures.take("dashboard-sweep", f"{link}sweep/running")
+            pictures.take("dashboard-sweep", f"{link}sweep?id=running")
 
 
 def command_of(folder: Path, overrides: Sequence[str]) -> list[str]:
@@ -150,7 +150,7 @@ class Pictures:
         """The whole page, light and dark, wide and narrow."""
         for scheme in ("light", "dark"):
             for width in SIZES:
-                picture = self._taken(url, scheme, width)
+                picture = self.taken(url, scheme, width)
                 folders = [self._into, DOCS if name in SHOWN else None]
                 stem = f"{'report' if name == 'asha' else name}-{scheme}"
                 for folder in filter(None, folders):
@@ -160,8 +160,8 @@ class Pictures:
                         top = picture.crop((0, 0, width, min(HEIGHT_OF_TOP, picture.height)))
                         top.save(folder / f"{stem}-top.png", optimize=True)
 
-    def _taken(self, url: str, scheme: str, width: int) -> Image.Image:
-        """In few colours, which halves the file."""
+    def taken(self, url: str, scheme: str, width: int) -> Image.Image:
+        """A picture of the whole page, in few colours, which halves the file."""
         browser = self._browser
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)

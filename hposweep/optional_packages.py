@@ -10,8 +10,7 @@ from hposweep.errors import ConfigError
 
 OF_THE_REPORT = ("plotly", "jinja2", "sklearn")
 PACKAGES = {
-    # d2l imports IPython, and leaves it to others to install it.
-    "keras": ("tensorflow", "keras", "d2l", "IPython"),
+    "keras": ("tensorflow", "keras", "pandas"),
     "report": OF_THE_REPORT,
     "dashboard": (*OF_THE_REPORT, "starlette", "uvicorn"),
     "notebook": (*OF_THE_REPORT, "pandas"),

@@ -22,7 +22,7 @@ NOTEBOOK = EXAMPLES / "what_is_hpo.ipynb"
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory, warm_keras: WarmProcess) -> tuple[Any, Path]:
-    folder = tmp_path_factory.mktemp("notebook")
+    folder, temporary = (tmp_path_factory.mktemp(name) for name in ("notebook", "temporary"))
     # With a part of the training; its results were stored when it was run as it is.
     text = NOTEBOOK.read_text(encoding="utf-8")
     less = [
@@ -37,12 +37,15 @@ def executed(tmp_path_factory: pytest.TempPathFactory, warm_keras: WarmProcess) 
         assert text.count(whole) == 1
         text = text.replace(whole, part)
     notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-    environment = {**os.environ, "PATH": warm_keras.path, "KERAS_BACKEND": "tensorflow"}  # PATH: for `!python` in cells
+    # PATH: for `!python` in cells
+    environment = {**os.environ, "PATH": warm_keras.path, "KERAS_BACKEND": "tensorflow", "TMPDIR": str(temporary)}
     client = nbclient.NotebookClient(
         notebook, timeout=400, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
     client.execute(env=environment)
-    return notebook, folder
+    assert list(folder.iterdir()) == []  # it leaves nothing where it is opened, in a checkout, say
+    (written,) = temporary.glob("what-is-hpo-*")
+    return notebook, written
 
 
 def test_the_notebook_runs_to_its_end(executed: tuple[Any, Path]) -> None:

@@ -1,18 +1,22 @@
 """A run of a sweep in its folder: what it finds there, what it leaves, and what it does on a disk that is full."""
 
+import contextlib
 import dataclasses
 import errno
 import functools
+import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from hposweep.errors import ConfigError, WriteError
 from hposweep.history import Ending, SegmentStarted
 from hposweep.job.running import RunningJob
+from hposweep.results.terminal import progress
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import SearchSpace, parse_hyperparameter, trial_seed
 from hposweep.searchers.random import RandomSearcher
@@ -246,6 +250,28 @@ def test_a_last_job_that_could_not_write_is_run_again(tmp_path: Path) -> None:
         run(sweep, final=lambda segment, trial: unwritable)
     run(sweep, final=lambda segment, trial: SegmentResult(1.0, 0.125))
     assert "test_error: 0.125" in (sweep / tables.RESULTS_FILE).read_text()
+
+
+def test_its_progress_tells_of_trials_rungs_and_the_searcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    @contextlib.contextmanager
+    def shown(mode: str, view: progress.LiveView) -> Iterator[None]:
+        yield
+        console = Console(file=io.StringIO(), width=100)
+        console.print(view)
+        seen.append(console.file.getvalue())  # type: ignore[attr-defined]
+
+    class Staged(RandomSearcher):
+        def stage(self) -> str:
+            return "staged: all told"
+
+    monkeypatch.setattr(progress, "shown", shown)
+    monkeypatch.setitem(globals(), "RandomSearcher", Staged)
+    run(tmp_path / "swept")
+    (text,) = seen
+    assert text.startswith("6 of 6 trials")
+    assert "rungs 1: 6  2: 4  4: 2   staged: all told" in text
 
 
 def test_a_folder_in_the_place_of_a_table_is_done_without(tmp_path: Path, caplog) -> None:

@@ -1,4 +1,15 @@
 """Commands on a sweep's folder: `python -m hposweep <command> outputs/<sweep>`. One file for each, thin."""
 
-COMMANDS = ("best", "compare", "completion", "dashboard", "export", "ls")
-COMMANDS += ("report", "reproduce", "resume", "retrain", "show")
+COMMANDS = (
+    "best",
+    "compare",
+    "completion",
+    "dashboard",
+    "export",
+    "ls",
+    "report",
+    "reproduce",
+    "resume",
+    "retrain",
+    "show",
+)

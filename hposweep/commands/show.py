@@ -8,10 +8,11 @@ from pathlib import Path
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
 from hposweep.errors import ConfigError
-from hposweep.results.overview import SweepState, overview
+from hposweep.results.overview import SweepState, overview, resume_line
 from hposweep.results.terminal import summary
 from hposweep.results.terminal.sweeps import print_state
-from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord, readable_record
+from hposweep.shown_text import visible
+from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
 from hposweep.trial import Trial
 
 
@@ -28,10 +29,7 @@ def main(words: Sequence[str]) -> int:
     print_state(found)
     summary.print_end(folder.absolute(), found.history, None if record is None else record.final_metric, command)
     if found.state in (SweepState.STOPPED, SweepState.KILLED):
-        if isinstance(record, FunctionRecord):
-            summary.print_how_to_call_again(folder)
-        else:
-            summary.print_how_to_resume(folder)
+        print(visible(f"Not finished. Resume it with: {resume_line(folder)}"))
     return 0
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from d2l import tensorflow as d2l
 
 from hposweep.errors import ConfigError
+from hposweep.training.book_classes import d2l
 from hposweep.training.data import ArrayData
 from hposweep.training.program import suits_xla
 from hposweep.training.trainer import Learner

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from d2l import tensorflow as d2l
 
 from hposweep.errors import ConfigError
 from hposweep.training import fashion_mnist
+from hposweep.training.book_classes import d2l
 from hposweep.training.examples import Examples, Feature, Inputs, Shape, Splits, shape_of
 from hposweep.training.streams import StreamData, is_arrays
 from hposweep.training.tasks import MULTILABEL, Task

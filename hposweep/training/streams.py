@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from d2l import tensorflow as d2l
 
 from hposweep.errors import ConfigError
+from hposweep.training.book_classes import d2l
 from hposweep.training.examples import Shape, shape_of
 from hposweep.training.tasks import CLASSIFICATION, REGRESSION, Task
 

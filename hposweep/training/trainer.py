@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from d2l import tensorflow as d2l
 from keras.src.utils.naming import reset_uids
 
 from hposweep.errors import ConfigError
@@ -24,6 +23,7 @@ from hposweep.sweep_folder import learning_curve
 from hposweep.sweep_folder.files import done_without
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.training import checkpoint
+from hposweep.training.book_classes import d2l
 from hposweep.training.checkpoint import Checkpoint
 from hposweep.training.curve_rules import EarlyStopping, ReduceOnPlateau
 from hposweep.training.data import ArrayData

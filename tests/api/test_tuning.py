@@ -386,3 +386,27 @@ def test_workers_of_a_function_have_devices_of_their_own(tmp_path: Path) -> None
     assert [f"gpu {value:.0f}" for value in sweep.trials["value"]] == list(segments["place"].sort_index())
     with pytest.raises(ConfigError, match=r"^n_workers: must be at most 2, which devices and workers_per_device make"):
         hposweep.tune(objective, {"x": stats.uniform(0, 1)}, n_trials=1, devices=[5, 6], n_workers=3)
+
+
+def test_the_progress_counts_no_more_trials_than_there_are_configurations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_trials = []
+
+    def run_of(*arguments: object, **options: Any) -> None:
+        n_trials.append(options["n_trials"])
+        raise SweepError("not run")
+
+    monkeypatch.setattr("hposweep.api.tuning.SweepRun", run_of)
+    for n_seeds in (1, 2):
+        with pytest.raises(SweepError, match="not run"):
+            hposweep.tune(
+                square,
+                {"x": {"choice": [1, 2, 3]}},
+                n_trials=20,
+                searcher="grid",
+                n_seeds=n_seeds,
+                confirm_top=n_seeds - 1,
+                folder=tmp_path / f"{n_seeds}",
+            )
+    assert n_trials == [3, 6 + 4]

@@ -18,7 +18,7 @@ from support.sweeps import read_csv, results_of, rows
 from support.warm import WarmProcess
 
 
-def test_the_folder_holds_what_the_readme_says(small_sweep: Path) -> None:
+def test_the_folder_holds_what_the_documentation_says(small_sweep: Path) -> None:
     assert {path.name for path in small_sweep.iterdir()} == {
         *("sweep.yaml", "journal.jsonl", "trials.csv", "optimization_results.yaml", "multirun.yaml", "trials"),
         "report.html",
@@ -171,13 +171,13 @@ def test_a_dry_run_of_what_searches_nothing_is_one_trial(hposweep_here: Run) -> 
     ]
 
 
-WITHOUT_KERAS = "needs 'tensorflow', 'd2l': pip install 'hposweep[keras]'"
+WITHOUT_KERAS = "needs 'tensorflow', 'keras': pip install 'hposweep[keras]'"
 
 
 @pytest.fixture
 def no_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in an environment of the base package."""
-    monkeypatch.setattr(optional_packages, "missing", lambda extra: ["tensorflow", "d2l"] if extra == "keras" else [])
+    monkeypatch.setattr(optional_packages, "missing", lambda extra: ["tensorflow", "keras"] if extra == "keras" else [])
 
 
 @pytest.mark.usefixtures("no_keras")

@@ -157,7 +157,7 @@ def test_show_prints_what_the_sweep_has_come_to(outputs: Path, hposweep_here: Ru
     lines = told(done.out)
     assert lines[0] == STATES[name]
     assert f"Folder: outputs/{name}" in lines
-    resume = f"Not finished. Resume it with: python -m hposweep resume outputs/{name}"
+    resume = f"Not finished. Resume it with: python -m hposweep resume {outputs / name}"
     assert (resume in lines) is (name in ("killed", "stopped"))
     if name == "stopped":
         assert lines[1:4] == ["trial error rate api_key", lines[2], "3 0.1667 0.3 ***"]
@@ -169,7 +169,7 @@ def test_show_prints_what_the_sweep_has_come_to(outputs: Path, hposweep_here: Ru
 def test_show_names_the_call_that_goes_on_where_no_command_started_the_sweep(outputs: Path, hposweep_here: Run) -> None:
     (outputs / "killed" / "sweep.yaml").write_text(yaml.safe_dump({"seed": 0, "search_space": {}, "metric": "error"}))
     lines = told(hposweep_here("show", "outputs/killed").out)
-    assert lines[-1] == "Not finished. The call of hposweep.tune that started it goes on with folder='outputs/killed'"
+    assert lines[-1] == f"Not finished. Resume it with: hposweep.tune(..., folder='{outputs / 'killed'}')"
 
 
 def test_show_refuses_what_can_not_be_read(outputs: Path, hposweep_here: Run) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 
 
 def log_of(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
@@ -17,3 +18,22 @@ def requested_urls(browser: webdriver.Chrome) -> list[str]:
     events = [json.loads(entry["message"])["message"] for entry in log_of(browser, "performance")]
     urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     return [url for url in urls if not url.startswith("chrome://")]
+
+
+def point_at(browser: webdriver.Chrome, x: float, y: float) -> ActionChains:
+    """Actions that begin with the pointer at this place of the window, in pixels."""
+    actions = ActionChains(browser, duration=0)
+    actions.w3c_actions.pointer_action.move_to_location(int(x), int(y))  # type: ignore[no-untyped-call]
+    return actions
+
+
+def drag(browser: webdriver.Chrome, *places: tuple[float, float]) -> None:
+    """Drags the pointer from the first of these places of the window over the others, in pixels."""
+    actions = ActionChains(browser, duration=50)
+    pointer = actions.w3c_actions.pointer_action
+    for number, (x, y) in enumerate(places):
+        pointer.move_to_location(int(x), int(y))  # type: ignore[no-untyped-call]
+        if number == 0:
+            pointer.pointer_down()  # type: ignore[no-untyped-call]
+    pointer.pointer_up()  # type: ignore[no-untyped-call]
+    actions.perform()

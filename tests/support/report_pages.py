@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 from selenium import webdriver
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -32,7 +31,7 @@ from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
-from support.browser import log_of, requested_urls
+from support.browser import drag, log_of, requested_urls
 
 LONG = "y" * 10_000
 HOSTILE = (
@@ -109,6 +108,10 @@ def hostile(folder: Path) -> Path:
         (TrialState.FAILED, None, {key: "'\"", "x": 0.3}, f"Traceback\n{HOSTILE}\nValueError: {HOSTILE}"),
     ]
     made(folder / HOSTILE_NAME, rows)
+    for number in range(len(rows)):
+        files = TrialFiles(folder / HOSTILE_NAME, f"trials/{number}")
+        files.make_folder()
+        files.output.write_text(f"{HOSTILE}\x1b]0;title\x07\n")
     record = {"command": HOSTILE, "search_space": {key: f"choice({HOSTILE})"}, "overrides": {"task": [], "hydra": []}}
     record |= {"config": {"x": HOSTILE, "hydra": {"sweeper": dict.fromkeys(["seed_key", "budget_key", "scheduler"])}}}
     record |= {"versions": {"<b>python</b>": HOSTILE}, "platform": {"cpu": HOSTILE}, "commit": HOSTILE}
@@ -132,9 +135,12 @@ class Page:
     def run(self, script: str) -> Any:
         return self.browser.execute_script(script)
 
+    def until(self, condition: str) -> None:
+        WebDriverWait(self.browser, 30).until(lambda _: self.run(f"return {condition}"))
+
     def update(self, content: dict[str, Any]) -> None:
         """Gives the page another content, and waits until it is drawn."""
-        self.browser.execute_async_script("update_page(arguments[0]).then(arguments[1])", content)  # type: ignore[no-untyped-call]
+        self.browser.execute_async_script("update_page(arguments[0]).then(arguments[1])", content)
 
     def emulate(self, scheme: str, width: int) -> None:
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
@@ -166,14 +172,8 @@ class Page:
             "'instant' }); const { x, y, width, height } = place.getBoundingClientRect(); return [x, y, width, height]"
         )
         before = self.run(f"return document.getElementById({id!r})._fullLayout.xaxis.range")
-        actions = ActionChains(self.browser, duration=50)
-        pointer = actions.w3c_actions.pointer_action
-        pointer.move_to_location(int(x + width * 0.4), int(y + height * 0.3))
-        pointer.pointer_down()
-        pointer.move_to_location(int(x + width * 0.6), int(y + height * 0.5))
-        pointer.move_to_location(int(x + width * 0.7), int(y + height * 0.6))
-        pointer.pointer_up()
-        actions.perform()
+        corners = [(x + width * part, y + height * (part - 0.1)) for part in (0.4, 0.6, 0.7)]
+        drag(self.browser, *corners)
         script = f"return document.getElementById({id!r})._fullLayout.xaxis.range"
         WebDriverWait(self.browser, 30).until(lambda _: self.run(script) != before)
         after: list[float] = self.run(script)

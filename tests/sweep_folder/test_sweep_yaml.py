@@ -132,11 +132,11 @@ def test_a_prior_that_cannot_be_read_is_known_by_its_text(tmp_path: Path) -> Non
     assert (record.prior_texts, record.dimensions) == ({"a": "nosuch(1)", "b": "new(1)"}, [])
 
 
+OBJECT = "!!python/object/apply:"
 WRITTEN_BY = {
     "this Python": OmegaConf.to_yaml(OmegaConf.create({"data": Path("/a b/c"), "here": Path("d")})),
-    "3.12": "data: !!python/object/apply:pathlib.PosixPath [/, a b, c]\nhere: !!python/object/apply:pathlib.PosixPath [d]\n",
-    "3.13": "data: !!python/object/apply:pathlib._local.PosixPath [/a b/c]\n"
-    "here: !!python/object/apply:pathlib._local.PosixPath [d]\n",
+    "3.12": f"data: {OBJECT}pathlib.PosixPath [/, a b, c]\nhere: {OBJECT}pathlib.PosixPath [d]\n",
+    "3.13": f"data: {OBJECT}pathlib._local.PosixPath [/a b/c]\nhere: {OBJECT}pathlib._local.PosixPath [d]\n",
 }
 
 

@@ -1,5 +1,6 @@
 """The book's own lines: its objective, its configuration space, its trainer on its models and data."""
 
+import csv
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from hposweep.training import book, fashion_mnist
 from hposweep.training.book import config_space, hpo_objective_softmax_classification
 from hposweep.training.data import ArrayData
 from hposweep.training.trainer import HPOTrainer
+from support.processes import Run, RunText
 
 
 def examples(n_train: int, n_test: int):
@@ -101,3 +103,22 @@ def test_in_a_job_the_objective_reports_and_goes_on(tmp_path: Path, little_data)
         assert len(job.files.read_curve()) == target
     assert job.first_epoch == 2
     assert error == whole
+
+
+def test_without_the_book_s_package_a_trial_has_the_same_bits(
+    tmp_path: Path, python: RunText, hposweep_warm: Run
+) -> None:
+    words = ["data.train_fraction=0.02", "trainer.max_epochs=2"]
+    done = hposweep_warm(*words, "hydra.run.dir=with")
+    assert done.exit_code == 0, done.err
+    code = "import sys\nsys.modules['d2l'] = None\nfrom hposweep.__main__ import main\n"
+    done = python(f"{code}sys.argv = ['hposweep', *{[*words, 'hydra.run.dir=without']}]\nmain()")
+    assert done.exit_code == 0, done.err
+    columns = [column for column in curve(tmp_path / "with") if column[0] != "seconds"]
+    assert columns == [column for column in curve(tmp_path / "without") if column[0] != "seconds"]
+
+
+def curve(folder: Path) -> list[tuple[str, ...]]:
+    """The columns of a single run's learning curve."""
+    with open(next(folder.rglob("learning_curve.csv")), newline="") as file:
+        return list(zip(*csv.reader(file), strict=True))

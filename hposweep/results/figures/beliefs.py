@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 
-from hposweep.number_text import number_text
 from hposweep.results.figures.style import (
     CALM,
     GOOD,
-    MOST_POINTS,
     RULE,
     SOFT,
     TRIALS,
@@ -25,7 +24,6 @@ from hposweep.results.figures.style import (
     of_all,
     plain,
     thinned,
-    whole_numbers,
 )
 from hposweep.results.intervals import wilson_interval
 from hposweep.results.rungs import rank_correlation
@@ -34,6 +32,7 @@ from hposweep.shown_text import plural
 from hposweep.trial import Expected, TrialState
 
 FEWEST_TRIALS = 3
+MOST_TRIALS = 300  # more bars hide each other
 
 
 @dataclass(frozen=True)
@@ -76,49 +75,54 @@ def expected_against_seen(sweep: SweepData) -> Plot | None:
     found = seen(sweep)
     if len(found) < FEWEST_TRIALS:
         return None
-    kept = thinned(found, MOST_POINTS)
+    kept = thinned(found, MOST_TRIALS)
     metric = plain(sweep.history.metric, 24)
-    axis = ValueAxis.of([*(each.value for each in kept), *(each.expected.median for each in kept)])
-    figure = figure_of(height=430, xaxis_title=f"{metric}, expected", yaxis_title=f"{metric}, seen")
+    medians = [each.expected.median for each in kept]
+    axis = ValueAxis.of([*(each.value for each in kept), *medians])
+    figure = figure_of(height=360, xaxis_title=f"{metric}, expected", yaxis_title=f"{metric}, seen")
     figure.update_xaxes(**axis.layout())
     figure.update_yaxes(**axis.layout())
     ends = floats([axis.low, axis.high])
     line = {"color": RULE, "width": 1.5, "dash": "dot"}
-    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, name="as expected", hoverinfo="skip"))
+    figure.add_trace(go.Scatter(x=ends, y=ends, mode="lines", line=line, showlegend=False, hoverinfo="skip"))
     for name, is_inside, symbol, colour, bar in (
-        ("inside of its 95% interval", True, "circle", GOOD, SOFT),
+        ("inside of its interval", True, "circle", GOOD, SOFT),
         ("outside", False, "diamond-open", WINNER, CALM),
     ):
         points = [each for each in kept if each.is_inside is is_inside]
         if points:
             figure.add_trace(_points(points, name, symbol, colour, bar))
-    return Plot(figure, [*_sentences(sweep, found), *of_all(len(kept), len(found), "trials"), *axis.notes])
+    # Of each point the number that is outside, if one is.
+    outside = [
+        each.value if axis.low <= median <= axis.high else median for each, median in zip(kept, medians, strict=True)
+    ]
+    notes = [*_sentences(sweep, found), *of_all(len(kept), len(found), "trials"), *axis.outside(outside)]
+    return Plot(figure, notes)
 
 
 def _points(points: Sequence[Seen], name: str, symbol: str, colour: str, bar: str) -> go.Scatter:
+    expected = [each.expected for each in points]
+    medians, lows, highs = (floats(getattr(each, name) for each in expected) for name in ("median", "low", "high"))
+    numbers = floats(each.trial for each in points)
     return go.Scatter(
-        x=floats(each.expected.median for each in points),
+        x=medians,
         y=floats(each.value for each in points),
-        customdata=whole_numbers(each.trial for each in points),
+        customdata=np.column_stack([numbers, lows, highs]),
         meta=TRIALS,
         mode="markers",
         marker={"symbol": symbol, "color": colour, "size": 8, "line": {"width": 1.5, "color": colour}},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": floats(each.expected.high - each.expected.median for each in points),
-            "arrayminus": floats(each.expected.median - each.expected.low for each in points),
+            "array": highs - medians,
+            "arrayminus": medians - lows,
             "color": bar,
             "thickness": 1.2,
             "width": 0,
         },
-        text=[
-            f"seen {number_text(each.value)}<br>expected {number_text(each.expected.median)}<br>"
-            f"95% interval {number_text(each.expected.low)} to {number_text(each.expected.high)}"
-            for each in points
-        ],
         name=name,
-        hovertemplate="trial %{customdata}<br>%{text}<extra></extra>",
+        hovertemplate="trial %{customdata[0]}<br>seen %{y:.4~g}, expected %{x:.4~g}<br>"
+        "95% interval %{customdata[1]:.4~g} to %{customdata[2]:.4~g}<extra></extra>",
     )
 
 
@@ -127,7 +131,7 @@ def _sentences(sweep: SweepData, found: Sequence[Seen]) -> list[str]:
     low, high = wilson_interval(n_inside / n, n)
     sentences = [
         f"{n_inside:,} of {n:,} values lie inside of their 95% interval: {n_inside / n:.0%} "
-        f"(95% interval {low:.0%} to {high:.0%}). Of a model that knows what it does not know, 95% do."
+        f"(95% interval {low:.0%} to {high:.0%}). Of a calibrated model, 95% do."
     ]
     correlation = rank_correlation([each.expected.median for each in found], [each.value for each in found])
     if correlation is not None:
@@ -137,7 +141,11 @@ def _sentences(sweep: SweepData, found: Sequence[Seen]) -> list[str]:
         )
     n_unseen = len(sweep.expected) - n
     if n_unseen:
-        epochs = {expected.epoch for expected in sweep.expected.values()} - {None}
-        where = "the epoch for which it was expected" if epochs else "its end"
-        sentences.append(f"Not shown: {plural(n_unseen, 'trial')} without a value at {where}.")
+        has_epochs = any(expected.epoch is not None for expected in sweep.expected.values())
+        sentences.append(
+            f"Not shown: {plural(n_unseen, 'trial')} that did not come to the epoch of what was expected; "
+            "the scheduler has chosen those that did."
+            if has_epochs
+            else f"Not shown: {plural(n_unseen, 'trial')} without a value."
+        )
     return sentences

@@ -57,7 +57,8 @@ def contour(
     trials = [trial for trial in sweep.trials if trial.number in values and {key, other} <= {*trial.configuration}]
     if not trials:
         return None
-    kept = thinned_trials(sweep, trials, MOST_MARKS)
+    winner = sweep.history.incumbent
+    kept = thinned_trials(sweep, [trial for trial in trials if trial is not winner], MOST_MARKS)
     of_surface: tuple[Sequence[Value], Sequence[Value]] = ((), ())
     if surface is not None:
         of_surface = surface.values, surface.other_values
@@ -68,17 +69,17 @@ def contour(
     figure.update_xaxes(**axes[0].layout())
     figure.update_yaxes(**axes[1].layout())
     found = [values[trial.number] for trial in kept]
-    colours = _Colours.of(sweep, found, surface)
+    colours = _Colours.of(sweep, list(values.values()), surface)
     if surface is not None:
         figure.add_trace(_ground(surface, axes, colours))
     figure.add_trace(_marks(kept, found, (key, other), axes, colours, with_bar=surface is None))
-    winner = sweep.history.incumbent
     if winner is not None and winner in trials:
         x, y = (axis.position(winner.configuration[each]) for each, axis in zip((key, other), axes, strict=True))
         mark = winner_mark([x], [y], [winner.number])
         mark.hovertemplate = f"winner, trial %{{customdata}}: {number_text(winner.value or 0.0)}<extra></extra>"
         figure.add_trace(mark)
-    return Plot(figure, of_all(len(kept), len(trials), "trials", "the best ones among them"))
+    n_others = sum(trial is not winner for trial in trials)
+    return Plot(figure, of_all(len(kept), n_others, "trials", "the best ones among them"))
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,9 @@ def _ground(surface: Surface, axes: Sequence[HyperparameterAxis], colours: _Colo
     gaps = [GAP if axis.is_in_columns else 0 for axis in axes]
     if any(gaps):  # there are no values in between
         return go.Heatmap(**shared, xgap=gaps[0], ygap=gaps[1])
-    return go.Contour(**shared, ncontours=N_CONTOURS, line={"width": 0.5, "color": RULE})
+    step = (colours.high - colours.low) / N_CONTOURS
+    levels = {"start": colours.low, "end": colours.high, "size": step}
+    return go.Contour(**shared, contours=levels, line={"width": 0.5, "color": RULE})
 
 
 def _marks(

@@ -10,6 +10,7 @@ from typing import Any
 from hposweep.results.figures.style import even_ticks, log_ticks, plain
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value, literal
+from hposweep.sweep_folder.tables import cell_text
 
 MOST_OPTIONS = 40  # named on an axis
 MOST_NUMERIC_OPTIONS = 12  # up to so many options that are numbers are evenly spaced
@@ -22,7 +23,8 @@ MOST_LETTERS = 44  # of the names of options that stand side by side
 class HyperparameterAxis:
     """Positions on a hyperparameter's axis: of a number itself, of any other value the number of its option."""
 
-    options: Mapping[str, int]  # empty for numbers
+    options: Mapping[str, int]  # by their literals; empty for numbers
+    names: Sequence[str]  # of the options
     is_log: bool
     are_whole: bool  # numbers without fractions alone
     low: float = 0.0  # smallest and largest number
@@ -37,9 +39,11 @@ class HyperparameterAxis:
         if is_numeric and not (sweep.is_choice(key) and len(set(values)) <= MOST_NUMERIC_OPTIONS):
             is_log = sweep.is_log(key) and all(value > 0 for value in values)
             are_whole = all(isinstance(value, int) for value in tried)
-            return cls({}, is_log, are_whole, min(values, default=0.0), max(values, default=0.0))
-        texts = list(dict.fromkeys(map(literal, sorted(values)))) if is_numeric else sorted(set(map(literal, values)))
-        return cls({text: i for i, text in enumerate(texts)}, is_log=False, are_whole=False)
+            return cls({}, (), is_log, are_whole, min(values, default=0.0), max(values, default=0.0))
+        by_literal = {literal(value): value for value in values}
+        order = sorted(by_literal, key=by_literal.__getitem__) if is_numeric else sorted(by_literal)
+        names = [plain(cell_text(by_literal[text]), 24) for text in order]
+        return cls({text: i for i, text in enumerate(order)}, names, is_log=False, are_whole=False)
 
     @property
     def is_in_columns(self) -> bool:
@@ -50,10 +54,6 @@ class HyperparameterAxis:
         """The position; with a trial's number spread a little in a column, so that trials don't hide each other."""
         spread = 0.0 if number is None or not self.is_in_columns else ((number * 0.618034) % 1 - 0.5) * SPREAD
         return (self.options[literal(value)] if self.options else float(value)) + spread
-
-    @property
-    def names(self) -> list[str]:
-        return [plain(text.strip("'\""), 24) for text in self.options]
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -81,7 +81,7 @@ class HyperparameterAxis:
             return {"showticklabels": False, "range": [-0.6, len(self.options) - 0.4]}
         texts = [text for _, text in self.ticks]
         if self.options:
-            is_short = sum(map(len, texts)) <= MOST_LETTERS
+            is_short = len(texts) * max(map(len, texts)) <= MOST_LETTERS
             names = (
                 [f"{text}<br>{line}" for text, line in zip(texts, under, strict=True)] if is_short and under else texts
             )

@@ -65,7 +65,7 @@ def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Pl
     notes = value_axis.outside(float(trial.value or 0.0) for trial in trials if has_value(trial))
     if believed is not None:
         figure.add_traces(_belief(believed, axis))
-        notes.append("Line and band: mean and 95% interval of the searcher's model, the others as the winner has them.")
+        notes.append("Line and band: the searcher's model with its 95% interval, the others as the winner has them.")
     if axis.is_in_columns:
         figure.add_trace(_medians(sweep, trials, key, axis))
     heights = {trial.number: float(trial.value or 0.0) if has_value(trial) else edge for trial in kept}

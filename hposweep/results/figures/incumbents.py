@@ -74,6 +74,8 @@ def incumbent(sweep: SweepData, against: str) -> Plot | None:
     )
     what = "complete trials" if found[0].is_complete else "values at the rungs that have a line"
     notes = [*of_all(n_drawn, len(values), what), *notes]
+    if sweep.history.n_repeating:
+        notes.append("These are single trials; the winner is the configuration with the best mean over its seeds.")
     return Plot(figure, [*axis.notes, *notes])
 
 

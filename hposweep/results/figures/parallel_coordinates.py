@@ -38,7 +38,6 @@ MOST_CORNERS = 12_000  # of all lines
 MOST_AXES = 30
 MOST_NAMED_OPTIONS = 12
 MOST_LETTERS = 18
-PIXELS = 116  # that an axis needs, with its name
 GAP = 0.14  # under an axis, for trials that lack the hyperparameter
 
 
@@ -69,9 +68,7 @@ def parallel_coordinates(sweep: SweepData) -> Plot | None:
     of_metric = [axis.share(value) for value in values]
     ticks = [(axis.share(at), text) for at, text in axis.ticks]
     uprights.append(_Upright(plain(sweep.history.metric, MOST_LETTERS), of_metric, [*map(number_text, values)], ticks))
-    figure = figure_of(
-        height=460, meta={"min_width": PIXELS * len(uprights)}, margin={"l": 16, "r": 16, "t": 28, "b": 12}
-    )
+    figure = figure_of(height=460, margin={"l": 16, "r": 16, "t": 28, "b": 12})
     winner = sweep.history.incumbent
     loss = sweep.history.direction.loss
     ranked = sorted(range(len(kept)), key=lambda i: (loss(values[i]), kept[i].number))

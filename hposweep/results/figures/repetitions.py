@@ -61,7 +61,8 @@ def repetitions(sweep: SweepData) -> Plot | None:
             )
     figure.add_trace(_means(sweep, shown_rows=[trial.number for trial in shown]))
     values = [value for _, _, value in (*seeds, *confirmations)]
-    axis = ValueAxis.of(values)
+    ends = [end for trial in shown for end in history.repetitions_of(trial).interval or ()]
+    axis = ValueAxis.of([*values, *ends], values)
     figure.update_xaxes(**axis.layout())
     names = [f"trial {trial.number}" for trial in shown]
     names[0] = f"<b>{names[0]}</b>"

@@ -70,7 +70,8 @@ def rungs_plot(sweep: SweepData) -> Plot | None:
         anchor="free",
         position=0,
     )
-    figure.update_yaxes(rangemode="tozero", nticks=6, tickformat=",d")
+    n_most = max(rung.n_came for rung in found)
+    figure.update_yaxes(rangemode="tozero", **({"dtick": 1} if n_most < 6 else {"nticks": 6, "tickformat": ",d"}))
     correlations = [(i + 0.5, rung.with_next) for i, rung in enumerate(found) if rung.with_next is not None]
     if correlations:
         figure.update_layout(yaxis_domain=[0.44, 1])

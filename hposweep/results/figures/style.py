@@ -202,7 +202,7 @@ class ValueAxis:
             for each in (finite, inside)
         )
         low, high = robust_range(scaled)
-        if better_half is not None and len(scaled) >= ENOUGH_FOR_A_HALF:
+        if better_half is not None and not is_log and len(scaled) >= ENOUGH_FOR_A_HALF:
             middle = statistics.median(scaled)
             low, high = (low, middle) if better_half is Direction.minimize else (middle, high)
         low, high = min([low, *must]), max([high, *must])
@@ -265,7 +265,8 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Positions (of the logarithms, as the ends are) and texts of ticks: powers of ten; of few, with 2 and 5 times."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     inside = [power for power in powers if low <= power <= high]
-    powers = range(math.floor(low), math.ceil(high) + 1, max(1, math.ceil(len(inside) / MOST_LOG_TICKS)))
+    step = max(1, math.ceil(len(inside) / MOST_LOG_TICKS))
+    powers = range(math.floor(low / step) * step, math.ceil(high) + 1, step)  # so that 1 is among them
     found: list[tuple[float, str]] = []
     for factors in ((1,), (1, 3), (1, 2, 5)):
         ticks = [(power + math.log10(factor), _power_text(factor, power)) for power in powers for factor in factors]
@@ -281,8 +282,8 @@ def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _power_text(factor: int, power: int) -> str:
-    if factor == 1 and not SMALLEST_IN_FULL <= power <= LARGEST_IN_FULL:
-        return f"10{str(power).translate(SUPERSCRIPTS)}"
+    if not SMALLEST_IN_FULL <= power <= LARGEST_IN_FULL:
+        return f"{'' if factor == 1 else f'{factor}·'}10{str(power).translate(SUPERSCRIPTS)}"
     return f"{factor * 10.0**power:g}"
 
 

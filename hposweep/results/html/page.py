@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -96,8 +97,17 @@ def part(template: str, **variables: Any) -> Markup:
 
 def figures_of(plots: Mapping[str, Plot]) -> dict[str, Any]:
     """The figures of plots as the page's script takes them, by the ids of their elements."""
-    figures = {id: plot.figure.to_dict() for id, plot in plots.items()}
+    figures = {id: _without_arrays(plot.figure.to_dict()) for id, plot in plots.items()}
     return {id: {"data": each["data"], "layout": each["layout"]} for id, each in figures.items()}
+
+
+def _without_arrays(node: Any) -> Any:
+    """A figure as plotly gives it: packed arrays, but for those that it can't pack, since they are empty, say."""
+    if isinstance(node, Mapping):
+        return {key: _without_arrays(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_without_arrays(value) for value in node]
+    return node.tolist() if isinstance(node, np.ndarray) else node
 
 
 def write(path: Path, page: str) -> None:

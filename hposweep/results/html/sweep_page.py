@@ -5,7 +5,7 @@ It is made from the folder alone, so it can be made anew at any time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hposweep.history import count_states
 from hposweep.results.beliefs import Model
 from hposweep.results.figures.style import LOOKS, of_all
 from hposweep.results.html import findings, page, trial_details, trial_rows
+from hposweep.results.html.findings import FailureGroup
 from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section, Served
 from hposweep.results.html.sweep_plots import GROUPS, sweep_plots
@@ -86,7 +87,7 @@ def content(
     failures = findings.failure_groups(sweep)
     return {
         "title": f"{sweep.name}: report of a sweep",
-        "parts": _parts(sweep_dir, sweep, sections, run_again),
+        "parts": _parts(sweep_dir, sweep, sections, failures, len(trials), run_again),
         "figures": page.figures_of(plots),
         "table": trial_rows.table(sweep, trials),
         "commands": trial_rows.commands(trials, run_again),
@@ -98,13 +99,17 @@ def content(
 
 
 def _parts(
-    sweep_dir: Path, sweep: SweepData, sections: Mapping[str, Section], run_again: RunAgain | None
+    sweep_dir: Path,
+    sweep: SweepData,
+    sections: Mapping[str, Section],
+    failures: Sequence[FailureGroup],
+    n_listed: int,
+    run_again: RunAgain | None,
 ) -> dict[str, str]:
     """The pieces of the page that change while the sweep runs, by the ids of their elements."""
     groups = {
         id: [section for section in sections.values() if section.group == id and section.has_plot] for id in GROUPS
     }
-    failures = findings.failure_groups(sweep)
     failures_first = _failures_come_first(sweep)
     failures_part = page.part(
         "sweep/failures.html",
@@ -112,7 +117,6 @@ def _parts(
         n_more=max(0, len(failures) - findings.MOST_FAILURE_GROUPS),
         opened=failures_first,
     )
-    n_listed = len(trial_rows.listed(sweep))
     parts = {
         "head": page.part("sweep/head.html", sweep=sweep, status=findings.status(sweep)),
         "contents": page.part(
@@ -153,6 +157,7 @@ def _parts(
             id=id,
             title=title,
             sections=groups[id],
+            has_winner=sweep.history.incumbent is not None,
             # Plots of the other groups have legends of their own.
             legend=legend if id == "hyperparameters" else [],
         )

@@ -26,7 +26,7 @@ from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import plural
 
 MOST_HYPERPARAMETER_PLOTS = 40
-WIDTH_OF_AN_AXIS = 105  # of parallel coordinates, in pixels, so that their names stand apart
+WIDTH_OF_AN_AXIS = 116  # of parallel coordinates, in pixels, so that their names stand apart
 # The parts of the page that hold plots, in their order, with their titles.
 GROUPS = {
     "progress": "Progress",
@@ -57,9 +57,11 @@ class _Page:
         wide: bool = False,
         least_width: int = 0,
     ) -> None:
-        """Adds a plot or, where there is none, the reason."""
+        """Adds a plot or, where there is none, the reason; nothing where that is empty."""
         if plot is not None:
             self.plots[id] = plot
+        elif not without:
+            return
         notes = [without] if plot is None else plot.notes
         self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide, least_width)
 
@@ -72,9 +74,9 @@ def sweep_plots(sweep: SweepData, model: Model | None = None) -> tuple[dict[str,
     """
     page = _Page()
     _add_progress(page, sweep)
+    _add_expected(page, sweep)
     _add_learning(page, sweep)
     _add_hyperparameters(page, sweep, model)
-    _add_expected(page, sweep)
     page.add(
         "time",
         "time-line",
@@ -104,9 +106,9 @@ def _add_progress(page: _Page, sweep: SweepData) -> None:
             f"Best value by {by}",
             incumbents.incumbent(sweep, against),
             f"{metric} of the trials where they were compared, and the best so far, by {by}",
-            "no trial reports epochs" if sweep.compared else "no trial was compared yet",
+            "no trial was compared yet" if is_first else "",
             intro=how if is_first else "",
-            wide=is_first,
+            wide=is_first or sweep.epochs_used is None,
         )
     page.add(
         "progress",
@@ -114,10 +116,24 @@ def _add_progress(page: _Page, sweep: SweepData) -> None:
         "Configurations under several seeds",
         repetitions.repetitions(sweep),
         f"{metric} of each configuration under its seeds, the best configuration first",
-        "each configuration was tried once",
         intro="A row for each configuration, named by its first trial, the best on top. Diamonds are means; intervals "
         "that overlap don't tell which configuration is better.",
         wide=True,
+    )
+
+
+def _add_expected(page: _Page, sweep: SweepData) -> None:
+    if not sweep.expected:
+        return
+    page.add(
+        "progress",
+        "expected",
+        "What the searcher expected",
+        beliefs.expected_against_seen(sweep),
+        f"{sweep.history.metric} of the trials against what the searcher's model expected of them",
+        "it takes three trials of which the searcher expected something, with a value",
+        intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
+        "was tried. On the dotted line a trial came out as expected.",
     )
 
 
@@ -139,19 +155,20 @@ def _add_learning(page: _Page, sweep: SweepData) -> None:
         "Rungs",
         rungs.rungs_plot(sweep),
         "Trials that came to each rung, and how many of them went on",
-        "all trials were trained in one go",
         intro="How many trials came to each rung, and how well their order there agrees with their order at the next "
         "one: a rank correlation of 1 is the same order, 0 none. Only trials that went on have both, and these are "
         "alike: among all trials it would be larger.",
         wide=True,
     )
-    for i, (quantity, plot) in enumerate(metrics.metrics(sweep).items()):
+    of_quantities = metrics.metrics(sweep)
+    for i, (quantity, plot) in enumerate(of_quantities.items()):
         page.add(
             "learning",
             f"metric-{i}",
             f"{quantity.replace('_', ' ').capitalize()} of the best trials",
             plot,
             f"{quantity} of the best trials after each epoch",
+            wide=len(of_quantities) == 1,
         )
 
 
@@ -229,26 +246,9 @@ def _add_contour(page: _Page, sweep: SweepData, found: Importances | NotShown, m
         f"{key} and {other}",
         contour.contour(sweep, key, other, surface, values),
         f"{metric} of the trials by {key} and {other}",
-        "no trial with a value has both hyperparameters",
         intro=f"Each mark is a trial, coloured by its {metric}.{says}",
     )
 
 
 def _n_values(sweep: SweepData, key: str) -> int:
     return len({repr(trial.configuration[key]) for trial in sweep.trials if key in trial.configuration})
-
-
-def _add_expected(page: _Page, sweep: SweepData) -> None:
-    if not sweep.expected:
-        return
-    page.add(
-        "hyperparameters",
-        "expected",
-        "What the searcher expected",
-        beliefs.expected_against_seen(sweep),
-        f"{sweep.history.metric} of the trials against what the searcher's model expected of them",
-        "it takes three trials of which the searcher expected something, with a value",
-        intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
-        "was tried. On the dotted line a trial came out as expected.",
-        wide=True,
-    )

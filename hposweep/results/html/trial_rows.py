@@ -121,7 +121,7 @@ def _column(column: Column) -> dict[str, Any]:
     texts = [column.text(cell) for cell in column.cells]
     shown = [cell_shown(column, cell) for cell in column.cells]
     if column.name == STARTED_AT and column.key is None:
-        shown = [_date_text(text) for text in texts]
+        texts = shown = [_date_text(text) for text in texts]
     made: dict[str, Any] = {
         "name": column.name,
         "key": column.key,

@@ -89,7 +89,7 @@ class LiveView:
         narrow = options.update(width=width)
         yield from console.render(self._bar(width), narrow)
         for position, line in enumerate((*above, *lines)):
-            style = "dim" if position >= len(above) else "bold" if position == 0 else ""
+            style = "bold" if position == 0 else ""
             yield from console.render(Text(visible(line), overflow="ellipsis", no_wrap=True, style=style), narrow)
 
     def _done_text(self) -> str:

@@ -151,12 +151,6 @@ def print_how_to_resume(sweep_dir: Path) -> None:
     terminal().print(shown(f"Not finished. Resume it with: {shell_line(command)}"), soft_wrap=True)
 
 
-def print_how_to_call_again(sweep_dir: Path) -> None:
-    """The same for a sweep that no command started."""
-    text = f"Not finished. The call of hposweep.tune that started it goes on with folder={str(relative(sweep_dir))!r}"
-    terminal().print(shown(text), soft_wrap=True)
-
-
 def _value(trial: Trial) -> str:
     return "" if trial.value is None else number_text(trial.value)
 

@@ -14,6 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from hposweep.results import sweep_data
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.simulation import AugmentedBranin, simulate
+from support.browser import drag, point_at
 from support.report_pages import ROWS, Page, data_of, made, page_of
 
 # The trials that are marked in each plot: `hovered` or `selected`.
@@ -67,11 +68,9 @@ def figures_of_trials(page: Page, number: int) -> list[str]:
     return found
 
 
-def point_at(page: Page, id: str, number: int) -> ActionChains:
+def point_at_trial(page: Page, id: str, number: int) -> ActionChains:
     x, y, *_ = page.browser.execute_script(POSITION, id, number)
-    actions = ActionChains(page.browser, duration=0)
-    actions.w3c_actions.pointer_action.move_to_location(int(x), int(y))
-    return actions
+    return point_at(page.browser, x, y)
 
 
 def until(page: Page, holds: Callable[[], Any]) -> None:
@@ -86,7 +85,7 @@ def winner_of(sweep: Path) -> int:
 
 def test_a_trial_that_is_pointed_at_is_marked_in_all_plots_and_in_the_table(page: Page, sweep: Path) -> None:
     winner = winner_of(sweep)
-    point_at(page, "hyperparameter-0", winner).perform()
+    point_at_trial(page, "hyperparameter-0", winner).perform()
     until(page, lambda: marked(page, "hovered")["hyperparameter-0"])
     plots = figures_of_trials(page, winner)
     assert {"incumbent-trials", "curves", "hyperparameter-0", "hyperparameter-1", "parallel"} <= {*plots}
@@ -105,7 +104,7 @@ def test_a_trial_that_is_pointed_at_is_marked_in_all_plots_and_in_the_table(page
 
 def test_a_click_on_a_point_selects_its_trial_and_opens_its_panel(page: Page, sweep: Path) -> None:
     winner = winner_of(sweep)
-    point_at(page, "incumbent-trials", winner).click().perform()
+    point_at_trial(page, "incumbent-trials", winner).click().perform()
     until(page, lambda: page.run("return panel.open"))
     assert page.run("return document.getElementById('title-panel').textContent") == f"★ Trial {winner}"
     assert page.run("return location.hash") == f"#trial-{winner}"
@@ -121,14 +120,8 @@ def test_a_click_on_a_point_selects_its_trial_and_opens_its_panel(page: Page, sw
 def test_a_box_in_a_plot_selects_its_trials_everywhere_and_the_table_shows_them_alone(page: Page, sweep: Path) -> None:
     page.run("return Plotly.relayout('hyperparameter-0', { dragmode: 'select' }).then(() => null)")
     x, y, left, top, width, height = page.browser.execute_script(POSITION, "hyperparameter-0", winner_of(sweep))
-    actions = ActionChains(page.browser, duration=50)
-    pointer = actions.w3c_actions.pointer_action
-    pointer.move_to_location(int(left + width * 0.2), int(top + 8))
-    pointer.pointer_down()
-    pointer.move_to_location(int(left + width * 0.6), int(top + height * 0.5))
-    pointer.move_to_location(int(x + 4), int(y + 6))
-    pointer.pointer_up()
-    actions.perform()
+    box = [(left + width * 0.2, top + 8), (left + width * 0.6, top + height * 0.5), (x + 4, y + 6)]
+    drag(page.browser, *box)
     until(page, lambda: page.run("return marks.selected.size"))
     selected = {*page.run("return [...marks.selected]")}
     assert winner_of(sweep) in selected

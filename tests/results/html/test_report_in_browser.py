@@ -243,6 +243,49 @@ def test_foreign_text_is_text_in_a_browser(browser: webdriver.Chrome, tmp_path: 
     assert page.run("return document.querySelector('h1').textContent") == HOSTILE_NAME
     assert page.run("return document.documentElement.scrollWidth") <= 390
     assert json.dumps(HOSTILE) in page.open_first_trial().values()
+    for number in range(3):
+        page.run(f"open_panel({number})")
+        # What a terminal would take for commands is text, too.
+        output = page.run("return [...panel.querySelectorAll('pre')].at(-1).textContent")
+        assert output.endswith(r"\x1b]0;title\x07")
+        assert page.run("return panel.scrollWidth <= panel.clientWidth")
+    page.run("panel.close(); location.hash = '#trial-<img src=x onerror=\"owned = 1\">'")
+    page.run("document.getElementById('columns').open = true")
+    for box in browser.find_elements(By.CSS_SELECTOR, "#columns input"):
+        box.send_keys(Keys.SPACE)
+    page.run("select([0, 1, 2], true); hover(1)")
+    page.update(sweep_page.content(folder, sweep_data.read(folder), None))
+    assert page.run("return [typeof owned, document.images.length]") == ["undefined", 0]
+    page.open()
     override = f"key{HOSTILE}={render({'k': HOSTILE})[0].removeprefix('k=')}"
     assert words_of(page.run("return command_of(0)")) == ["python", "<b>main</b>.py", override, "x=0.1"]
     assert page.errors == []
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_a_command_is_copied_from_a_page_of_any_kind(
+    browser: webdriver.Chrome, tmp_path: Path, *, has_clipboard: bool
+) -> None:
+    folder = hostile(tmp_path)
+    page_of(folder)
+    page = Page(browser, folder / "report.html")
+    page.emulate("light", 1280)
+    page.open()
+    if not has_clipboard:
+        page.run("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    field = browser.find_element(By.ID, "filter")
+    for place in ("winner", "panel"):
+        if place == "panel":
+            page.run("open_panel(2)")
+        button = browser.find_element(By.ID, f"copy-{place}-command")
+        button.send_keys(Keys.ENTER)
+        page.until(f"document.getElementById('copy-{place}-command').textContent === 'Copied'")
+        page.until(
+            f"document.querySelector('{'#panel .told' if place == 'panel' else '#told'}').textContent === 'Copied'"
+        )
+        command = page.run(f"return document.querySelector('#copy-{place}-command + pre').textContent")
+        assert words_of(command)[:2] == ["python", "<b>main</b>.py"]
+        page.run("if (panel.open) panel.close()")
+        field.clear()
+        field.send_keys(Keys.CONTROL, "v")
+        assert page.run("return document.getElementById('filter').value") == command

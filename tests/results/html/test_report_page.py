@@ -50,7 +50,8 @@ def test_a_sweep_without_a_complete_trial_says_so(tmp_path: Path) -> None:
     rows = [(TrialState.PAUSED, 0.5, {"x": 1}, ""), (TrialState.FAILED, None, {"x": 2}, "ValueError: no")]
     page = page_of(made(tmp_path, rows))
     assert "No trial is complete. The best so far is trial 0, 0.5." in page
-    assert "incumbent-trials" not in data_of(page)["figures"]
+    (course,) = [trace for trace in data_of(page)["figures"]["incumbent-trials"]["data"] if trace["mode"] == "lines"]
+    assert course["name"] == "3 epochs"
 
 
 def test_a_sweep_that_has_just_started_has_a_report(tmp_path: Path) -> None:
@@ -62,8 +63,9 @@ def test_a_sweep_that_has_just_started_has_a_report(tmp_path: Path) -> None:
 
 def test_there_is_a_plot_for_each_thing_and_no_other_script_may_run(tmp_path: Path) -> None:
     page = page_of(made(tmp_path))
-    plots = ["incumbent-trials", "incumbent-time", "curves", "hyperparameter-0", "hyperparameter-1", "parallel"]
-    assert list(data_of(page)["figures"]) == [*plots, "time-line"]
+    plots = ["incumbent-trials", "incumbent-epochs", "incumbent-time", "curves", "contour"]
+    plots += ["hyperparameter-0", "hyperparameter-1", "parallel", "time-line"]
+    assert list(data_of(page)["figures"]) == plots
     assert "Not shown: Importance of hyperparameters (4 trials are finished" in page
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert len(scripts) == 1
@@ -81,7 +83,7 @@ def test_a_log_prior_has_a_log_axis(tmp_path: Path) -> None:
     sweep = sweep_data.read(tmp_path)
     rate, name = (hyperparameters.hyperparameter(sweep, key).figure for key in ("rate", "name"))
     assert (rate.layout.xaxis.type, list(rate.layout.xaxis.ticktext)) == ("log", ["0.001", "0.01", "0.1", "1"])
-    assert list(name.layout.xaxis.ticktext) == ["adam", "sgd"]
+    assert list(name.layout.xaxis.ticktext) == ["adam<br>2", "sgd<br>4"]
 
 
 def test_a_record_without_a_config_is_a_record(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_values_that_are_no_numbers_or_huge_break_no_axis(tmp_path: Path) -> Non
         low, high = plot.figure.layout.yaxis.range
         assert 0.0 < low < high < 1.0
         assert all(np.isfinite(trace.y[~np.isnan(trace.y)]).all() for trace in plot.figure.data)
-        assert "2 values lie outside of the plot" in plot.notes[-1]
+        assert "values lie outside of the plot" in plot.notes[-1]
     diverged = next(t for t in hyperparameters.hyperparameter(sweep, "x").figure.data if t.name == "DIVERGED")
     assert len(set(diverged.y)) == 1
     assert "NaN" not in json.dumps(data_of(page_of(tmp_path)))

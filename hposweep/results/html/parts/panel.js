@@ -40,8 +40,8 @@ function show_panel() {
       step("↑", "Previous trial", place > 0 ? view.rows[place - 1] : undefined),
       step("↓", "Next trial", place >= 0 ? view.rows[place + 1] : undefined), close),
     with_attributes(element("p", { className: "told" }), { role: "status" }),
-    facts_of(row), ...configuration_of(row), ...curve_of(opened), ...command_part(row),
-    ...failure_of(opened), ...attempts_of(opened), ...output_of(opened));
+    facts_of(row), ...failure_of(opened), ...configuration_of(row), ...curve_of(opened), ...command_part(row),
+    ...attempts_of(opened), ...output_of(opened));
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   draw_curve();
 }

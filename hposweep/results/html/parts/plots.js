@@ -40,8 +40,6 @@ async function draw(id) {
   // A finger scrolls the page and doesn't zoom.
   if (matchMedia("(pointer: coarse)").matches) figure.layout.dragmode = false;
   place.style.minHeight = `${figure.layout.height}px`;
-  // On a narrow screen its frame scrolls.
-  place.style.minWidth = `${figure.layout.meta?.min_width ?? 0}px`;
   await Plotly.react(place, figure.data, figure.layout, {
     responsive: true, displaylogo: false, displayModeBar: matchMedia("(hover: hover)").matches ? "hover" : false, modeBarButtonsToRemove: ["autoScale2d"],
   });
