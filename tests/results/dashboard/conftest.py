@@ -70,7 +70,7 @@ def serve() -> Iterator[Serve]:
 
         def start(root: Path, token: str | None = None, run_again_of: Any = lambda folder: None) -> Dashboard:
             socket = stack.enter_context(listening_at("127.0.0.1", None))
-            served = server.server_of(SweepList(root), run_again_of, socket, token)
+            served = server.server_of(SweepList(root), run_again_of, lambda folder: None, socket, token)
             thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
             thread.start()
 

@@ -235,7 +235,7 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
 def test_the_page_says_when_its_server_has_gone(browser: webdriver.Chrome, tmp_path: Path, serve: Serve) -> None:
     made(tmp_path / "s")
     with listening_at("127.0.0.1", None) as socket:
-        served = server.server_of(SweepList(tmp_path), lambda folder: None, socket, None)
+        served = server.server_of(SweepList(tmp_path), lambda folder: None, lambda folder: None, socket, None)
         thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
         thread.start()
         wait_for(lambda: served.started)
