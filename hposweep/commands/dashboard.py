@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hposweep import optional_packages
+from hposweep import optional_packages, searcher_model
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import OUTPUTS
 from hposweep.hydra_glue.run_again import shown_command
 from hposweep.optional_packages import needed_by
+from hposweep.searcher_model import SearcherModel
 from hposweep.shown_text import visible
 from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
 
@@ -42,7 +43,7 @@ def main(words: Sequence[str]) -> int:
         from hposweep.results.dashboard import server
 
     tell = functools.partial(_tell, arguments.folder)
-    server.serve(arguments.folder, _run_again_of, host=arguments.host, port=arguments.port, tell=tell)
+    server.serve(arguments.folder, _run_again_of, _model_of, host=arguments.host, port=arguments.port, tell=tell)
     return 0
 
 
@@ -51,7 +52,7 @@ def serve_inherited(descriptor: int, folder: str) -> None:
     from hposweep.results.dashboard import in_a_process, server
 
     with socket.socket(fileno=descriptor) as listening:
-        server.serve_beside_a_sweep(Path(folder), _run_again_of, listening, in_a_process.LINGERS_S)
+        server.serve_beside_a_sweep(Path(folder), _run_again_of, _model_of, listening, in_a_process.LINGERS_S)
 
 
 def _tell(folder: Path, link: str) -> None:
@@ -69,3 +70,7 @@ def _run_again_of(folder: Path) -> RunAgain | None:
     record = readable_record(folder)
     # hposweep.tune and simulations leave no command.
     return functools.partial(shown_command, record) if isinstance(record, AppRecord) else None
+
+
+def _model_of(folder: Path) -> SearcherModel | None:
+    return searcher_model.rebuilt(folder, readable_record(folder))

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from hposweep.errors import ConfigError
 from hposweep.history import now
+from hposweep.results.beliefs import Model
 from hposweep.results.comparison.comparison import Comparison, compare_read
 from hposweep.results.dashboard.live_content import Answer, LiveContent, Made
 from hposweep.results.dashboard.sweep_list import Listed, SweepList
@@ -34,6 +35,7 @@ GONE = "The sweep's folder was removed."
 UNKNOWN = "There is no such sweep in the folder of this dashboard."
 
 RunAgainOf = Callable[[Path], RunAgain | None]
+ModelOf = Callable[[Path], Model | None]
 
 
 class Dashboard:
@@ -41,10 +43,11 @@ class Dashboard:
 
     Args:
         run_again_of: what makes the commands that run the trials of the sweep in a folder again.
+        model_of: what makes the model of its searcher.
     """
 
-    def __init__(self, sweeps: SweepList, run_again_of: RunAgainOf) -> None:
-        self._sweeps, self._run_again_of = sweeps, run_again_of
+    def __init__(self, sweeps: SweepList, run_again_of: RunAgainOf, model_of: ModelOf) -> None:
+        self._sweeps, self._run_again_of, self._model_of = sweeps, run_again_of, model_of
         self._of_sweeps: dict[str, LiveContent] = {}
         self._of_comparisons: dict[tuple[str, ...], LiveContent] = {}
 
@@ -144,7 +147,7 @@ class Dashboard:
     def _content_of(self, listed: Listed) -> tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]:
         read_at, look, data = now(), listed.reader.look(), listed.reader.data()
         folder = listed.reader.folder
-        content = sweep_page.content(folder, data, self._run_again_of(folder))
+        content = sweep_page.content(folder, data, self._run_again_of(folder), self._model_of(folder))
         state = "" if look is None else str(look.overview.state)
         controller = "" if look is None else look.overview.controller
         return content, content, {"read_at": read_at, "state": state, "controller": controller}

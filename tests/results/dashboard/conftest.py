@@ -68,9 +68,14 @@ def serve() -> Iterator[Serve]:
     """Serves the dashboard of a folder until the module's end."""
     with contextlib.ExitStack() as stack:
 
-        def start(root: Path, token: str | None = None, run_again_of: Any = lambda folder: None) -> Dashboard:
+        def start(
+            root: Path,
+            token: str | None = None,
+            run_again_of: Any = lambda folder: None,
+            model_of: Any = lambda folder: None,
+        ) -> Dashboard:
             socket = stack.enter_context(listening_at("127.0.0.1", None))
-            served = server.server_of(SweepList(root), run_again_of, socket, token)
+            served = server.server_of(SweepList(root), run_again_of, model_of, socket, token)
             thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
             thread.start()
 
