@@ -252,9 +252,7 @@ def test_a_last_job_that_could_not_write_is_run_again(tmp_path: Path) -> None:
     assert "test_error: 0.125" in (sweep / tables.RESULTS_FILE).read_text()
 
 
-def test_its_progress_tells_of_trials_rungs_and_the_searcher(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_progress_tells_of_trials_rungs_and_the_searcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     @contextlib.contextmanager
