@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
-    "Keras model": ["hposweep[keras,report]"],
+    "Keras model": ["hposweep[keras,dashboard]"],
     "Hydra app": ["hposweep"],
     "Python function": ["hposweep[report]"],
 }

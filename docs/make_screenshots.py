@@ -86,7 +86,7 @@ def main() -> None:
                 pictures.take(name, run_sweep(folder / name, SWEEPS[name]).joinpath("report.html").as_uri())
         with dashboard(folder) as link, running_sweep(folder / "running"):
             pictures.take("dashboard", link)
-            pictures.take("dashboard-sweep", f"{link}sweep/running")
+            pictures.take("dashboard-sweep", f"{link}sweep?id=running")
 
 
 def command_of(folder: Path, overrides: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from support.shared import make_environment
+
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP = ["main.py", "--multirun", "hydra/sweeper=hposweep", "hydra/launcher=hposweep", "hydra.sweep.dir=swept"]
+OTHER_PYTHONS = [each for each in ("3.11", "3.12", "3.13") if not platform.python_version().startswith(each)]
 SPACE = ["learning_rate=tag(log,interval(1e-4,1))", "n_steps=int(interval(5,50))", "hydra.sweeper.n_trials=20"]
 
 
@@ -56,6 +60,30 @@ def test_the_three_file_app_is_tuned(python: str, app: Path) -> None:
     assert (app / "swept" / "optimization_results.yaml").exists()
     for number in range(20):
         assert (app / "swept" / str(number) / ".hydra" / "config.yaml").exists()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("version", OTHER_PYTHONS)
+def test_the_app_is_tuned_by_each_other_python_that_is_there(version: str, tmp_path: Path, app: Path) -> None:
+    of_pyenv = Path.home().glob(f".pyenv/versions/{version}.*/bin/python")
+    starts = [
+        each for each in (f"python{version}", *map(str, of_pyenv)) if shutil.which(each) and starts_as(each, version)
+    ]
+    if not starts:
+        pytest.skip(f"there is no Python {version}")
+    make_environment(tmp_path, (), starts[0])
+    commands = tmp_path / "venv" / "bin"
+    done = subprocess.run([commands / "python", *SWEEP, *SPACE], cwd=app, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [row["state"] for row in rows(app)] == ["COMPLETE"] * 20
+    shown = subprocess.run([commands / "hposweep"], capture_output=True, text=True, check=True).stdout
+    assert shown.startswith("hposweep, or python -m hposweep: ")
+
+
+def starts_as(interpreter: str, version: str) -> bool:
+    """pyenv has a command for each of its Pythons, also for those that it does not start."""
+    done = subprocess.run([interpreter, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.startswith(f"Python {version}.")
 
 
 def test_it_is_resumed_after_a_kill(python: str, app: Path) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hposweep
 from hposweep import searcher_model
+from hposweep.errors import ConfigError
 from hposweep.history import Event, SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
 from hposweep.search_space import Choice, ConditionalChoice, Configuration, SearchSpace, parse_hyperparameter
 from hposweep.searchers import expected
@@ -20,6 +22,7 @@ from hposweep.searchers.bayesian import BayesianSearcher
 from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.sweep_yaml import AppRecord, FunctionRecord, SweepRecord, read_record, write_record
 from hposweep.trial import Direction, TrialState
+from support.processes import Run
 
 SPACE = SearchSpace(
     {
@@ -272,3 +275,15 @@ def test_of_a_secret_no_values_are_shown(tmp_path: Path) -> None:
     assert model.along("rate") is not None
     assert model.along("api_token") is None
     assert model.over("rate", "api_token") is None
+
+
+def test_a_report_and_a_notebook_draw_it(hposweep_here: Run, tmp_path: Path) -> None:
+    folder = swept(tmp_path / "sweep")
+    done = hposweep_here("report", "sweep")
+    assert done.exit_code == 0, done.err
+    note = "Line and band: the searcher"
+    assert note in (folder / "report.html").read_text()
+    sweep = hposweep.load(folder)
+    assert note in sweep.plot_hyperparameter("rate").layout.annotations[0].text
+    with pytest.raises(ConfigError, match=r"^nothing to plot: it needs a searcher with a model"):
+        sweep.plot_expected()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from hposweep import searcher_model
 from hposweep.errors import ConfigError
 from hposweep.history import best_partial, ranked, states_text
 from hposweep.number_text import number_text
@@ -20,8 +21,10 @@ from hposweep.optional_packages import needed_by
 from hposweep.results import sweep_data
 from hposweep.results.shown_values import rows_shown
 from hposweep.results.sweep_data import SweepData
+from hposweep.searcher_model import SearcherModel
 from hposweep.shown_text import plural, visible
 from hposweep.sweep_folder import file_names, learning_curve
+from hposweep.sweep_folder.sweep_yaml import readable_record
 from hposweep.sweep_folder.tables import NOT_SET, Column, names_of_means, trial_table
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Trial
@@ -212,10 +215,19 @@ class Sweep:
         return _figure(_drawn_by("learning_curves").learning_curves(self.data), "no trial has reported an epoch")
 
     def plot_hyperparameter(self, key: str) -> plotly.graph_objects.Figure:
-        """The metric against the values of one hyperparameter."""
+        """The metric against the values of one hyperparameter, and what the searcher's model says, where it has one."""
         if key not in self.data.keys:
             raise ConfigError(f"key: no hyperparameter {key!r}. Available: {', '.join(self.data.keys)}")
-        return _figure(_drawn_by("hyperparameters").hyperparameter(self.data, key))
+        return _figure(_drawn_by("hyperparameters").hyperparameter(self.data, key, self._model))
+
+    def plot_expected(self) -> plotly.graph_objects.Figure:
+        """The metric against what the searcher's model expected of each trial before it was tried."""
+        why_none = "it needs a searcher with a model, such as bayesian, and three trials that ended"
+        return _figure(_drawn_by("beliefs").expected_against_seen(self.data), why_none)
+
+    @functools.cached_property
+    def _model(self) -> SearcherModel | None:
+        return searcher_model.rebuilt(self.folder, readable_record(self.folder))
 
     def plot_parallel_coordinates(self) -> plotly.graph_objects.Figure:
         """An axis a hyperparameter, and the metric."""

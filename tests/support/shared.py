@@ -37,11 +37,11 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
-def make_environment(folder: Path, packages: Sequence[str]) -> None:
+def make_environment(folder: Path, packages: Sequence[str], interpreter: str = sys.executable) -> None:
     """Installs the base package, in the versions of the lock, and more packages into folder/venv."""
     uv, python = str(Path(sys.executable).with_name("uv")), folder / "venv" / "bin" / "python"
     env = {**os.environ, "UV_SYSTEM_CERTS": "1"}
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")], check=True, env=env)
+    subprocess.run([uv, "venv", "--quiet", "--python", interpreter, str(folder / "venv")], check=True, env=env)
     locked = (ROOT / "requirements" / "lock.txt").read_text().splitlines()
     # Hydra's own Optuna sweeper needs an Optuna of years ago.
     others = (" ", "#", "optuna==")

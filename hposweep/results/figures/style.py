@@ -31,6 +31,7 @@ ENOUGH_FOR_A_HALF = 10  # values: of fewer all are to be seen
 DECADES = 100.0  # the ratio from which on values span decades
 TRIALS = "trials"  # as `meta` of a trace: the first number of each point's customdata is its trial's
 LARGEST_FLOAT = 1e38
+SMALLEST_ON_LOG = 1e-30  # below it single precision loses digits
 
 WINNER = "#b35900"
 GOOD = "#0b62a8"
@@ -157,9 +158,14 @@ def figure_of(**layout: Any) -> go.Figure:
     return figure
 
 
+def is_drawn(value: float) -> bool:
+    """Whether it is a number that single precision holds."""
+    return abs(value) < LARGEST_FLOAT
+
+
 def robust_range(values: Iterable[float]) -> tuple[float, float]:
     """The ends of an axis that a few huge values don't stretch."""
-    array = np.array([value for value in values if math.isfinite(value)], dtype=float)
+    array = np.array([value for value in values if is_drawn(value)], dtype=float)
     if not len(array):
         return 0.0, 1.0
     low, quarter, three_quarters, high = np.quantile(array, [0.0, 0.25, 0.75, 1.0])
@@ -170,8 +176,8 @@ def robust_range(values: Iterable[float]) -> tuple[float, float]:
 
 def spans_decades(values: Iterable[float]) -> bool:
     """Whether values are all above 0 and, but for a few huge ones, so different that a log axis shows them better."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite or min(finite) <= 0:
+    finite = [value for value in values if is_drawn(value)]
+    if not finite or min(finite) < SMALLEST_ON_LOG:
         return False
     low, high = robust_range(finite)
     return high >= DECADES * low
@@ -195,11 +201,10 @@ class ValueAxis:
             inside: values that must not lie outside.
             better_half: the direction of the metric, where the better half of the values is all that has to be seen.
         """
-        finite = [value for value in (*values, *inside) if math.isfinite(value)]
+        finite = [value for value in (*values, *inside) if is_drawn(value)]
         is_log = spans_decades(finite)
         scaled, must = (
-            [math.log10(value) if is_log else value for value in each if math.isfinite(value)]
-            for each in (finite, inside)
+            [math.log10(value) if is_log else value for value in each if is_drawn(value)] for each in (finite, inside)
         )
         low, high = robust_range(scaled)
         if better_half is not None and not is_log and len(scaled) >= ENOUGH_FOR_A_HALF:
