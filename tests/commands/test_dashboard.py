@@ -145,6 +145,7 @@ def test_a_sweep_prints_the_link_of_its_dashboard_which_ends_with_it(app: App) -
     assert answer.status == 200 and b"swept" in answer.read()
     connection.request("GET", "/api/sweeps")
     assert b'"state":"running"' in connection.getresponse().read()
+    connection.close()
     (app.folder / "go").touch()
     process.stdout.read()
     assert process.wait(60) == 0
