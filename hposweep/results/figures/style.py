@@ -204,8 +204,7 @@ class ValueAxis:
         finite = [value for value in (*values, *inside) if is_drawn(value)]
         is_log = spans_decades(finite)
         scaled, must = (
-            [math.log10(value) if is_log else value for value in each if is_drawn(value)]
-            for each in (finite, inside)
+            [math.log10(value) if is_log else value for value in each if is_drawn(value)] for each in (finite, inside)
         )
         low, high = robust_range(scaled)
         if better_half is not None and not is_log and len(scaled) >= ENOUGH_FOR_A_HALF:
