@@ -23,9 +23,10 @@ from hposweep.results.figures.style import Plot
 from hposweep.results.html.page import Section
 from hposweep.results.importance import Importances, NotShown, forest_surface, importances
 from hposweep.results.sweep_data import SweepData
-from hposweep.shown_text import plural
+from hposweep.shown_text import cut, plural
 
 MOST_HYPERPARAMETER_PLOTS = 40
+LONGEST_NAME = 80
 WIDTH_OF_AN_AXIS = 116  # of parallel coordinates, in pixels, so that their names stand apart
 # The parts of the page that hold plots, in their order, with their titles.
 GROUPS = {
@@ -165,9 +166,9 @@ def _add_learning(page: _Page, sweep: SweepData) -> None:
         page.add(
             "learning",
             f"metric-{i}",
-            f"{quantity.replace('_', ' ').capitalize()} of the best trials",
+            f"{cut(quantity.replace('_', ' '), LONGEST_NAME).capitalize()} of the best trials",
             plot,
-            f"{quantity} of the best trials after each epoch",
+            f"{cut(quantity, LONGEST_NAME)} of the best trials after each epoch",
             wide=len(of_quantities) == 1,
         )
 
@@ -195,7 +196,7 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
         plot.figure.update_layout(xaxis_title=None, margin_t=6, height=300)  # the page's heading is its title
         if i == 0:
             plot = replace(plot, notes=[_how_to_read_slices(sweep), *plot.notes])
-        condition = sweep.condition(key)
+        condition = cut(sweep.condition(key), LONGEST_NAME)
         page.add(
             "hyperparameters",
             f"hyperparameter-{i}",
