@@ -14,8 +14,8 @@ from hposweep.number_text import number_text
 from hposweep.results.beliefs import Surface
 from hposweep.results.figures.hyperparameter_axis import HyperparameterAxis
 from hposweep.results.figures.style import (
-    EDGE,
     LOOKS,
+    ON_STRONG,
     RULE,
     SCALE,
     TRIALS,
@@ -38,7 +38,7 @@ from hposweep.trial import Trial
 
 MANY = 200  # marks, from which on they are smaller
 N_CONTOURS = 14
-MOST_MARKS = 500
+MOST_MARKS = 300
 GAP = 2  # pixels between columns
 
 
@@ -96,8 +96,9 @@ class _Colours:
         means = [] if surface is None else [float(mean) for mean in np.ravel(surface.means)]
         is_log = ValueAxis.of(values).is_log and all(mean > 0 for mean in means)
         low, high = robust_range([*values, *means])
-        bar: dict[str, Any] = {"thickness": 12, "len": 0.9}
-        bar["title"] = {"text": plain(sweep.history.metric, 24), "side": "right"}
+        # Above the plot, where it takes no width from a narrow one.
+        bar: dict[str, Any] = {"orientation": "h", "x": 0.5, "y": 1.02, "yanchor": "bottom", "len": 1, "thickness": 12}
+        bar |= {"title": {"text": plain(sweep.history.metric), "side": "top"}, "nticks": 6}
         if is_log:
             low, high = math.log10(low), math.log10(high)
             at, texts = zip(*log_ticks(low, high), strict=True)
@@ -106,8 +107,8 @@ class _Colours:
         return cls(is_log, low, high, {"colorscale": SCALE, "reversescale": is_reversed, "colorbar": bar})
 
     def at(self, values: np.ndarray) -> np.ndarray:
-        """Where the values are on the scale."""
-        return (np.log10(values) if self.is_log else values).astype(np.float32)
+        """Where the values are on the scale, those beyond it at its ends."""
+        return np.clip(np.log10(values) if self.is_log else values, self.low, self.high).astype(np.float32)
 
 
 def _ground(surface: Surface, axes: Sequence[HyperparameterAxis], colours: _Colours) -> go.Contour | go.Heatmap:
@@ -147,7 +148,7 @@ def _marks(
         "cmin": colours.low,
         "cmax": colours.high,
         "size": 8 if len(trials) < MANY else 6,
-        "line": {"width": 1, "color": EDGE},
+        "line": {"width": 1, "color": ON_STRONG},
         "showscale": with_bar,
         **colours.layout,
     }

@@ -40,6 +40,7 @@ from hposweep.shown_text import plural
 from hposweep.trial import Trial, TrialState
 
 LITTLE = 0.2  # explained variance with which importances are hardly more than noise
+MOST_MARKS = 600  # a page has many of these plots
 MANY = 300  # trials, from which on their marks are smaller
 N_ROWS = 40  # of an option's column: trials in one row stand beside each other
 HALF_COLUMN = 0.3
@@ -53,7 +54,7 @@ def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Pl
     """
     trials = [trial for trial in sweep.trials if key in trial.configuration]
     winner = sweep.history.incumbent
-    kept = thinned_trials(sweep, trials)
+    kept = thinned_trials(sweep, trials, MOST_MARKS)
     believed = None if model is None else model.along(key)
     axis = HyperparameterAxis.of(sweep, key, () if believed is None else believed.values)
     figure = figure_of(xaxis_title=plain(key), yaxis_title=plain(sweep.history.metric), height=320, showlegend=False)

@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 from hposweep.number_text import number_text
 from hposweep.results.figures.style import (
     CALM,
-    EDGE,
     FAINT,
     GOOD,
+    ON_FAINT,
     ON_STRONG,
     RULE,
     SOFT,
@@ -56,7 +56,7 @@ def rungs_plot(sweep: SweepData) -> Plot | None:
                 marker={"color": colour, "line": {"color": edge, "width": 1.2}},
                 text=[f"{count:,}" if count >= least else "" for count in counts],
                 textangle=0,
-                textfont={"color": ON_STRONG if colour in (GOOD, WINNER) else EDGE},
+                textfont={"color": ON_STRONG if colour in (GOOD, WINNER) else ON_FAINT},
                 constraintext="none",
                 hovertemplate=f"%{{y:,d}} {name}<extra></extra>",
             )

@@ -42,8 +42,8 @@ FAINT = "rgba(102,112,125,0.10)"
 RULE = "rgba(102,112,125,0.55)"
 BAND = "rgba(11,98,168,0.14)"
 GROUND = "rgba(255,255,255,0.78)"  # under texts on lines
-EDGE = "#20262d"  # of marks on coloured ground, and texts on faint one
-ON_STRONG = "#fdfdfd"  # texts on GOOD and WINNER
+ON_FAINT = "#20262d"  # texts on FAINT and SOFT
+ON_STRONG = "#fdfdfd"  # texts on GOOD and WINNER, edges of marks on coloured ground
 # The colour that replaces each one on a dark background.
 DARK = {
     WINNER: "#ffb454",
@@ -55,7 +55,7 @@ DARK = {
     RULE: "rgba(154,166,181,0.6)",
     BAND: "rgba(108,182,255,0.20)",
     GROUND: "rgba(27,32,39,0.78)",
-    EDGE: "#f1f4f7",
+    ON_FAINT: "#f1f4f7",
     ON_STRONG: "#10151b",
 }
 # From good to bad; told apart without colours by their lightness.
@@ -204,8 +204,7 @@ class ValueAxis:
         finite = [value for value in (*values, *inside) if is_drawn(value)]
         is_log = spans_decades(finite)
         scaled, must = (
-            [math.log10(value) if is_log else value for value in each if is_drawn(value)]
-            for each in (finite, inside)
+            [math.log10(value) if is_log else value for value in each if is_drawn(value)] for each in (finite, inside)
         )
         low, high = robust_range(scaled)
         if better_half is not None and not is_log and len(scaled) >= ENOUGH_FOR_A_HALF:
@@ -314,7 +313,7 @@ def has_value(trial: Trial) -> bool:
     return trial.value is not None and math.isfinite(trial.value)
 
 
-def thinned_trials(sweep: SweepData, trials: Sequence[Trial], n_most: int = MOST_POINTS) -> list[Trial]:
+def thinned_trials(sweep: SweepData, trials: Sequence[Trial], n_most: int) -> list[Trial]:
     """At most so many trials: a third of them the best, the others evenly chosen."""
     if len(trials) <= n_most:
         return list(trials)

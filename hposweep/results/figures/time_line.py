@@ -27,7 +27,7 @@ from hposweep.results.figures.style import (
 from hposweep.results.sweep_data import CUT_OFF, DIED, LOST, RunSegment, SweepData
 from hposweep.trial import TrialState
 
-MOST_SEGMENTS = 6000
+MOST_SEGMENTS = 4000
 MOST_LANES = 200  # where there are more segments than that
 MOST_TICKS = 16  # where lanes have numbers
 MOST_PLACES = 40  # whose names are shown
@@ -65,8 +65,6 @@ def time_line(sweep: SweepData) -> Plot | None:
                 x=floats(at for s in of_kind for at in (s.started_s / scale, s.ended_s / scale, math.nan)),
                 y=floats(row for s in of_kind for row in (s.lane + 1, s.lane + 1, math.nan)),
                 mode="lines",
-                customdata=whole_numbers(s.trial for s in of_kind for _ in range(3)),
-                meta=TRIALS,
                 line={"color": look.colour, "width": 2.5, **dash},
                 legendgroup=kind,
                 showlegend=False,
@@ -154,6 +152,7 @@ def _segment_name(kind: str) -> str:
         DIED: "its worker died",
         LOST: "lost with its machine",
         CUT_OFF: "cut off, or running",
+        TrialState.RUNNING: "running",
         TrialState.PAUSED: "to a rung (PAUSED)",
     }
     return names.get(kind, kind)
