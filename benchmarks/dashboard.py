@@ -2,9 +2,10 @@
 
     python benchmarks/dashboard.py [--json FILE] [--pairs 5]
 
-Pages: in headless Chromium, of 20 copies of a made-up sweep of 1,000 trials (by `benchmarks/report.py`). The list is opened
-as soon as the dashboard has printed its link. Each sweep that is opened was not opened before: its learning curves are
-read, its plots made and drawn. A page is there when its table and its first plot are, and drawn when all plots are.
+Pages: in headless Chromium, of 20 copies of a made-up sweep of 1,000 trials (by `benchmarks/report.py`). The list is
+opened as soon as the dashboard has printed its link. Each sweep that is opened was not opened before: its learning
+curves are read, its plots made and drawn. A page is there when its table and its first plot are, and drawn when all
+plots are.
 
 A real sweep, alone and with a dashboard whose page asks for news every 2 seconds, in turns: seconds from its first
 trial's start to the last one's end, by its journal.
