@@ -21,10 +21,9 @@ from hposweep.results.html.page import Section, Served
 from hposweep.results.html.sweep_plots import GROUPS, sweep_plots
 from hposweep.results.html.trial_rows import RunAgain
 from hposweep.results.importance import Forests
-from hposweep.results.shown_values import MOST_CHARACTERS
+from hposweep.results.shown_values import MOST_CHARACTERS, value_shown
 from hposweep.results.sweep_data import SweepData, read
 from hposweep.shown_text import cut
-from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.trial import TrialState
 
@@ -138,7 +137,7 @@ def _parts(
             summary=findings.summary(sweep_dir, sweep),
             winner=sweep.history.incumbent,
             winner_command=trial_rows.command(sweep.history.incumbent, run_again),
-            cell_text=tables.cell_text,
+            value_shown=value_shown,
         ),
         "failures-first": failures_part if failures_first else "",
         "missing": page.part("sweep/missing.html", reasons=_reasons(sections) if sweep.trials else []),
