@@ -107,8 +107,8 @@ class _Colours:
         return cls(is_log, low, high, {"colorscale": SCALE, "reversescale": is_reversed, "colorbar": bar})
 
     def at(self, values: np.ndarray) -> np.ndarray:
-        """Where the values are on the scale."""
-        return (np.log10(values) if self.is_log else values).astype(np.float32)
+        """Where the values are on the scale, those beyond it at its ends."""
+        return np.clip(np.log10(values) if self.is_log else values, self.low, self.high).astype(np.float32)
 
 
 def _ground(surface: Surface, axes: Sequence[HyperparameterAxis], colours: _Colours) -> go.Contour | go.Heatmap:

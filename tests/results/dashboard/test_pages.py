@@ -17,7 +17,7 @@ from hposweep.results.dashboard.sweep_list import SweepList
 from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
-from results.dashboard.conftest import Dashboard, Serve
+from results.dashboard.conftest import NOTHING, Dashboard, Serve
 from support.browser import log_of, requested_urls
 from support.processes import wait_for
 from support.report_pages import HOSTILE, hostile, made
@@ -235,7 +235,7 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
 def test_the_page_says_when_its_server_has_gone(browser: webdriver.Chrome, tmp_path: Path, serve: Serve) -> None:
     made(tmp_path / "s")
     with listening_at("127.0.0.1", None) as socket:
-        served = server.server_of(SweepList(tmp_path), lambda folder: None, socket, None)
+        served = server.server_of(SweepList(tmp_path), NOTHING, socket, None)
         thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
         thread.start()
         wait_for(lambda: served.started)
