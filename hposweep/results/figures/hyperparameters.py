@@ -95,7 +95,7 @@ def importance(found: Importances) -> Plot:
             x=list(reversed(found.means)),
             y=names,
             orientation="h",
-            marker={"color": SOFT},
+            marker={"color": SOFT, "line": {"color": GOOD, "width": 1}},
             error_x={"type": "data", "array": list(reversed(found.deviations)), "color": GOOD, "thickness": 2},
             hovertemplate="%{y}: %{x:.3~g} ± %{error_x.array:.3~g}<extra></extra>",
         )
