@@ -75,16 +75,16 @@ class RunningSweep:
 
     def start_trial(self) -> TrialFiles:
         number, self.n_started = self.n_started, self.n_started + 1
-        self.append(TrialProposed(number, {"x": number / 10, "y": 1.0 / (number + 1)}, 7), SegmentStarted(number, 0, 3, 1))
+        self.append(
+            TrialProposed(number, {"x": number / 10, "y": 1.0 / (number + 1)}, 7), SegmentStarted(number, 0, 3, 1)
+        )
         files = TrialFiles(self.folder, f"trials/{number}")
         files.make_folder()
         files.job_mark.write_text(f"0123abcd, job {number}_1, process 7 on node3\n")
         return files
 
     def end_trial(self, number: int, value: float) -> None:
-        self.append(
-            SegmentEnded(number, TrialState.COMPLETE, 3, {"error": value}, 1.0, folder=f"trials/{number}")
-        )
+        self.append(SegmentEnded(number, TrialState.COMPLETE, 3, {"error": value}, 1.0, folder=f"trials/{number}"))
 
 
 def test_two_sweeps_that_run_at_once_are_followed_in_the_list(pages: Pages, tmp_path: Path) -> None:
@@ -188,8 +188,10 @@ def test_what_a_running_trial_prints_is_followed_in_its_panel(pages: Pages, tmp_
     sweep.end_trial(1, 0.5)
     pages.wait_for_text("#table", "0.5")
     assert "epoch 2" in pages.text("#log")
-    pages.run("const choice = document.getElementById('log-name'); choice.value = 'main.log';"
-              "choice.dispatchEvent(new Event('change'))")
+    pages.run(
+        "const choice = document.getElementById('log-name'); choice.value = 'main.log';"
+        "choice.dispatchEvent(new Event('change'))"
+    )
     pages.wait_for_text("#log", "logged")
     assert "epoch 1" not in pages.text("#log")
     sweep.journal.close()
