@@ -112,7 +112,8 @@ class _Colours:
 
     def at(self, values: np.ndarray) -> np.ndarray:
         """Where the values are on the scale, those beyond it at its ends."""
-        return np.clip(np.log10(values) if self.is_log else values, self.low, self.high).astype(np.float32)
+        scaled: np.ndarray = np.clip(np.log10(values) if self.is_log else values, self.low, self.high)
+        return scaled.astype(np.float32)
 
 
 def _ground(surface: Surface, axes: Sequence[HyperparameterAxis], colours: _Colours) -> go.Contour | go.Heatmap:
