@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from hposweep.number_text import number_text
@@ -26,7 +27,6 @@ from hposweep.results.figures.style import (
     of_all,
     plain,
     thinned_trials,
-    whole_numbers,
 )
 from hposweep.results.shown_values import value_shown
 from hposweep.results.sweep_data import SweepData
@@ -136,17 +136,21 @@ def _lines(
 ) -> go.Scatter:
     """Each trial's line, with a gap behind it."""
     width = len(uprights) + 1
+    # Single precision holds the numbers of 16 million trials.
+    of_trials = np.column_stack(
+        [floats(trials[i].number for i in chosen), floats(trials[i].value or 0.0 for i in chosen)]
+    )
     return go.Scatter(
         x=floats([*range(len(uprights)), math.nan] * len(chosen)),
         y=floats(at for i in chosen for at in (*(upright.heights[i] for upright in uprights), math.nan)),
-        customdata=whole_numbers(trials[i].number for i in chosen for _ in range(width)),
+        customdata=np.repeat(of_trials, width, axis=0),
         meta=TRIALS,
         text=[text for i in chosen for text in (*(upright.texts[i] for upright in uprights), "")],
         mode="lines",
         line=line,
         opacity=1 if name == "winner" else 0.8,
         name=name,
-        hovertemplate="trial %{customdata}: %{text}<extra></extra>",
+        hovertemplate="trial %{customdata[0]}: %{customdata[1]:.4~g}<br>here %{text}<extra></extra>",
     )
 
 

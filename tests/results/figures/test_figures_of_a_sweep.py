@@ -324,7 +324,7 @@ def test_trials_without_a_hyperparameter_are_not_in_its_plot(tmp_path: Path) -> 
 def test_parallel_coordinates_name_what_is_not_set_and_end_with_the_winner(tmp_path: Path) -> None:
     plot = parallel_coordinates(conditional(tmp_path))
     assert plot is not None
-    assert (plot.figure.data[-1].name, {*plot.figure.data[-1].customdata}) == ("winner", {0})
+    assert (plot.figure.data[-1].name, {*plot.figure.data[-1].customdata[:, 0]}) == ("winner", {0})
     axes = [each.text for each in plot.figure.layout.annotations if each.text.startswith("<b>")]
     assert axes == [f"<b>{name}</b>" for name in ("model", "width", "inner", "deep", "rate", "error")]
     assert sum(each.text == "not set" for each in plot.figure.layout.annotations) == 3
