@@ -151,6 +151,7 @@ class Dashboard:
             return Absent(f"{error}")
 
     def _content_of(self, listed: Listed, kept: Kept | None) -> Content:
+        import_all()
         read_at, look, data = now(), listed.reader.look(), listed.reader.data()
         folder = listed.reader.folder
         model: Model | None = None
@@ -211,11 +212,22 @@ class Absent:
 
 
 def _compared(listed: Sequence[Listed]) -> Content:
+    import_all()
     read_at = now()
     sweeps = [each.reader.data() for each in listed]
     comparison = compare_read([each.reader.folder for each in listed], sweeps)
     # The script gets no content: it opens the page anew.
     return comparison, True, {"read_at": read_at}
+
+
+def import_all() -> None:
+    """Imports what plots need, all of it before the first one is made.
+
+    Plotly looks whether pandas is imported: it must not find it half-way, in a thread that imports scikit-learn.
+    """
+    import sklearn.ensemble
+    import sklearn.inspection
+    import sklearn.model_selection  # noqa: F401
 
 
 def _count(request: Request, name: str) -> int | None:

@@ -15,7 +15,7 @@ from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
 from results.dashboard.conftest import Dashboard, Serve
 from support.processes import wait_for
-from support.report_pages import made
+from support.report_pages import Row, made
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_plots_of_hyperparameters_have_the_model_of_the_searcher(serve: Serve, t
 
 
 def test_a_page_does_not_wait_for_its_forests(serve: Serve, tmp_path: Path) -> None:
-    rows = [(TrialState.COMPLETE, 0.2 + i / 100, {"rate": i / 10, "momentum": i % 7}, "") for i in range(30)]
+    rows: list[Row] = [(TrialState.COMPLETE, 0.2 + i / 100, {"rate": i / 10, "momentum": i % 7}, "") for i in range(30)]
     made(tmp_path / "a", rows)
     dashboard = serve(tmp_path)
     first = dashboard.ask(dashboard.of("a")).json["content"]
