@@ -26,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,7 +126,7 @@ def look_on(link: str, stop: threading.Event) -> None:
                 version = answer.headers["ETag"]
                 answer.read()
         except urllib.error.HTTPError as error:
-            assert error.code == 304, error
+            assert error.code in (304, 404), error  # nothing new, or the sweep has not begun
 
 
 def sweep_s(folder: Path, *, watched: bool) -> float:
