@@ -37,7 +37,7 @@ MOST_TOLD = 20_000  # results
 N_TIMED = 16  # configurations that tell how long all of them take
 MOST_S = 5.0  # for all of them: some distributions are integrated number by number
 # What comes of records and journals that no sweep has written.
-UNUSABLE = (ConfigError, ValueError, TypeError, LookupError, ArithmeticError)
+UNUSABLE = (ConfigError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ NAMED_BY_OVERRIDES = "hydra.job.override_dirname"
 REFERENCE = re.compile(r"\$\{(?:oc\.env:)?[\w.]+\}")
 NO_VALUE = ("", "???", "null", "true", "false")
 INNER_KEY = re.compile(r"([\w.-]+)['\"]?\s*[:=]")  # of a mapping, in whatever quotes, or of an address's query
-ASSIGNMENT = re.compile(r"([\w.-]+)(['\"]?\s*[:=]\s*['\"]?)([^\s'\",;}\]]+)")  # of a line that somebody printed
+# In a line that somebody has printed. No key begins within a word, and none is given back: the line may be very long.
+ASSIGNMENT = re.compile(r"(?<![\w.-])(?P<key>[\w.-]++)['\"]?\s*+[:=]\s*+(?P<value>\S+)")
 ADDRESS_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 
 
@@ -68,16 +69,16 @@ def masked_override(line: str, needed: Collection[str] = ()) -> str:
 
 
 def masked_line(line: str) -> str:
-    """A line that a program has printed, with masks in place of what it names like a secret, and of passwords in URLs.
+    """A line that a program has printed: cut off with the mask where it gives what it names like a secret.
 
-    A secret that stands there without a name is not known for one.
+    A secret that stands there without a name is not known for one, except for the passwords of addresses.
     """
-    return ADDRESS_WITH_PASSWORD.sub(f"://{MASK}@", ASSIGNMENT.sub(_masked_assignment, line))
-
-
-def _masked_assignment(found: re.Match[str]) -> str:
-    key, between, value = found.groups()
-    return f"{key}{between}{MASK}" if _is_secret(key, value) else found.group()
+    for found in ASSIGNMENT.finditer(line):
+        key, value = found.group("key", "value")
+        if _is_secret(key, value):
+            line = f"{line[: found.start('value')]}{MASK}"  # it may have blanks and quotes in it
+            break
+    return ADDRESS_WITH_PASSWORD.sub(f"://{MASK}@", line)
 
 
 def is_masked(override: str) -> bool:

@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -20,6 +21,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from hposweep.commands import COMMANDS
+from hposweep.first_seconds import EXIT_INTERRUPTED
 from support.slurm import slurm
 from support.warm import WarmProcess
 
@@ -54,6 +56,7 @@ USAGE = "usage"  # the words that a command takes
 ENGINES = {"slurm": slurm}  # that run while the commands of a page do
 NEEDS = {"tracking": ("mlflow", "wandb")}  # packages of pages that run where these are installed
 EXITS_WITH = "exits with "
+UNTIL_CTRL_C = "until Ctrl-C"  # a server, which ends by that alone
 
 
 class Block(NamedTuple):
@@ -77,6 +80,8 @@ def blocks(page: Path) -> list[Block]:
 
 def run(block: Block, folder: Path, path: str) -> str:
     """Runs a block of commands or of Python, found by a PATH; what it has printed."""
+    if block.mark == UNTIL_CTRL_C:
+        return run_until_ctrl_c(block, folder, path)
     words = ["bash", "-e", "-c"] if block.language == "bash" else ["python", "-c"]
     text = block.text
     if block.mark == DRY_RUN:
@@ -95,6 +100,26 @@ def run(block: Block, folder: Path, path: str) -> str:
     expected = int(block.mark.removeprefix(EXITS_WITH)) if block.mark.startswith(EXITS_WITH) else 0
     assert done.returncode == expected, f"{block.text}\n{done.stdout}"
     return done.stdout
+
+
+def run_until_ctrl_c(block: Block, folder: Path, path: str) -> str:
+    """Runs a command until it has said how it ends, and ends it so."""
+    process = subprocess.Popen(
+        ["bash", "-e", "-c", f"exec {block.text}"],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if "Ctrl-C" in line:
+            process.send_signal(signal.SIGINT)
+    assert process.wait() == EXIT_INTERRUPTED, printed
+    return printed
 
 
 def without_numbers(text: str) -> list[str]:

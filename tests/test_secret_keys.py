@@ -9,6 +9,7 @@ from hposweep.secret_keys import (
     looks_secret,
     masked_config,
     masked_configuration,
+    masked_line,
     masked_override,
     masked_value,
 )
@@ -112,3 +113,19 @@ def test_a_config_is_masked_with_what_hydra_copies_from_its_overrides() -> None:
 def test_numbers_that_are_searched_are_no_secrets() -> None:
     configuration = {"model.token_dim": 64, "+db.password": "hunter2", "x": "a"}
     assert masked_configuration(configuration) == {"model.token_dim": 64, "+db.password": MASK, "x": "a"}
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        ("epoch 3: loss 0.1", "epoch 3: loss 0.1"),
+        ("lr=0.1 api_key=abc def", f"lr=0.1 api_key={MASK}"),
+        ("Authorization: Bearer abc", f"Authorization: {MASK}"),
+        ("{'user': 'me', 'password': 'a b'}", f"{{'user': 'me', 'password': {MASK}"),
+        ("token_dim=64 max_tokens=3", "token_dim=64 max_tokens=3"),
+        ("connects to postgres://me:abc@host/db", f"connects to postgres://{MASK}@host/db"),
+        ("y" * 1_000_000, "y" * 1_000_000),
+    ],
+)
+def test_a_printed_line_is_cut_off_where_it_gives_a_secret(line: str, masked: str) -> None:
+    assert masked_line(line) == masked

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hposweep import optional_packages
+from hposweep import optional_packages, searcher_model
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import OUTPUTS
 from hposweep.hydra_glue.run_again import shown_command
@@ -18,6 +18,7 @@ from hposweep.shown_text import visible
 from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
 
 if TYPE_CHECKING:
+    from hposweep.results.dashboard.app import FromRecords
     from hposweep.results.html.trial_rows import RunAgain
 
 LARGEST_PORT = 65535
@@ -42,7 +43,7 @@ def main(words: Sequence[str]) -> int:
         from hposweep.results.dashboard import server
 
     tell = functools.partial(_tell, arguments.folder)
-    server.serve(arguments.folder, _run_again_of, host=arguments.host, port=arguments.port, tell=tell)
+    server.serve(arguments.folder, _from_records(), host=arguments.host, port=arguments.port, tell=tell)
     return 0
 
 
@@ -51,7 +52,7 @@ def serve_inherited(descriptor: int, folder: str) -> None:
     from hposweep.results.dashboard import in_a_process, server
 
     with socket.socket(fileno=descriptor) as listening:
-        server.serve_beside_a_sweep(Path(folder), _run_again_of, listening, in_a_process.LINGERS_S)
+        server.serve_beside_a_sweep(Path(folder), _from_records(), listening, in_a_process.LINGERS_S)
 
 
 def _tell(folder: Path, link: str) -> None:
@@ -63,6 +64,12 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= LARGEST_PORT:
         raise argparse.ArgumentTypeError(f"must be from 1 to {LARGEST_PORT}, got {text}")
     return int(text)
+
+
+def _from_records() -> FromRecords:
+    from hposweep.results.dashboard.app import FromRecords
+
+    return FromRecords(_run_again_of, lambda folder: searcher_model.rebuilt(folder, readable_record(folder)))
 
 
 def _run_again_of(folder: Path) -> RunAgain | None:

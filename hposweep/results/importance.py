@@ -54,6 +54,18 @@ class _Sample:
     epochs: int | None  # None: these trials are finished
 
 
+class Forests:
+    """The random forests of a page, fitted anew for each; who makes many pages of a sweep may keep them for a while."""
+
+    def importances(self, sweep: SweepData) -> Importances | NotShown:
+        """As the function."""
+        return importances(sweep)
+
+    def surface(self, sweep: SweepData, key: str, other: str, base: Configuration) -> ForestSurface | None:
+        """As `forest_surface`."""
+        return forest_surface(sweep, key, other, base)
+
+
 def importances(sweep: SweepData, seed: int = 0) -> Importances | NotShown:
     """Fits a random forest to the ranks of trials, and shuffles one hyperparameter after the other.
 

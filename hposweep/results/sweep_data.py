@@ -69,7 +69,7 @@ class RunSegment:
     started_s: float  # of the sweep's running time
     ended_s: float
     duration_s: float | None  # as its worker measured it; None: unknown
-    end: str  # the trial's state from then on, DIED, LOST or CUT_OFF
+    end: str  # the trial's state from then on, DIED, LOST or CUT_OFF; RUNNING where it is known to run
     failure: str  # in one line
     place: str  # where it ran; empty where that is unknown, and on the one machine without devices
     lane: int  # from 0: one of the workers that were busy at once; those of a place lie side by side
@@ -113,6 +113,7 @@ class SweepData:
     expected: Mapping[int, Expected] = field(default_factory=dict)  # by the searcher's model; few have one
     # All numbers of the learning curves, by trial and column, but for the times.
     reported: Mapping[int, Mapping[str, Curve]] = field(default_factory=dict)
+    is_running: bool | None = None  # whether a controller has the sweep now; None: nobody has looked
 
     @functools.cached_property
     def trials(self) -> list[Trial]:
@@ -239,9 +240,17 @@ def read(sweep_dir: Path) -> SweepData:
 
 
 def of_events(
-    sweep_dir: Path, events: Sequence[Event], curve_of: Callable[[History, Trial], Sequence[Mapping[str, float]]]
+    sweep_dir: Path,
+    events: Sequence[Event],
+    curve_of: Callable[[History, Trial], Sequence[Mapping[str, float]]],
+    *,
+    is_running: bool | None = None,
 ) -> SweepData:
-    """The same of events that were read before, masked, and of the rows of each trial's learning curve."""
+    """The same of events that were read before, masked, and of the rows of each trial's learning curve.
+
+    Args:
+        is_running: whether a controller has the sweep now; None: nobody has looked.
+    """
     history, record = replay(events), readable_record(sweep_dir)
     seconds = running_seconds(events)
     sizes = _data_sizes(sweep_dir, history)
@@ -254,7 +263,7 @@ def of_events(
         record=None if record is None else record.shown(),
         curves=_curves(history, events, rows),
         epochs=epochs,
-        segments=run_segments(events, seconds),
+        segments=run_segments(events, seconds, is_running=bool(is_running)),
         compared=_compared(events, seconds, history, epochs),
         rungs=targets if len(targets) > 1 else [],
         wall_s=seconds[-1] if seconds else 0.0,
@@ -262,6 +271,7 @@ def of_events(
         n_test=_count(sizes, "n_test") if record is None or record.final_metric in (None, "test_error") else None,
         expected={e.trial: e.expected for e in events if isinstance(e, TrialProposed) and e.expected is not None},
         reported={number: _columns(of_trial) for number, of_trial in rows.items() if of_trial},
+        is_running=is_running,
     )
 
 
@@ -286,8 +296,12 @@ def running_seconds(events: Sequence[Event]) -> list[float]:
     return moments
 
 
-def run_segments(events: Sequence[Event], seconds: Sequence[float]) -> list[RunSegment]:
-    """The segments in the order of their starts, each in the first lane of its place that is free then."""
+def run_segments(events: Sequence[Event], seconds: Sequence[float], *, is_running: bool = False) -> list[RunSegment]:
+    """The segments in the order of their starts, each in the first lane of its place that is free then.
+
+    Args:
+        is_running: whether those run now whose end the last run has not recorded.
+    """
     running: dict[int, tuple[SegmentStarted, float]] = {}
     spans: list[Span] = []
     for event, now_s in zip(events, seconds, strict=True):
@@ -302,7 +316,12 @@ def run_segments(events: Sequence[Event], seconds: Sequence[float]) -> list[RunS
     last_s = seconds[-1] if seconds else 0.0
     spans += [(*begun, last_s, None) for begun in running.values()]
     spans.sort(key=lambda span: (span[1], span[0].trial))
-    return [_segment(*span, lane) for span, lane in zip(spans, _lanes(spans), strict=True)]
+    found = [_segment(*span, lane) for span, lane in zip(spans, _lanes(spans), strict=True)]
+    run_now = {(start.trial, start.job) for start, _ in running.values()} if is_running else set()
+    return [
+        dataclasses.replace(each, end=str(TrialState.RUNNING)) if (each.trial, each.job) in run_now else each
+        for each in found
+    ]
 
 
 def _segment(start: SegmentStarted, started_s: float, ended_s: float, ended: JobEnd | None, lane: int) -> RunSegment:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import special
 
 from hposweep.beginnings import with_beginnings
@@ -25,6 +27,7 @@ from hposweep.simulation import EventList
 from hposweep.trial import Direction, Expected, Segment, SegmentResult, Trial, TrialState
 from hposweep.tuner import Tuner
 from hposweep.workers.virtual import VirtualWorkers
+from support.strategies import search_trees
 
 SPACE = SearchSpace({key: parse_hyperparameter("uniform(0, 1)") for key in "xy"})
 
@@ -130,6 +133,23 @@ def test_failures_leave_the_others_their_units() -> None:
     losses = [valley(SPACE.sample(0, number)) if number % 5 else math.inf for number in range(30)]
     for each in expected(told(BayesianSearcher(SPACE, 0), losses), draws(20)):
         assert each.high < 100
+
+
+@settings(max_examples=20)
+@given(
+    space=search_trees(), losses=st.lists(st.floats(allow_nan=False), min_size=12, max_size=12), seed=st.integers(0, 99)
+)
+def test_in_any_space_after_any_losses_it_expects_numbers_of_each_or_of_none(
+    space: SearchSpace, losses: list[float], seed: int
+) -> None:
+    searcher = BayesianSearcher(space, 0)
+    for number, loss in enumerate(losses):
+        trial = Trial(number, space.sample(seed, number), seed=0, state=TrialState.COMPLETE)
+        searcher.start(trial)
+        searcher.tell(trial, loss)
+    found = expected(searcher, [space.sample(seed, number) for number in range(10, 15)])
+    assert len(found) in (0, 5)
+    assert all(each.low <= each.median <= each.high for each in found)
 
 
 def test_of_results_at_an_epoch_it_names_the_epoch() -> None:

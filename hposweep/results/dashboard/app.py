@@ -17,7 +17,9 @@ from starlette.routing import Route
 
 from hposweep.errors import ConfigError
 from hposweep.history import now
+from hposweep.results.beliefs import Model
 from hposweep.results.comparison.comparison import Comparison, compare_read
+from hposweep.results.dashboard.kept import Kept, KeptForests
 from hposweep.results.dashboard.live_content import Answer, LiveContent, Made
 from hposweep.results.dashboard.sweep_list import Listed, SweepList
 from hposweep.results.html import comparison_page, page, sweep_page
@@ -33,18 +35,20 @@ OWN_ASSETS = ("dashboard.css", "list.js", "live.js", "live_page.js", "message.js
 GONE = "The sweep's folder was removed."
 UNKNOWN = "There is no such sweep in the folder of this dashboard."
 
-RunAgainOf = Callable[[Path], RunAgain | None]
+
+@dataclass(frozen=True)
+class FromRecords:
+    """What is made of the folder of a sweep by rooms above this one."""
+
+    run_again_of: Callable[[Path], RunAgain | None]  # the commands that run its trials again
+    model_of: Callable[[Path], Model | None]  # its searcher's
 
 
 class Dashboard:
-    """What the pages are made of.
+    """What the pages are made of."""
 
-    Args:
-        run_again_of: what makes the commands that run the trials of the sweep in a folder again.
-    """
-
-    def __init__(self, sweeps: SweepList, run_again_of: RunAgainOf) -> None:
-        self._sweeps, self._run_again_of = sweeps, run_again_of
+    def __init__(self, sweeps: SweepList, from_records: FromRecords) -> None:
+        self._sweeps, self._from_records = sweeps, from_records
         self._of_sweeps: dict[str, LiveContent] = {}
         self._of_comparisons: dict[tuple[str, ...], LiveContent] = {}
 
@@ -134,17 +138,23 @@ class Dashboard:
         if look.overview.state is SweepState.UNREADABLE:
             return Absent(look.overview.why)
         live = self._of_sweeps.setdefault(
-            f"{listed.id} {listed.reader.generation}", LiveContent(functools.partial(self._content_of, listed))
+            f"{listed.id} {listed.reader.generation}", LiveContent(functools.partial(self._content_of, listed, Kept()))
         )
         try:
             return live.get(look.version)
         except ConfigError as error:  # it was removed or damaged in the meantime
             return Absent(f"{error}")
 
-    def _content_of(self, listed: Listed) -> tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]:
+    def _content_of(self, listed: Listed, kept: Kept) -> tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]:
         read_at, look, data = now(), listed.reader.look(), listed.reader.data()
         folder = listed.reader.folder
-        content = sweep_page.content(folder, data, self._run_again_of(folder))
+        model = kept.get(
+            "model",
+            data.history.n_ended,
+            lambda: self._from_records.model_of(folder),
+            is_final=not data.is_running,
+        )
+        content = sweep_page.content(folder, data, self._from_records.run_again_of(folder), model, KeptForests(kept))
         state = "" if look is None else str(look.overview.state)
         controller = "" if look is None else look.overview.controller
         return content, content, {"read_at": read_at, "state": state, "controller": controller}

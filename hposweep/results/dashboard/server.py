@@ -13,7 +13,7 @@ from types import FrameType
 import uvicorn
 
 from hposweep.results.dashboard import access
-from hposweep.results.dashboard.app import Dashboard, RunAgainOf
+from hposweep.results.dashboard.app import Dashboard, FromRecords
 from hposweep.results.dashboard.listening import LOOPBACK, is_loopback, link_to, listening_at
 from hposweep.results.dashboard.sweep_list import SweepList
 
@@ -22,7 +22,7 @@ NICENESS = 10  # sweeps of the same machine go first
 
 def serve(
     root: Path,
-    run_again_of: RunAgainOf,
+    from_records: FromRecords,
     *,
     host: str = LOOPBACK,
     port: int | None = None,
@@ -41,15 +41,15 @@ def serve(
     sweeps = SweepList(root)
     with listening_at(host, port) as listening:
         token = None if is_loopback(host) else secrets.token_urlsafe(24)
-        server = server_of(sweeps, run_again_of, listening, token)
+        server = server_of(sweeps, from_records, listening, token)
         tell(link_to(host, listening.getsockname()[1], token))
         _run(server, sweeps, listening)
 
 
-def serve_beside_a_sweep(root: Path, run_again_of: RunAgainOf, listening: socket.socket, lingers_s: float) -> None:
+def serve_beside_a_sweep(root: Path, from_records: FromRecords, listening: socket.socket, lingers_s: float) -> None:
     """Serves on this socket until SIGTERM comes; open pages have `lingers_s` seconds then to ask once more."""
     sweeps = SweepList(root)
-    server = server_of(sweeps, run_again_of, listening, token=None)
+    server = server_of(sweeps, from_records, listening, token=None)
     end = server.handle_exit
 
     def end_later(number: int, frame: FrameType | None) -> None:
@@ -68,14 +68,14 @@ def _run(server: uvicorn.Server, sweeps: SweepList, listening: socket.socket) ->
 
 
 def server_of(
-    sweeps: SweepList, run_again_of: RunAgainOf, listening: socket.socket, token: str | None
+    sweeps: SweepList, from_records: FromRecords, listening: socket.socket, token: str | None
 ) -> uvicorn.Server:
     """The server of these sweeps.
 
     Args:
         token: what each request has to hold; None: nothing, but it must have been sent to a name of this machine.
     """
-    app = access.Access(Dashboard(sweeps, run_again_of).app(), token=token, port=listening.getsockname()[1])
+    app = access.Access(Dashboard(sweeps, from_records).app(), token=token, port=listening.getsockname()[1])
     return uvicorn.Server(
         uvicorn.Config(
             app,

@@ -18,9 +18,10 @@ from hposweep.number_text import number_text
 from hposweep.results.dashboard.sweep_reader import Look, SweepReader
 from hposweep.results.overview import Overview, SweepState, resume_line, sweep_folders
 from hposweep.results.shown_values import value_and_seeds
-from hposweep.shown_text import visible
+from hposweep.shown_text import cut, visible
 from hposweep.trial import TrialState
 
+MOST_CHARACTERS = 500  # of a text in the list
 REMOVED = "removed"  # the state of a sweep that was listed once and is gone
 CAN_BE_RESUMED = (SweepState.STOPPED, SweepState.KILLED)
 # Folders are looked for at most this often, and for at most a tenth of the time: a file system may be slow.
@@ -104,14 +105,14 @@ class SweepList:
             "id": listed.id,
             "name": listed.name,
             "state": str(overview.state),
-            "why": overview.why,
+            "why": cut(overview.why, MOST_CHARACTERS),
             "n_done": history.n_done,
             "n_trials": max(history.n_trials, len(history.trials)),
             "states": count_states(history),
-            "metric": visible(history.metric),
+            "metric": cut(visible(history.metric), MOST_CHARACTERS),
             "direction": str(history.direction),
             "best": _best(overview),
-            "controller": overview.controller,
+            "controller": cut(overview.controller, MOST_CHARACTERS),
             "started_at": overview.started_at,
             "changed_at": overview.changed_at,
             "resume": self._resume_line(listed) if overview.state in CAN_BE_RESUMED else "",

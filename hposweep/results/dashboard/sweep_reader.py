@@ -87,11 +87,12 @@ class SweepReader:
             ConfigError: if the journal is gone or damaged.
         """
         with self._lock:
+            is_running = self._watch.is_being_run()
             if not self._read_journal():
                 raise ConfigError(f"{self.folder}: was removed")
             if self._damaged is not None:
                 raise ConfigError(self._damaged[1])
-            return sweep_data.of_events(self.folder, tuple(self._events), self._rows)
+            return sweep_data.of_events(self.folder, tuple(self._events), self._rows, is_running=is_running)
 
     def files_of(self, number: int) -> TrialFiles | None:
         """The files of a trial, also of one whose first job runs; None where it has no folder yet, or is none."""

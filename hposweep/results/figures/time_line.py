@@ -152,6 +152,7 @@ def _segment_name(kind: str) -> str:
         DIED: "its worker died",
         LOST: "lost with its machine",
         CUT_OFF: "cut off, or running",
+        TrialState.RUNNING: "running",
         TrialState.PAUSED: "to a rung (PAUSED)",
     }
     return names.get(kind, kind)

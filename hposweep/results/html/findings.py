@@ -129,7 +129,11 @@ def status(sweep: SweepData) -> str:
     end = sweep.history.end
     if sweep.is_finished():
         return "finished"
-    return "not finished: it runs, or was killed" if end is None else f"stopped: {end.text}"
+    if sweep.is_running:
+        return "running"
+    if end is not None:
+        return f"stopped: {end.text}"
+    return "not finished: it runs, or was killed" if sweep.is_running is None else "killed: it ended without a word"
 
 
 def _like_the_winner(sweep: SweepData, winner: Trial) -> list[str]:

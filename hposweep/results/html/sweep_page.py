@@ -20,10 +20,10 @@ from hposweep.results.html.in_a_process import FILE_NAME
 from hposweep.results.html.page import Section, Served
 from hposweep.results.html.sweep_plots import GROUPS, sweep_plots
 from hposweep.results.html.trial_rows import RunAgain
-from hposweep.results.shown_values import MOST_CHARACTERS
+from hposweep.results.importance import Forests
+from hposweep.results.shown_values import MOST_CHARACTERS, value_shown
 from hposweep.results.sweep_data import SweepData, read
 from hposweep.shown_text import cut
-from hposweep.sweep_folder import tables
 from hposweep.sweep_folder.sweep_yaml import AppRecord
 from hposweep.trial import TrialState
 
@@ -67,7 +67,11 @@ def page_of(content: Mapping[str, Any], served: Served | None = None) -> str:
 
 
 def content(
-    sweep_dir: Path, sweep: SweepData, run_again: RunAgain | None, model: Model | None = None
+    sweep_dir: Path,
+    sweep: SweepData,
+    run_again: RunAgain | None,
+    model: Model | None = None,
+    forests: Forests | None = None,
 ) -> dict[str, Any]:
     """All that the page shows, as JSON takes it.
 
@@ -81,8 +85,9 @@ def content(
 
     Args:
         model: of the sweep's searcher; None: it has none, or it is not drawn.
+        forests: None: they are fitted for this content.
     """
-    plots, sections = sweep_plots(sweep, model)
+    plots, sections = sweep_plots(sweep, model, forests)
     trials = trial_rows.listed(sweep)
     failures = findings.failure_groups(sweep)
     return {
@@ -132,7 +137,7 @@ def _parts(
             summary=findings.summary(sweep_dir, sweep),
             winner=sweep.history.incumbent,
             winner_command=trial_rows.command(sweep.history.incumbent, run_again),
-            cell_text=tables.cell_text,
+            value_shown=value_shown,
         ),
         "failures-first": failures_part if failures_first else "",
         "missing": page.part("sweep/missing.html", reasons=_reasons(sections) if sweep.trials else []),

@@ -21,7 +21,7 @@ from hposweep.results.figures import (
 )
 from hposweep.results.figures.style import Plot
 from hposweep.results.html.page import Section
-from hposweep.results.importance import Importances, NotShown, forest_surface, importances
+from hposweep.results.importance import Forests, Importances, NotShown
 from hposweep.results.sweep_data import SweepData
 from hposweep.shown_text import cut, plural
 
@@ -67,17 +67,20 @@ class _Page:
         self.sections[id] = Section(id, title, notes, plot is not None, description, intro, group, wide, least_width)
 
 
-def sweep_plots(sweep: SweepData, model: Model | None = None) -> tuple[dict[str, Plot], dict[str, Section]]:
+def sweep_plots(
+    sweep: SweepData, model: Model | None = None, forests: Forests | None = None
+) -> tuple[dict[str, Plot], dict[str, Section]]:
     """The plots by the ids of their elements, and the sections around them.
 
     Args:
         model: of the sweep's searcher; None: it has none, or it is not drawn.
+        forests: None: they are fitted for this page.
     """
     page = _Page()
     _add_progress(page, sweep)
     _add_expected(page, sweep)
     _add_learning(page, sweep)
-    _add_hyperparameters(page, sweep, model)
+    _add_hyperparameters(page, sweep, model, forests or Forests())
     page.add(
         "time",
         "time-line",
@@ -173,9 +176,9 @@ def _add_learning(page: _Page, sweep: SweepData) -> None:
         )
 
 
-def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> None:
+def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None, forests: Forests) -> None:
     metric = sweep.history.metric
-    found = importances(sweep)
+    found = forests.importances(sweep)
     bars = ""
     if not isinstance(found, NotShown):
         bars = "; ".join(f"{key}: {number_text(mean, 2)}" for key, mean in zip(found.keys, found.means, strict=True))
@@ -189,7 +192,7 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None) -> 
         intro="How much worse a random forest predicts the rank of a trial that it has not seen when this "
         "hyperparameter is shuffled; whiskers are one standard deviation over folds and repeats.",
     )
-    _add_contour(page, sweep, found, model)
+    _add_contour(page, sweep, found, model, forests)
     keys = [key for key in sweep.varying_keys if _n_values(sweep, key) > 1]
     for i, key in enumerate(keys[:MOST_HYPERPARAMETER_PLOTS]):
         plot = hyperparameters.hyperparameter(sweep, key, model)
@@ -222,7 +225,9 @@ def _how_to_read_slices(sweep: SweepData) -> str:
     return f"Each mark is a trial; those without a value, such as failed ones, stand at the top edge.{colours}"
 
 
-def _add_contour(page: _Page, sweep: SweepData, found: Importances | NotShown, model: Model | None) -> None:
+def _add_contour(
+    page: _Page, sweep: SweepData, found: Importances | NotShown, model: Model | None, forests: Forests
+) -> None:
     """The two hyperparameters that matter most or, where that is not known, the first two that the best trial has."""
     best = sweep.history.incumbent or best_partial(sweep.history)
     keys = sweep.varying_keys if isinstance(found, NotShown) else found.keys
@@ -236,7 +241,7 @@ def _add_contour(page: _Page, sweep: SweepData, found: Importances | NotShown, m
     if surface is not None:
         says = f" The ground is what the searcher's model predicts, {as_the_best}."
     else:
-        forest = forest_surface(sweep, key, other, best.configuration)
+        forest = forests.surface(sweep, key, other, best.configuration)
         if forest is not None:
             after = "" if forest.epochs is None else f" after {plural(forest.epochs, 'epoch')}"
             surface, values = forest.surface, forest.values

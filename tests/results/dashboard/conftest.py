@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from hposweep.results.dashboard import server
+from hposweep.results.dashboard.app import FromRecords
 from hposweep.results.dashboard.listening import listening_at
 from hposweep.results.dashboard.sweep_list import SweepList
 from support.processes import wait_for
+
+NOTHING = FromRecords(run_again_of=lambda folder: None, model_of=lambda folder: None)
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,9 @@ def serve() -> Iterator[Serve]:
     """Serves the dashboard of a folder until the module's end."""
     with contextlib.ExitStack() as stack:
 
-        def start(root: Path, token: str | None = None, run_again_of: Any = lambda folder: None) -> Dashboard:
+        def start(root: Path, token: str | None = None, from_records: FromRecords = NOTHING) -> Dashboard:
             socket = stack.enter_context(listening_at("127.0.0.1", None))
-            served = server.server_of(SweepList(root), run_again_of, socket, token)
+            served = server.server_of(SweepList(root), from_records, socket, token)
             thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
             thread.start()
 

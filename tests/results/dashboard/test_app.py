@@ -5,9 +5,11 @@ import shutil
 import urllib.parse
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hposweep.history import SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
+from hposweep.results.beliefs import Slice
 from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
@@ -41,6 +43,30 @@ def test_sweeps_of_folders_below_are_listed_and_served(dashboard: Dashboard) -> 
         assert "0.2" in answer.json["content"]["parts"]["part-summary"]
         assert answer.json["state"] == "finished"
         assert dashboard.ask(dashboard.of(name, "/sweep")).body.startswith(b"<!doctype html>")
+
+
+class Flat:
+    """The model of a searcher that expects the same everywhere."""
+
+    def along(self, key: str) -> Slice:
+        return Slice([0.001, 1.0], np.full(2, 0.3), np.full(2, 0.2), np.full(2, 0.4))
+
+    def over(self, key: str, other: str) -> None:
+        return None
+
+
+def test_plots_of_hyperparameters_have_the_model_of_the_searcher(serve: Serve, tmp_path: Path) -> None:
+    folder = made(tmp_path / "a")
+    asked: list[Path] = []
+
+    def model_of(folder: Path) -> Flat:
+        asked.append(folder)
+        return Flat()
+
+    dashboard = serve(tmp_path, model_of=model_of)
+    parts = dashboard.ask(dashboard.of("a")).json["content"]["parts"]
+    assert any("Line and band" in part for part in parts.values())
+    assert {*asked} == {folder}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""The dashboard's pages in headless Chromium, over sweeps that are made by hand and changed while the pages are open."""
+"""The dashboard's pages in headless Chromium, over sweeps by hand that change while the pages are open."""
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from hposweep.history import Ending, Event, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
+from hposweep.results.dashboard import server
+from hposweep.results.dashboard.listening import listening_at
+from hposweep.results.dashboard.sweep_list import SweepList
 from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
-from results.dashboard.conftest import Dashboard, Serve
+from results.dashboard.conftest import NOTHING, Dashboard, Serve
 from support.browser import log_of, requested_urls
 from support.processes import wait_for
 from support.report_pages import HOSTILE, hostile, made
@@ -75,9 +79,8 @@ class RunningSweep:
 
     def start_trial(self) -> TrialFiles:
         number, self.n_started = self.n_started, self.n_started + 1
-        self.append(
-            TrialProposed(number, {"x": number / 10, "y": 1.0 / (number + 1)}, 7), SegmentStarted(number, 0, 3, 1)
-        )
+        configuration = {"x": number / 10, "y": 1.0 / (number + 1)}
+        self.append(TrialProposed(number, configuration, 7), SegmentStarted(number, 0, 3, 1))
         files = TrialFiles(self.folder, f"trials/{number}")
         files.make_folder()
         files.job_mark.write_text(f"0123abcd, job {number}_1, process 7 on node3\n")
@@ -225,20 +228,14 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
         pages.check_quiet()
     query = "&".join(address.partition("?")[2] for address in ids)
     pages.browser.get(f"{pages.dashboard.url}/compare?{query}")
-    pages.wait_for_text("#live", "only values of one metric can be compared")
+    pages.wait_for_text("#live", "its metric is")
     pages.check_quiet()
 
 
 def test_the_page_says_when_its_server_has_gone(browser: webdriver.Chrome, tmp_path: Path, serve: Serve) -> None:
-    import threading
-
-    from hposweep.results.dashboard import server
-    from hposweep.results.dashboard.listening import listening_at
-    from hposweep.results.dashboard.sweep_list import SweepList
-
     made(tmp_path / "s")
     with listening_at("127.0.0.1", None) as socket:
-        served = server.server_of(SweepList(tmp_path), lambda folder: None, socket, None)
+        served = server.server_of(SweepList(tmp_path), NOTHING, socket, None)
         thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
         thread.start()
         wait_for(lambda: served.started)

@@ -153,21 +153,25 @@ def test_a_page_with_another_states_content_shows_what_that_states_own_page_show
 def test_new_content_leaves_the_page_as_its_reader_has_it(browser: webdriver.Chrome, tmp_path: Path) -> None:
     folder = made(tmp_path / "swept")
     page_of(folder)
-    more = made(tmp_path / "more" / "swept", [*ROWS, (TrialState.COMPLETE, 0.1, {"rate": 0.5, "name": "new"}, "")])
+    more = made(
+        tmp_path / "more" / "swept", [*ROWS, ROWS[-1], (TrialState.COMPLETE, 0.1, {"rate": 0.5, "name": "new"}, "")]
+    )
     page = Page(browser, folder / "report.html")
     page.emulate("light", 1280)
     page.open()
     page.sort_by("rate")
     page.filter_by("sgd")
     page.run("document.querySelector('#failures details').open = true")
+    page.run("document.querySelector('#failures summary').focus()")
     page.run("document.querySelector('#hyperparameter-0').is_mine = true")
     zoomed = page.zoom("hyperparameter-0")
     page.update(sweep_page.content(more, sweep_data.read(more), None))
-    assert page.column("rate") == ["0.001", "0.1", "0.2", "0.3"]
+    assert page.column("rate") == ["0.001", "0.1", "0.2", "0.3", "0.3"]
     assert page.run("return document.getElementById('hyperparameter-0').is_mine")
     assert page.run("return document.getElementById('hyperparameter-0')._fullLayout.xaxis.range") == zoomed
     assert page.run("return document.querySelector('#failures details').open")
-    assert page.filter_by("new").startswith("1 of 7")
+    assert page.run("return document.activeElement === document.querySelector('#failures summary')")
+    assert page.filter_by("new").startswith("1 of 8")
 
 
 def test_pages_of_rows_and_the_keyboard(browser: webdriver.Chrome, tmp_path: Path) -> None:

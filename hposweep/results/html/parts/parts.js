@@ -22,7 +22,8 @@ function put_part(id, html) {
   shown_parts[id] = html;
   const place = document.getElementById(id);
   const made = element("div", { innerHTML: html });
-  const focused = place.contains(document.activeElement) ? document.activeElement.id : "";
+  const focus = place.contains(document.activeElement) ? way_to(document.activeElement) : null;
+  const scrolled = [];
   for (const fresh of made.querySelectorAll(".figure, details[id]")) {
     const old = document.getElementById(fresh.id);
     if (!old) continue;
@@ -31,9 +32,18 @@ function put_part(id, html) {
     } else {
       // A plot is moved with all that its user has zoomed into and hidden.
       old.ariaLabel = fresh.ariaLabel;
+      old.style.minWidth = fresh.style.minWidth;
+      scrolled.push([old, old.parentElement.scrollLeft]);
       fresh.replaceWith(old);
     }
   }
   place.replaceChildren(...made.childNodes);
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  for (const [plot, left] of scrolled) plot.parentElement.scrollLeft = left;
+  if (focus) document.getElementById(focus.id)?.parentElement.querySelectorAll(focus.selector)[focus.position]?.focus({ preventScroll: true });
+}
+
+/* Where an element is, for what will stand in its place. */
+function way_to(found) {
+  const owner = found.closest("[id]");
+  return { id: owner.id, selector: found.localName, position: [...owner.parentElement.querySelectorAll(found.localName)].indexOf(found) };
 }
