@@ -171,7 +171,7 @@ def test_blocks_that_are_not_run_say_why() -> None:
     marks = {block.mark for page in PAGES for block in blocks(page) if block.mark}
     left_out = {mark.removeprefix(NOT_RUN) for mark in marks if mark.startswith(NOT_RUN)}
     assert left_out == REASONS
-    assert all(re.fullmatch(rf"{NOT_RUN}.*|{EXITS_WITH}\d+|{DRY_RUN}|{USAGE}", mark) for mark in marks)
+    assert all(re.fullmatch(rf"{NOT_RUN}.*|{EXITS_WITH}\d+|{DRY_RUN}|{USAGE}|{UNTIL_CTRL_C}", mark) for mark in marks)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

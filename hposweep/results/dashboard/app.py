@@ -155,9 +155,8 @@ class Dashboard:
             is_final=not data.is_running,
         )
         content = sweep_page.content(folder, data, self._from_records.run_again_of(folder), model, KeptForests(kept))
-        state = "" if look is None else str(look.overview.state)
-        controller = "" if look is None else look.overview.controller
-        return content, content, {"read_at": read_at, "state": state, "controller": controller}
+        told = {} if look is None else self._sweeps.told(listed, look)
+        return content, content, {"read_at": read_at, **told}
 
     def _comparison(self, request: Request) -> Made | Absent:
         ids = request.query_params.getlist("id")
@@ -195,7 +194,7 @@ def _compared(listed: Sequence[Listed]) -> tuple[Comparison, bool, Mapping[str, 
     sweeps = [each.reader.data() for each in listed]
     comparison = compare_read([each.reader.folder for each in listed], sweeps)
     # The script gets no content: it opens the page anew.
-    return comparison, True, {"read_at": read_at, "state": "", "controller": ""}
+    return comparison, True, {"read_at": read_at}
 
 
 def _count(request: Request, name: str) -> int | None:

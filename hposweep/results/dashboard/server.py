@@ -17,7 +17,7 @@ from hposweep.results.dashboard.app import Dashboard, FromRecords
 from hposweep.results.dashboard.listening import LOOPBACK, is_loopback, link_to, listening_at
 from hposweep.results.dashboard.sweep_list import SweepList
 
-NICENESS = 10  # sweeps of the same machine go first
+NICENESS = 5  # sweeps of the same machine go first, and a page is still there soon where they take all of it
 
 
 def serve(

@@ -10,6 +10,7 @@ import pytest
 
 from hposweep.history import SegmentEnded, SegmentStarted, SweepStarted, TrialProposed
 from hposweep.results.beliefs import Slice
+from hposweep.results.dashboard.app import FromRecords
 from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
@@ -63,7 +64,7 @@ def test_plots_of_hyperparameters_have_the_model_of_the_searcher(serve: Serve, t
         asked.append(folder)
         return Flat()
 
-    dashboard = serve(tmp_path, model_of=model_of)
+    dashboard = serve(tmp_path, from_records=FromRecords(lambda folder: None, model_of))
     parts = dashboard.ask(dashboard.of("a")).json["content"]["parts"]
     assert any("Line and band" in part for part in parts.values())
     assert {*asked} == {folder}
