@@ -16,7 +16,7 @@ class Slice:
     """Along one hyperparameter; the others are as the winner has them."""
 
     values: Sequence[Value]  # n of them, in the order of the axis
-    means: np.ndarray  # of the metric, shape (n,)
+    means: np.ndarray  # of the metric, shape (n,); medians where the model transforms it
     lows: np.ndarray  # shape (n,): the ends of the interval that holds it with 95% probability
     highs: np.ndarray  # shape (n,)
 
@@ -27,7 +27,7 @@ class Surface:
 
     values: Sequence[Value]  # n of them, of the first hyperparameter
     other_values: Sequence[Value]  # m of them, of the second one
-    means: np.ndarray  # of the metric, shape (m, n)
+    means: np.ndarray  # of the metric, shape (m, n); as in a slice
 
 
 class Model(Protocol):

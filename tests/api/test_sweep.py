@@ -143,7 +143,7 @@ def test_each_plot_holds_the_trials(sweep: hposweep.Sweep) -> None:
     shown = [number for trace in sweep.plot_hyperparameter("x").data for number in trace.customdata]
     assert sorted(shown) == [0, 1, 2, 3]
     lines = sweep.plot_parallel_coordinates().data
-    assert sorted({number for trace in lines for number in trace.customdata}) == [0, 1]
+    assert sorted({number for trace in lines for number, _ in trace.customdata}) == [0, 1]
     assert sweep.plot_time_line().data
 
 

@@ -1,10 +1,14 @@
 """What a page makes a browser say."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
+
+# Scripts that find too weak texts and marks of plots.
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
 
 
 def log_of(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:

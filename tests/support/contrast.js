@@ -62,7 +62,7 @@ function too_weak_marks(exempt) {
     const below = ground(place);
     for (const trace of place._fullData) {
       if (exempt.includes(trace.name)) continue;
-      const colours = [trace.mode?.includes("markers") && trace.marker.color, trace.mode?.includes("lines") && trace.line.color];
+      const colours = [trace.mode?.includes("markers") && trace.marker.color, trace.mode?.includes("lines") && trace.line.width > 0 && trace.line.color];
       for (const colour of colours.filter((each) => typeof each === "string")) {
         // Where many marks lie over one another they are let through; each is as strong as its colour.
         const value = ratio(rgba(colour).slice(0, 3).concat(1), below);

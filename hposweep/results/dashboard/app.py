@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,12 +19,13 @@ from starlette.routing import Route
 from hposweep.errors import ConfigError
 from hposweep.history import now
 from hposweep.results.beliefs import Model
-from hposweep.results.comparison.comparison import Comparison, compare_read
-from hposweep.results.dashboard.kept import Kept, KeptForests
-from hposweep.results.dashboard.live_content import Answer, LiveContent, Made
+from hposweep.results.comparison.comparison import compare_read
+from hposweep.results.dashboard.kept import Kept, KeptForests, NoForests
+from hposweep.results.dashboard.live_content import Answer, Content, LiveContent, Made
 from hposweep.results.dashboard.sweep_list import Listed, SweepList
 from hposweep.results.html import comparison_page, page, sweep_page
 from hposweep.results.html.trial_rows import RunAgain
+from hposweep.results.importance import Forests
 from hposweep.results.overview import SweepState
 from hposweep.shown_text import visible
 from hposweep.sweep_folder import log_tail
@@ -49,7 +51,8 @@ class Dashboard:
 
     def __init__(self, sweeps: SweepList, from_records: FromRecords) -> None:
         self._sweeps, self._from_records = sweeps, from_records
-        self._of_sweeps: dict[str, LiveContent] = {}
+        self._lock = threading.Lock()
+        self._of_sweeps: dict[str, _LiveSweep] = {}
         self._of_comparisons: dict[tuple[str, ...], LiveContent] = {}
 
     def app(self) -> Starlette:
@@ -137,27 +140,29 @@ class Dashboard:
             return Absent(GONE)
         if look.overview.state is SweepState.UNREADABLE:
             return Absent(look.overview.why)
-        live = self._of_sweeps.setdefault(
-            f"{listed.id} {listed.reader.generation}", LiveContent(functools.partial(self._content_of, listed, Kept()))
-        )
+        key = f"{listed.id} {listed.reader.generation}"
+        with self._lock:
+            if key not in self._of_sweeps:
+                self._of_sweeps[key] = _LiveSweep(listed, self._content_of)
+            live = self._of_sweeps[key]
         try:
             return live.get(look.version)
         except ConfigError as error:  # it was removed or damaged in the meantime
             return Absent(f"{error}")
 
-    def _content_of(self, listed: Listed, kept: Kept) -> tuple[dict[str, Any], dict[str, Any], Mapping[str, Any]]:
+    def _content_of(self, listed: Listed, kept: Kept | None) -> Content:
+        import_all()
         read_at, look, data = now(), listed.reader.look(), listed.reader.data()
         folder = listed.reader.folder
-        model = kept.get(
-            "model",
-            data.history.n_ended,
-            lambda: self._from_records.model_of(folder),
-            is_final=not data.is_running,
-        )
-        content = sweep_page.content(folder, data, self._from_records.run_again_of(folder), model, KeptForests(kept))
-        state = "" if look is None else str(look.overview.state)
-        controller = "" if look is None else look.overview.controller
-        return content, content, {"read_at": read_at, "state": state, "controller": controller}
+        model: Model | None = None
+        forests: Forests = NoForests()
+        if kept is not None:
+            n_ended, is_final = data.history.n_ended, not data.is_running
+            model = kept.get("model", n_ended, lambda: self._from_records.model_of(folder), is_final=is_final)
+            forests = KeptForests(kept)
+        content = sweep_page.content(folder, data, self._from_records.run_again_of(folder), model, forests)
+        told = {} if look is None else self._sweeps.told(listed, look)
+        return content, content, {"read_at": read_at, **told}
 
     def _comparison(self, request: Request) -> Made | Absent:
         ids = request.query_params.getlist("id")
@@ -182,6 +187,22 @@ class Dashboard:
             return Absent(f"{error}")
 
 
+class _LiveSweep:
+    """The content of a sweep's page; the first one has nothing that takes long, so that the page is there soon.
+
+    Args:
+        content_of: makes it; it is given what is kept of what takes long, or None where that is left out.
+    """
+
+    def __init__(self, listed: Listed, content_of: Callable[[Listed, Kept | None], Content]) -> None:
+        kept = Kept()
+        self._live = LiveContent(lambda: content_of(listed, kept if self._live.is_made else None))
+
+    def get(self, version: str) -> Made:
+        """As `LiveContent.get`."""
+        return self._live.get(f"{version}{' whole' if self._live.is_made else ''}")
+
+
 @dataclass(frozen=True)
 class Absent:
     """Why there is nothing to show. It is no error of the server, but for what never was there."""
@@ -190,12 +211,23 @@ class Absent:
     status: int = 200
 
 
-def _compared(listed: Sequence[Listed]) -> tuple[Comparison, bool, Mapping[str, Any]]:
+def _compared(listed: Sequence[Listed]) -> Content:
+    import_all()
     read_at = now()
     sweeps = [each.reader.data() for each in listed]
     comparison = compare_read([each.reader.folder for each in listed], sweeps)
     # The script gets no content: it opens the page anew.
-    return comparison, True, {"read_at": read_at, "state": "", "controller": ""}
+    return comparison, True, {"read_at": read_at}
+
+
+def import_all() -> None:
+    """Imports what plots need, all of it before the first one is made.
+
+    Plotly looks whether pandas is imported: it must not find it half-way, in a thread that imports scikit-learn.
+    """
+    import sklearn.ensemble
+    import sklearn.inspection
+    import sklearn.model_selection  # noqa: F401
 
 
 def _count(request: Request, name: str) -> int | None:

@@ -43,6 +43,16 @@ class Kept:
             return result
 
 
+class NoForests(Forests):
+    """In place of forests that a page does not wait for."""
+
+    def importances(self, sweep: SweepData) -> Importances | NotShown:
+        return NotShown("it is being computed")
+
+    def surface(self, sweep: SweepData, key: str, other: str, base: Configuration) -> ForestSurface | None:
+        return None
+
+
 class KeptForests(Forests):
     """The random forests of one sweep, which are exact once it does not run."""
 

@@ -15,6 +15,9 @@ from typing import Any
 # Where making a content takes long, it is made seldom, so that the sweep beside it has the processor.
 SHARE_OF_THE_TIME = 0.2
 
+# A content, what of it the page's script is given, as JSON has it, and the state: when it was read, and of what.
+Content = tuple[Any, Any, Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -48,13 +51,13 @@ class LiveContent:
     """The content of one page, for any number of threads.
 
     Args:
-        make: the content, what of it the page's script is given, as JSON has it, and the state.
+        make: the content as it is now.
         clock: seconds, of any origin.
     """
 
     def __init__(
         self,
-        make: Callable[[], tuple[Any, Any, Mapping[str, Any]]],
+        make: Callable[[], Content],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make, self._clock = make, clock
@@ -64,6 +67,11 @@ class LiveContent:
         self._again_at = 0.0
         # Another server may have given the same number to something else.
         self._token, self._n_made = secrets.token_hex(4), 0
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a content already."""
+        return self._made is not None
 
     def get(self, version: str) -> Made:
         """The content of this version or, where that would take too much of the time, of one a little older."""

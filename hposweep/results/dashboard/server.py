@@ -13,11 +13,11 @@ from types import FrameType
 import uvicorn
 
 from hposweep.results.dashboard import access
-from hposweep.results.dashboard.app import Dashboard, FromRecords
+from hposweep.results.dashboard.app import Dashboard, FromRecords, import_all
 from hposweep.results.dashboard.listening import LOOPBACK, is_loopback, link_to, listening_at
 from hposweep.results.dashboard.sweep_list import SweepList
 
-NICENESS = 10  # sweeps of the same machine go first
+NICENESS = 5  # sweeps of the same machine go first, and a page is still there soon where they take all of it
 
 
 def serve(
@@ -62,9 +62,14 @@ def serve_beside_a_sweep(root: Path, from_records: FromRecords, listening: socke
 
 def _run(server: uvicorn.Server, sweeps: SweepList, listening: socket.socket) -> None:
     os.nice(NICENESS)
-    # Who opens the page soon finds the journals read.
-    threading.Thread(target=sweeps.rows, name="first look", daemon=True).start()
+    # Who opens a page soon finds the journals read, and what plots need imported.
+    threading.Thread(target=_prepare, args=[sweeps], name="first look", daemon=True).start()
     server.run(sockets=[listening])
+
+
+def _prepare(sweeps: SweepList) -> None:
+    sweeps.rows()
+    import_all()
 
 
 def server_of(

@@ -82,6 +82,15 @@ class SweepList:
         except ConfigError as error:
             self._why = f"{error}"
 
+    def told(self, listed: Listed, look: Look) -> dict[str, str]:
+        """What a sweep is at, who runs it, and what resumes it."""
+        state = look.overview.state
+        return {
+            "state": str(state),
+            "controller": cut(look.overview.controller, MOST_CHARACTERS),
+            "resume": self._resume_line(listed) if state in CAN_BE_RESUMED else "",
+        }
+
     def _walk(self) -> None:
         started = self._clock()
         self._next_walk_at = started + SECONDS_BETWEEN_WALKS
@@ -104,7 +113,6 @@ class SweepList:
         return {
             "id": listed.id,
             "name": listed.name,
-            "state": str(overview.state),
             "why": cut(overview.why, MOST_CHARACTERS),
             "n_done": history.n_done,
             "n_trials": max(history.n_trials, len(history.trials)),
@@ -112,10 +120,9 @@ class SweepList:
             "metric": cut(visible(history.metric), MOST_CHARACTERS),
             "direction": str(history.direction),
             "best": _best(overview),
-            "controller": cut(overview.controller, MOST_CHARACTERS),
             "started_at": overview.started_at,
             "changed_at": overview.changed_at,
-            "resume": self._resume_line(listed) if overview.state in CAN_BE_RESUMED else "",
+            **self.told(listed, look),
         }
 
     def _resume_line(self, listed: Listed) -> str:

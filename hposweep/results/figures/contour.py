@@ -21,6 +21,7 @@ from hposweep.results.figures.style import (
     TRIALS,
     Plot,
     ValueAxis,
+    even_ticks,
     figure_of,
     floats,
     has_value,
@@ -37,6 +38,7 @@ from hposweep.search_space import Value
 from hposweep.trial import Trial
 
 MANY = 200  # marks, from which on they are smaller
+MOST_TICKS = 3  # of the scale of colours, on a phone
 N_CONTOURS = 14
 MOST_MARKS = 300
 GAP = 2  # pixels between columns
@@ -98,17 +100,20 @@ class _Colours:
         low, high = robust_range([*values, *means])
         # Above the plot, where it takes no width from a narrow one.
         bar: dict[str, Any] = {"orientation": "h", "x": 0.5, "y": 1.02, "yanchor": "bottom", "len": 1, "thickness": 12}
-        bar |= {"title": {"text": plain(sweep.history.metric), "side": "top"}, "nticks": 6}
         if is_log:
             low, high = math.log10(low), math.log10(high)
-            at, texts = zip(*log_ticks(low, high), strict=True)
-            bar |= {"tickvals": at, "ticktext": texts}
+        ticks = log_ticks(low, high) if is_log else even_ticks(low, high, are_whole=False)
+        if len(ticks) > MOST_TICKS:
+            ticks = ticks[1::2]
+        bar |= {"tickvals": [at for at, _ in ticks], "ticktext": [text for _, text in ticks]}
+        bar["title"] = {"text": plain(sweep.history.metric), "side": "top"}
         is_reversed = sweep.history.direction.loss(1.0) < 0
         return cls(is_log, low, high, {"colorscale": SCALE, "reversescale": is_reversed, "colorbar": bar})
 
     def at(self, values: np.ndarray) -> np.ndarray:
         """Where the values are on the scale, those beyond it at its ends."""
-        return np.clip(np.log10(values) if self.is_log else values, self.low, self.high).astype(np.float32)
+        scaled: np.ndarray = np.clip(np.log10(values) if self.is_log else values, self.low, self.high)
+        return scaled.astype(np.float32)
 
 
 def _ground(surface: Surface, axes: Sequence[HyperparameterAxis], colours: _Colours) -> go.Contour | go.Heatmap:

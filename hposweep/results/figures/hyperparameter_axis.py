@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hposweep.results.figures.style import even_ticks, log_ticks, plain
+from hposweep.results.figures.style import even_ticks, log_ticks, plain, spans_decades
 from hposweep.results.sweep_data import SweepData, is_number
 from hposweep.search_space import Value, literal
 from hposweep.sweep_folder.tables import cell_text
@@ -37,7 +37,8 @@ class HyperparameterAxis:
         values = [*tried, *modelled]
         is_numeric = all(is_number(value) for value in values)
         if is_numeric and not (sweep.is_choice(key) and len(set(values)) <= MOST_NUMERIC_OPTIONS):
-            is_log = sweep.is_log(key) and all(value > 0 for value in values)
+            is_log = sweep.is_log(key) or (not sweep.priors(key) and spans_decades(values))
+            is_log = is_log and all(value > 0 for value in values)
             are_whole = all(isinstance(value, int) for value in tried)
             return cls({}, (), is_log, are_whole, min(values, default=0.0), max(values, default=0.0))
         by_literal = {literal(value): value for value in values}

@@ -68,7 +68,7 @@ def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Pl
         figure.add_traces(_belief(believed, axis))
         notes.append("Line and band: the searcher's model with its 95% interval, the others as the winner has them.")
     if axis.is_in_columns:
-        figure.add_trace(_medians(sweep, trials, key, axis))
+        figure.add_trace(_medians(trials, key, axis))
     heights = {trial.number: float(trial.value or 0.0) if has_value(trial) else edge for trial in kept}
     positions = _positions(kept, key, axis, heights, value_axis)
     size = 7 if len(kept) < MANY else 5
@@ -95,7 +95,7 @@ def importance(found: Importances) -> Plot:
             x=list(reversed(found.means)),
             y=names,
             orientation="h",
-            marker={"color": SOFT},
+            marker={"color": SOFT, "line": {"color": GOOD, "width": 1}},
             error_x={"type": "data", "array": list(reversed(found.deviations)), "color": GOOD, "thickness": 2},
             hovertemplate="%{y}: %{x:.3~g} ± %{error_x.array:.3~g}<extra></extra>",
         )
@@ -150,7 +150,7 @@ def _belief(believed: Slice, axis: HyperparameterAxis) -> list[go.Scatter]:
     ]
 
 
-def _medians(sweep: SweepData, trials: Sequence[Trial], key: str, axis: HyperparameterAxis) -> go.Scatter:
+def _medians(trials: Sequence[Trial], key: str, axis: HyperparameterAxis) -> go.Scatter:
     """A line across each column, at the median of its complete trials or, without any, of the others."""
     columns: dict[float, list[Trial]] = defaultdict(list)
     for trial in trials:

@@ -19,10 +19,6 @@ class Level:
     colour: str
     trials: Sequence[Trial]
 
-    @property
-    def is_complete(self) -> bool:
-        return self.trials[0].state is TrialState.COMPLETE
-
 
 def levels(sweep: SweepData, trials: Sequence[Trial]) -> list[Level]:
     """The trials by how far they got, the least first, those that are complete last; each level has some."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from hposweep.number_text import number_text
@@ -26,7 +27,6 @@ from hposweep.results.figures.style import (
     of_all,
     plain,
     thinned_trials,
-    whole_numbers,
 )
 from hposweep.results.shown_values import value_shown
 from hposweep.results.sweep_data import SweepData
@@ -61,6 +61,9 @@ def parallel_coordinates(sweep: SweepData) -> Plot | None:
     if not keys or len(trials) < 2:
         return None
     kept = thinned_trials(sweep, trials, min(MOST_LINES, MOST_CORNERS // (len(keys) + 1)))
+    winner = sweep.history.incumbent
+    if winner is not None and winner not in kept:  # with several seeds it may not have the best value
+        kept = [*kept, winner]
     names = _short_names(keys)
     uprights = [_of_hyperparameter(sweep, kept, key, names[key]) for key in keys]
     values = [float(trial.value or 0.0) for trial in kept]
@@ -69,15 +72,12 @@ def parallel_coordinates(sweep: SweepData) -> Plot | None:
     ticks = [(axis.share(at), text) for at, text in axis.ticks]
     uprights.append(_Upright(plain(sweep.history.metric, MOST_LETTERS), of_metric, [*map(number_text, values)], ticks))
     figure = figure_of(height=460, margin={"l": 16, "r": 16, "t": 28, "b": 12})
-    winner = sweep.history.incumbent
-    loss = sweep.history.direction.loss
-    ranked = sorted(range(len(kept)), key=lambda i: (loss(values[i]), kept[i].number))
-    others = [i for i in ranked if kept[i] is not winner]
-    shares = [(name, colour, others[start:end]) for (name, colour), start, end in _shares(len(others))]
-    for name, colour, chosen in reversed(shares):  # the better ones on top
+    shares = _shares_by_rank(sweep, trials)
+    for name, end, colour in reversed(RANKS):  # the better ones on top
+        chosen = [i for i, trial in enumerate(kept) if trial is not winner and shares[trial.number] == end]
         if chosen:
             figure.add_trace(_lines(kept, chosen, uprights, name, {"color": colour, "width": 1.4}))
-    own = [i for i in ranked if kept[i] is winner]
+    own = [i for i, trial in enumerate(kept) if trial is winner]
     if own:
         figure.add_trace(_lines(kept, own, uprights, "winner", {"color": WINNER, "width": 3}))
     figure.update_layout(shapes=_rules(uprights), annotations=_texts(uprights), legend_y=1.02)
@@ -125,10 +125,15 @@ def _of_hyperparameter(sweep: SweepData, trials: Sequence[Trial], key: str, name
     return _Upright(name, heights, texts, ticks)
 
 
-def _shares(n: int) -> list[tuple[tuple[str, str], int, int]]:
-    """The names and colours of the ranks' shares, the best one first, with the part of n ranks that each has."""
-    ends = [0, *(math.ceil(share * n) for _, share, _ in RANKS)]
-    return [((name, colour), *ends[i : i + 2]) for i, (name, _, colour) in enumerate(RANKS)]  # type: ignore[misc]
+def _shares_by_rank(sweep: SweepData, trials: Sequence[Trial]) -> dict[int, float]:
+    """For each trial the share of `RANKS` that it is in, by the end of that share."""
+    loss = sweep.history.direction.loss
+    ranked = sorted(trials, key=lambda trial: (loss(trial.value or 0.0), trial.number))
+    ends = [end for _, end, _ in RANKS]
+    return {
+        trial.number: next(end for end in ends if rank < math.ceil(end * len(ranked)))
+        for rank, trial in enumerate(ranked)
+    }
 
 
 def _lines(
@@ -136,17 +141,21 @@ def _lines(
 ) -> go.Scatter:
     """Each trial's line, with a gap behind it."""
     width = len(uprights) + 1
+    # Single precision holds the numbers of 16 million trials.
+    of_trials = np.column_stack(
+        [floats(trials[i].number for i in chosen), floats(trials[i].value or 0.0 for i in chosen)]
+    )
     return go.Scatter(
         x=floats([*range(len(uprights)), math.nan] * len(chosen)),
         y=floats(at for i in chosen for at in (*(upright.heights[i] for upright in uprights), math.nan)),
-        customdata=whole_numbers(trials[i].number for i in chosen for _ in range(width)),
+        customdata=np.repeat(of_trials, width, axis=0),
         meta=TRIALS,
         text=[text for i in chosen for text in (*(upright.texts[i] for upright in uprights), "")],
         mode="lines",
         line=line,
         opacity=1 if name == "winner" else 0.8,
         name=name,
-        hovertemplate="trial %{customdata}: %{text}<extra></extra>",
+        hovertemplate="trial %{customdata[0]}: %{customdata[1]:.4~g}<br>here %{text}<extra></extra>",
     )
 
 

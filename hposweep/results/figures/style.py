@@ -65,10 +65,10 @@ DARK_SCALE = ["#9fd0ff", "#4f9be0", "#5a6f86", "#6f6450"]
 RANKS = [
     ("best 5%", 0.05, "#0b3c6f"),
     ("to 20%", 0.2, "#2f7fb8"),
-    ("to 50%", 0.5, "#7d9bb0"),
-    ("others", 1.0, "#bfb7a6"),
+    ("to 50%", 0.5, "#6f8ea5"),
+    ("others", 1.0, "#958c78"),
 ]
-DARK_RANKS = ["#cfe6ff", "#5aa9f0", "#56738f", "#4d4a42"]
+DARK_RANKS = ["#cfe6ff", "#5aa9f0", "#6a8299", "#77736a"]
 # How many epochs a trial has been given, from few to all; told apart without colours by their lightness.
 LEVELS = ["#9a8f2a", "#5f9a4a", "#2f9183", "#2a7fa8", GOOD]
 DARK_LEVELS = ["#948a3c", "#6aa55b", "#4fb0a2", "#62b9e4", DARK[GOOD]]

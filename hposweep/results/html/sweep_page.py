@@ -138,6 +138,7 @@ def _parts(
             winner=sweep.history.incumbent,
             winner_command=trial_rows.command(sweep.history.incumbent, run_again),
             value_shown=value_shown,
+            has_plots=any(groups.values()),
         ),
         "failures-first": failures_part if failures_first else "",
         "missing": page.part("sweep/missing.html", reasons=_reasons(sections) if sweep.trials else []),

@@ -6,7 +6,7 @@ import json
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,9 @@ def serve() -> Iterator[Serve]:
     """Serves the dashboard of a folder until the module's end."""
     with contextlib.ExitStack() as stack:
 
-        def start(root: Path, token: str | None = None, from_records: FromRecords = NOTHING) -> Dashboard:
+        def start(root: Path, token: str | None = None, **made_of_folders: Any) -> Dashboard:
             socket = stack.enter_context(listening_at("127.0.0.1", None))
-            served = server.server_of(SweepList(root), from_records, socket, token)
+            served = server.server_of(SweepList(root), replace(NOTHING, **made_of_folders), socket, token)
             thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
             thread.start()
 

@@ -14,7 +14,8 @@ from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
 from results.dashboard.conftest import Dashboard, Serve
-from support.report_pages import made
+from support.processes import wait_for
+from support.report_pages import Row, made
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,18 @@ def test_plots_of_hyperparameters_have_the_model_of_the_searcher(serve: Serve, t
         return Flat()
 
     dashboard = serve(tmp_path, model_of=model_of)
-    parts = dashboard.ask(dashboard.of("a")).json["content"]["parts"]
-    assert any("Line and band" in part for part in parts.values())
+    # The first content does not wait for it.
+    wait_for(lambda: "Line and band" in json.dumps(dashboard.ask(dashboard.of("a")).json["content"]["parts"]))
     assert {*asked} == {folder}
+
+
+def test_a_page_does_not_wait_for_its_forests(serve: Serve, tmp_path: Path) -> None:
+    rows: list[Row] = [(TrialState.COMPLETE, 0.2 + i / 100, {"rate": i / 10, "momentum": i % 7}, "") for i in range(30)]
+    made(tmp_path / "a", rows)
+    dashboard = serve(tmp_path)
+    first = dashboard.ask(dashboard.of("a")).json["content"]
+    assert "importance" not in first["figures"] and "it is being computed" in first["parts"]["part-missing"]
+    wait_for(lambda: "importance" in dashboard.ask(dashboard.of("a")).json["content"]["figures"])
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,11 @@ def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
     assert in_the_page(pages) == in_the_journal(sweep)
     row = dashboard.sweeps()["followed"]
     assert row["state"] == "killed"
+    assert text_of(pages, "#resume .command") == row["resume"]
 
     resumed = start(tmp_path, shlex.split(row["resume"].replace("python", sys.executable, 1)))
     wait_for(lambda: "running, by process" in text_of(pages, "#live"))
+    assert text_of(pages, "#resume") == ""
     assert resumed.wait() == 0
     wait_for(lambda: text_of(pages, "#live").startswith("finished"))
     assert in_the_page(pages) == in_the_journal(sweep)

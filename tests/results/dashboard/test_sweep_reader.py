@@ -61,7 +61,7 @@ def test_each_event_changes_what_is_seen(sweep: Path) -> None:
         versions.append(look.version)
         assert dataclasses.replace(reader.data(), is_running=None) == sweep_data.read(sweep)
     assert len({*versions}) == len(versions)
-    assert look.overview.state is SweepState.FINISHED
+    assert look is not None and look.overview.state is SweepState.FINISHED
 
 
 def test_the_curve_of_an_ended_trial_is_read_once_and_that_of_a_running_one_as_it_grows(
@@ -69,7 +69,12 @@ def test_the_curve_of_an_ended_trial_is_read_once_and_that_of_a_running_one_as_i
 ) -> None:
     read: list[str] = []
     real = TrialFiles.read_curve
-    monkeypatch.setattr(TrialFiles, "read_curve", lambda files: read.append(files.job_folder) or real(files))
+
+    def counted(files: TrialFiles) -> list[dict[str, float]]:
+        read.append(files.job_folder)
+        return real(files)
+
+    monkeypatch.setattr(TrialFiles, "read_curve", counted)
     append(sweep, *proposed(1))
     curve(sweep, 0, 0.9, 0.7, 0.5)
     # The journal tells the folder of a trial at its end: until then the mark of its job does.
@@ -130,7 +135,12 @@ def test_a_torn_line_is_waited_for(sweep: Path) -> None:
 def test_a_lease_that_moves_tells_that_the_sweep_runs(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a file system without locks; it is waited for once, and not at every look."""
     waited: list[Path] = []
-    monkeypatch.setattr(leases, "is_moving", lambda path: waited.append(path) or True)
+
+    def is_moving(path: Path) -> bool:
+        waited.append(path)
+        return True
+
+    monkeypatch.setattr(leases, "is_moving", is_moving)
     lease = sweep / leases.FILE_NAME
     lease.write_text(f"{'a' * 16} 1 process 7 on node3\n")
     reader = SweepReader(sweep)

@@ -324,12 +324,23 @@ def test_trials_without_a_hyperparameter_are_not_in_its_plot(tmp_path: Path) -> 
 def test_parallel_coordinates_name_what_is_not_set_and_end_with_the_winner(tmp_path: Path) -> None:
     plot = parallel_coordinates(conditional(tmp_path))
     assert plot is not None
-    assert (plot.figure.data[-1].name, {*plot.figure.data[-1].customdata}) == ("winner", {0})
+    assert (plot.figure.data[-1].name, {*plot.figure.data[-1].customdata[:, 0]}) == ("winner", {0})
     axes = [each.text for each in plot.figure.layout.annotations if each.text.startswith("<b>")]
     assert axes == [f"<b>{name}</b>" for name in ("model", "width", "inner", "deep", "rate", "error")]
     assert sum(each.text == "not set" for each in plot.figure.layout.annotations) == 3
     heights = [at for trace in plot.figure.data for at in trace.y if np.isfinite(at)]
     assert -0.2 < min(heights) < 0 and max(heights) <= 1
+
+
+def test_lines_are_coloured_by_rank_among_all_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hposweep.results.figures.parallel_coordinates.MOST_LINES", 30)
+    events = [event for number in range(100) for event in complete(number, {"x": number}, 0.1 + number / 100)]
+    plot = parallel_coordinates(sweep_of(tmp_path, *events))
+    assert plot is not None
+    drawn = {trace.name: {*trace.customdata[:, 0]} for trace in plot.figure.data}
+    # A third of the lines are the best trials, of which 5 are among the best 5%, the winner apart.
+    assert (drawn["winner"], drawn["best 5%"], drawn["to 20%"] & {*range(10)}) == ({0}, {1, 2, 3, 4}, {5, 6, 7, 8, 9})
+    assert max(drawn["to 50%"]) < 50 <= min(drawn["others"])
 
 
 def test_under_a_scheduler_importance_is_that_of_trials_at_one_rung(tmp_path: Path) -> None:

@@ -10,13 +10,12 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-import support
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.simulation import AugmentedBranin, simulate
 from hposweep.trial import TrialState
+from support.browser import CONTRAST
 from support.report_pages import ROWS, Page, made, page_of
 
-CONTRAST = (Path(support.__file__).parent / "contrast.js").read_text(encoding="utf-8")
 # The crowd of parallel coordinates, behind the trials that are to be seen.
 CROWD = ["others", "to 50%"]
 NUMBER_THEM = """

@@ -17,7 +17,7 @@ from hposweep.results.html import comparison_page
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
-from support.browser import log_of, requested_urls
+from support.browser import CONTRAST, log_of, requested_urls
 
 HOSTILE = """</script><script>owned = 1</script><img src=x onerror="owned = 1"> ' " &amp; %{x}"""
 SCRIPT = "<script>owned=1</script>"
@@ -141,11 +141,16 @@ def test_the_page_works_in_a_browser(browser: webdriver.Chrome, folders: list[Pa
     assert NAME in run("return document.querySelector('#incumbents-epochs .legend').textContent")
     cells = run("return [...document.querySelectorAll('#differences td')].map((cell) => cell.textContent)")
     assert HOSTILE in cells
+    weak = f"{CONTRAST}; return [too_weak_texts(), too_weak_marks([])]"
+    assert run(weak) == [[], []]
 
     emulate("dark", 390)
     WebDriverWait(browser, 60).until(
         lambda _: run(f"return document.getElementById('{IDS[-1]}')._fullLayout.font.color") == "#e4e8ed"
     )
     assert run("return document.documentElement.scrollWidth") <= 390
+    assert run(weak) == [[], []]
+    # The tables go on to the right, which is told.
+    assert run("return document.querySelector('#methods .edges').classList.contains('more-right')")
     assert [entry["message"] for entry in log_of(browser, "browser") if entry["level"] == "SEVERE"] == []
     assert {url.partition(":")[0] for url in requested_urls(browser)} <= {"file", "data", "blob"}

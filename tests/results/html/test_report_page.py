@@ -24,6 +24,7 @@ from support.processes import Run, RunText
 from support.report_pages import (
     HOSTILE,
     HOSTILE_NAME,
+    ROWS,
     Elements,
     Row,
     data_of,
@@ -59,6 +60,49 @@ def test_a_sweep_that_has_just_started_has_a_report(tmp_path: Path) -> None:
     assert data_of(page)["figures"] == {}
     assert "No trial has started yet." in page
     assert "Not shown" not in page
+
+
+FAILED: Row = (TrialState.FAILED, None, {"rate": 0.2, "name": "sgd"}, "ValueError: no")
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_first"),
+    [
+        pytest.param([FAILED], True, id="no trial is complete"),
+        pytest.param([*ROWS[:3], *[FAILED] * 4], True, id="more than half failed"),
+        pytest.param([*ROWS[:3], *[FAILED] * 3], False, id="half failed"),
+    ],
+)
+def test_failures_come_first_where_they_are_the_story(tmp_path: Path, rows: list[Row], *, is_first: bool) -> None:
+    page = page_of(made(tmp_path, rows))
+    for name in ('id="title-{}"', '<a href="#{}">'):
+        failures, trials = (page.index(name.format(id)) for id in ("failures", "trials"))
+        assert (failures < trials) is is_first
+    assert bool(re.search(r'<details class="failure" id="failure-\d+" open>', page)) is is_first
+
+
+def test_a_plot_without_anything_to_show_has_no_place_and_its_reason_is_told_once(tmp_path: Path) -> None:
+    page = page_of(made(tmp_path, [FAILED]))
+    assert "curves" not in data_of(page)["figures"]
+    assert 'id="title-curves"' not in page
+    assert page.count("no trial has reported an epoch") == 1
+
+
+def test_the_best_trials_come_first_and_failures_last(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        (TrialState.COMPLETE, 0.2, {"rank": 8, "rate": 1}, ""),
+        FAILED,
+        (TrialState.PAUSED, 0.1, {"rank": 4}, ""),
+        (TrialState.DIVERGED, float("nan"), {"rank": 4}, ""),
+        (TrialState.COMPLETE, 0.15, {"rank": 16}, ""),
+        (TrialState.RUNNING, None, {"rank": 4}, ""),
+    ]
+    columns = data_of(page_of(made(tmp_path, rows)))["table"]["columns"]
+    assert [column["name"] for column in columns[:4]] == ["trial", "rank", "validation_error", "state"]
+    assert columns[1]["values"] == ["2", "", "3", "", "1", ""]
+    # A hyperparameter may have that name.
+    own = next(column for column in columns if column["key"] == "rank")
+    assert (own["name"], own["values"][0]) == ("configuration.rank", "8")
 
 
 def test_there_is_a_plot_for_each_thing_and_no_other_script_may_run(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ function state_text(state, controller) {
 
 function say_what_is_shown(answer) {
   const state = answer.state ? `${state_text(answer.state, answer.controller)}; ` : "";
+  const resume = answer.resume ? [copyable("resume", "Resume it", answer.resume)] : [];
+  document.getElementById("resume").replaceChildren(...resume);
   say(`${state}as read at ${time_text(new Date(read_at))}; it updates by itself.`);
 }
 

@@ -20,25 +20,25 @@ function show_panel() {
   const row = row_of_trial.get(opened);
   const place = view.rows.indexOf(row);
   const heading = element("h2", { id: "title-panel", tabIndex: -1 }, `${row === page.table.winner ? "★ " : ""}Trial ${opened}`);
-  const step = (text, label, to) => {
-    const button = element("button", { type: "button", className: "button", disabled: to === undefined }, text);
+  const step = (id, text, label, to) => {
+    const button = element("button", { type: "button", className: "button", id, disabled: to === undefined }, text);
     button.ariaLabel = label;
-    button.dataset.go = label;
     button.addEventListener("click", () => {
       open_panel(trial_of(to));
-      // The buttons are new ones.
-      (panel.querySelector(`[data-go="${label}"]:enabled`) ?? panel.querySelector(".close")).focus();
+      // The buttons are new ones, and this may be the last trial.
+      if (!panel.contains(document.activeElement)) document.getElementById("panel-close").focus();
     });
     return button;
   };
-  const close = element("button", { type: "button", className: "button close" }, "✕");
+  const close = element("button", { type: "button", className: "button", id: "panel-close" }, "✕");
   close.ariaLabel = "Close";
   close.addEventListener("click", () => panel.close());
   const focused = panel.contains(document.activeElement) ? document.activeElement.id : "";
+  forget_curve();
   panel.replaceChildren(
     element("div", { className: "panel-head" }, heading,
-      step("↑", "Previous trial", place > 0 ? view.rows[place - 1] : undefined),
-      step("↓", "Next trial", place >= 0 ? view.rows[place + 1] : undefined), close),
+      step("panel-previous", "↑", "Previous trial", place > 0 ? view.rows[place - 1] : undefined),
+      step("panel-next", "↓", "Next trial", place >= 0 ? view.rows[place + 1] : undefined), close),
     with_attributes(element("p", { className: "told" }), { role: "status" }),
     facts_of(row), ...failure_of(opened), ...configuration_of(row), ...curve_of(opened), ...command_part(row),
     ...attempts_of(opened), ...output_of(opened));
@@ -96,11 +96,10 @@ function table_of(heads, rows, label) {
 function curve_of(number) {
   if (!page.figures[CURVES]) return [];
   const points = curve_points(number);
-  const heading = element("h3", {}, "Learning curve");
   if (!points) return [];
   const place = element("div", { id: "panel-curve", className: "figure" });
-  with_attributes(place, { role: "img", "aria-label": `Learning curve of trial ${number}, from ${points.y[0]} to ${points.y.at(-1)}` });
-  return [heading, place];
+  with_attributes(place, { role: "img", "aria-label": `Learning curve of trial ${number}, from ${Number(points.y[0].toPrecision(4))} to ${Number(points.y.at(-1).toPrecision(4))}` });
+  return [element("h3", {}, "Learning curve"), place];
 }
 
 /* The longest line of the trial in the plot of learning curves; null where it is not drawn there. */
@@ -133,6 +132,11 @@ function draw_curve() {
     xaxis: { title: layout.xaxis.title, automargin: true, zeroline: false },
     yaxis: { title: layout.yaxis.title, automargin: true, zeroline: false, type: layout.yaxis.type }, dragmode: false,
   }, { responsive: true, displayModeBar: false });
+}
+
+function forget_curve() {
+  const place = document.getElementById("panel-curve");
+  if (place) Plotly.purge(place);
 }
 
 function command_part(row) {
@@ -185,8 +189,7 @@ panel.addEventListener("close", () => {
   opened = null;
   hover(null);
   if (location.hash.startsWith("#trial-")) history.replaceState(null, "", location.pathname + location.search);
-  const place = document.getElementById("panel-curve");
-  if (place) Plotly.purge(place);
+  forget_curve();
   panel.replaceChildren();
   // The browser gives the focus back to what had it, unless that is gone.
   if (document.activeElement === document.body) document.querySelector(`#table tr[data-trial="${number}"] button`)?.focus({ preventScroll: true });
@@ -197,4 +200,5 @@ panel.addEventListener("click", (event) => {
   if (event.target === panel && (event.clientX < left || event.clientX > right || event.clientY < top || event.clientY > bottom)) panel.close();
 });
 addEventListener("hashchange", trial_of_address);
+dark.addEventListener("change", () => { if (opened !== null) show_panel(); });
 when_drawn.push(trial_of_address);
