@@ -15,8 +15,8 @@ from make_screenshots import DOCS, N_COLOURS, Pictures
 from PIL import Image
 
 EXPERIMENTS = sorted(path.stem for path in (DOCS.parent / "conf" / "experiment").glob("*.yaml"))
-WIDTH, HEIGHT = 1440, 1218  # the summary and the first plot
-SHOWN_SIZE = (960, 812)
+WIDTH, HEIGHT = 1440, 1326  # the summary and the first plot
+SHOWN_SIZE = (960, 884)
 
 
 def main() -> None:
