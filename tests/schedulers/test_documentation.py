@@ -10,12 +10,16 @@ from hposweep.trial import TrialState
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_example_of_a_scheduler_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_of_a_scheduler_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "schedulers.md").read_text(), re.DOTALL)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (ROOT / "docs" / "schedulers.md").read_text(encoding="utf-8")
+    scheduler, simulation = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "halfway.py").write_text(scheduler, encoding="utf-8")
     names: dict[str, object] = {}
-    for block in blocks:
-        exec(block, names)
+    exec(simulation, names)
     states = [trial.state for trial in names["sweep"].history.trials.values()]  # type: ignore[attr-defined]
     assert len(states) == 1000
     assert set(states) <= {TrialState.COMPLETE, TrialState.STOPPED, TrialState.DIVERGED}
