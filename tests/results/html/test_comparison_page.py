@@ -134,7 +134,7 @@ def test_the_page_works_in_a_browser(browser: webdriver.Chrome, folders: list[Pa
     assert NAME in run("return document.querySelector('#incumbents-epochs .legend').textContent")
     cells = run("return [...document.querySelectorAll('#differences td')].map((cell) => cell.textContent)")
     assert HOSTILE in cells
-    weak = f"{CONTRAST}; return [too_weak_texts(), too_weak_marks([])]"
+    weak = f"{CONTRAST}; return [too_weak_texts(), too_weak_marks()]"
     assert run(weak) == [[], []]
 
     emulate("dark", 390)
