@@ -9,11 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import IPython.display
 import pytest
 
 import hposweep as hposweep_package
 from hposweep import optional_packages
+from hposweep.api import tuning
 from hposweep.results.dashboard import in_a_process
 from support.apps import App
 from support.processes import Run, processes_in, wait_for
@@ -176,6 +180,18 @@ def test_a_sweep_goes_on_without_the_packages_of_its_dashboard(
     sweep = hposweep_package.tune(_square, {"x": "uniform(0, 1)"}, n_trials=1, folder=tmp_path, dashboard=True)
     assert sweep.best is not None
     assert "no dashboard: it needs 'uvicorn': pip install 'hposweep[dashboard]'" in capfd.readouterr().err
+
+
+def test_a_notebook_shows_the_dashboard_below_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    tuning._show_dashboard("http://127.0.0.1:8470/sweep?id=.")
+    (frame,) = shown
+    assert frame.src == "http://127.0.0.1:8470/sweep?id=."
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace())  # a terminal's
+    tuning._show_dashboard("http://127.0.0.1:8470/sweep?id=.")
+    assert len(shown) == 1
 
 
 def test_a_dashboard_that_ends_before_its_sweep_is_told(

@@ -56,16 +56,17 @@ function too_weak_texts() {
   return found;
 }
 
-function too_weak_marks(exempt) {
+function too_weak_marks() {
   const found = [];
   for (const place of document.querySelectorAll("main .figure")) {
     const below = ground(place);
     for (const trace of place._fullData) {
-      if (exempt.includes(trace.name)) continue;
-      const colours = [trace.mode?.includes("markers") && trace.marker.color, trace.mode?.includes("lines") && trace.line.width > 0 && trace.line.color];
-      for (const colour of colours.filter((each) => typeof each === "string")) {
-        // Where many marks lie over one another they are let through; each is as strong as its colour.
-        const value = ratio(rgba(colour).slice(0, 3).concat(1), below);
+      const marks = trace.mode?.includes("markers") ? [[trace.marker.color, trace.marker.opacity]] : [];
+      if (trace.mode?.includes("lines") && trace.line.width > 0) marks.push([trace.line.color, 1]);
+      for (const [colour, opacity] of marks.filter(([each]) => typeof each === "string")) {
+        const ink = rgba(colour);
+        ink[3] *= (opacity ?? 1) * (trace.opacity ?? 1);
+        const value = ratio(over(ink, below), below);
         if (value < 3) found.push(`${place.id}, ${trace.name}: ${value.toFixed(2)}`);
       }
     }

@@ -1,6 +1,8 @@
 """Reports of sweeps that are made by hand, and what they hold: as text, and in a browser."""
 
+import base64
 import functools
+import gzip
 import json
 import re
 import subprocess
@@ -78,9 +80,9 @@ def page_of(folder: Path) -> str:
 
 
 def data_of(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    found = re.search(r'<script type="text/plain" id="data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
-    data: dict[str, Any] = json.loads(found.group(1))
+    data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(found.group(1))))
     return data
 
 

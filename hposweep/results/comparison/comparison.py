@@ -338,7 +338,9 @@ def _warnings(methods: Sequence[Method]) -> list[str]:
     for sweep in sweeps:
         if not sweep.is_finished():
             end = sweep.history.end
-            lines.append(f"{sweep.name} is not finished: {'it runs, or was killed' if end is None else end.text}")
+            of_runs = {True: "it runs", False: "it was killed", None: "it runs, or was killed"}
+            why = of_runs[sweep.is_running] if end is None else end.text
+            lines.append(f"{sweep.name} is not finished: {why}")
         if sweep.history.incumbent is None:
             lines.append(f"{sweep.name} has no complete trial, which counts as the worst")
     for method in methods:

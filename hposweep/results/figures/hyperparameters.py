@@ -207,7 +207,7 @@ def _marks(
         meta=TRIALS,
         text=[f"{plain(value_shown(trial.configuration[key]))}: {_value_text(trial)}" for trial in trials],
         mode="markers",
-        marker={"symbol": look.symbol, "color": BAD if look.colour == BAD else colour, "size": size, "opacity": 0.9},
+        marker={"symbol": look.symbol, "color": BAD if look.colour == BAD else colour, "size": size},
         name=str(state),
         hovertemplate=f"trial %{{customdata}}, {state}<br>%{{text}}<extra></extra>",
     )

@@ -154,7 +154,7 @@ def _compared(course: Course, points: Sequence[Compared], axis: _EffortAxis, col
         customdata=whole_numbers(point.trial for point in points),
         meta=TRIALS,
         mode="markers",
-        marker={"symbol": symbol, "color": colour, "size": size, "opacity": 0.7},
+        marker={"symbol": symbol, "color": colour, "size": size},
         legendgroup=str(course.epoch),
         showlegend=False,
         name="complete trial" if course.is_complete else f"trial{epochs}",

@@ -153,7 +153,6 @@ def _lines(
         text=[text for i in chosen for text in (*(upright.texts[i] for upright in uprights), "")],
         mode="lines",
         line=line,
-        opacity=1 if name == "winner" else 0.8,
         name=name,
         hovertemplate="trial %{customdata[0]}: %{customdata[1]:.4~g}<br>here %{text}<extra></extra>",
     )

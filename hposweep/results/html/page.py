@@ -10,6 +10,7 @@ import base64
 import functools
 import gzip
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -25,6 +26,9 @@ from hposweep.results.figures.style import DARK, Plot
 from hposweep.results.shown_values import MOST_CHARACTERS
 from hposweep.shown_text import cut
 from hposweep.sweep_folder.files import write_atomically
+
+# NaN and infinity, which JSON lacks, would be a bug of ours, and break the page.
+JSON: Mapping[str, Any] = {"allow_nan": False, "separators": (",", ":")}
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ def render(
             "css": css(),
             "script": code,
             "script_hashes": [_hash(code), _hash(plotly_js)],
-            "plotly_js": base64.b64encode(gzip.compress(plotly_js.encode(), mtime=0)).decode(),
+            "plotly_js": _packed(plotly_js),
+            "packed_data": _packed(json.dumps({**data, "dark": DARK}, **JSON)),
         }
     found = _environment().get_template(template)
     return found.render(title=title, data={**data, "dark": DARK}, **frame, **variables)
@@ -87,7 +92,7 @@ def css() -> str:
 
 def script(names: Sequence[str]) -> str:
     """The scripts of a page in one: those of all pages, and more files of `parts`."""
-    return "\n".join([*map(_part, ("copy.js", "plots.js", *names)), "start_plots();\n"])
+    return "\n".join([*map(_part, ("copy.js", "plots.js", *names)), "start_page();\n"])
 
 
 def part(template: str, **variables: Any) -> Markup:
@@ -121,14 +126,17 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=loader
     )
-    # NaN and infinity, which JSON lacks, would be a bug of ours, and break the page.
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = JSON
     environment.filters["cut"] = lambda text: cut(text, MOST_CHARACTERS)
     return environment
 
 
 def _part(name: str) -> str:
     return resources.files("hposweep.results.html").joinpath("parts", name).read_text(encoding="utf-8")
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _hash(script: str) -> str:

@@ -78,9 +78,9 @@ def sweep_plots(
     """
     page = _Page()
     _add_progress(page, sweep)
-    _add_expected(page, sweep)
     _add_learning(page, sweep)
     _add_hyperparameters(page, sweep, model, forests or Forests())
+    _add_expected(page, sweep)
     page.add(
         "time",
         "time-line",
@@ -130,7 +130,7 @@ def _add_expected(page: _Page, sweep: SweepData) -> None:
     if not sweep.expected:
         return
     page.add(
-        "progress",
+        "matters",
         "expected",
         "What the searcher expected",
         beliefs.expected_against_seen(sweep),
@@ -138,6 +138,7 @@ def _add_expected(page: _Page, sweep: SweepData) -> None:
         "it takes three trials of which the searcher expected something, with a value",
         intro="Each point is a trial. Its bar is the 95% interval that the searcher's model gave before the trial "
         "was tried. On the dotted line a trial came out as expected.",
+        wide=True,
     )
 
 

@@ -87,24 +87,24 @@ def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
     running = start(tmp_path, [sys.executable, "-m", "hposweep", "--multirun", *WORDS])
     wait_for(lambda: "running" in text_of(pages, "#sweeps tbody"))
     pages.find_element(By.LINK_TEXT, "followed").click()
-    wait_for(lambda: "running, by process" in text_of(pages, "#live"))
+    wait_for(lambda: "Running, by process" in text_of(pages, "#live"))
     pages.execute_script("opened_once = true")
     wait_for(lambda: in_the_journal(sweep)["best"] is not None)
     wait_for(lambda: in_the_page(pages) == in_the_journal(sweep))
 
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
-    wait_for(lambda: text_of(pages, "#live").startswith("killed"))
+    wait_for(lambda: text_of(pages, "#live").startswith("Killed"))
     assert in_the_page(pages) == in_the_journal(sweep)
     row = dashboard.sweeps()["followed"]
     assert row["state"] == "killed"
     assert text_of(pages, "#resume .command") == row["resume"]
 
     resumed = start(tmp_path, shlex.split(row["resume"].replace("python", sys.executable, 1)))
-    wait_for(lambda: "running, by process" in text_of(pages, "#live"))
+    wait_for(lambda: "Running, by process" in text_of(pages, "#live"))
     assert text_of(pages, "#resume") == ""
     assert resumed.wait() == 0
-    wait_for(lambda: text_of(pages, "#live").startswith("finished"))
+    wait_for(lambda: text_of(pages, "#live").startswith("Finished"))
     assert in_the_page(pages) == in_the_journal(sweep)
     assert in_the_page(pages)["states"] == {"COMPLETE": 5}
     assert pages.execute_script("return opened_once")

@@ -115,6 +115,7 @@ def test_the_list_is_sorted_filtered_and_ticked_and_stays_so(pages: Pages, tmp_p
         made(tmp_path / "outputs" / name)
     pages.open()
     names = "return [...document.querySelectorAll('#sweeps tbody a')].map((link) => link.textContent)"
+    wait_for(lambda: len(pages.run(names)) == 3)
     pages.click("#sort-0")
     assert pages.run(names) == ["a", "b9", "b10"]
     pages.click("#sort-0")
@@ -148,12 +149,12 @@ def test_a_comparison_that_is_open_shows_what_is_new(pages: Pages, tmp_path: Pat
 def test_a_page_whose_folder_is_removed_says_so_and_goes_on_when_it_is_back(pages: Pages, tmp_path: Path) -> None:
     sweep = made(tmp_path / "outputs" / "s")
     pages.open("/sweep?id=s")
-    assert "finished" in pages.text("#live")
+    assert "Finished" in pages.text("#live")
     shutil.move(sweep, tmp_path / "elsewhere")
     pages.wait_for_text("#live", "The sweep's folder was removed. What is shown was read at")
     assert "0.2" in pages.text("#part-summary")
     shutil.move(tmp_path / "elsewhere", sweep)
-    pages.wait_for_text("#live", "finished")
+    pages.wait_for_text("#live", "Finished")
     pages.open()
     shutil.rmtree(sweep)
     pages.wait_for_text("#sweeps", "The folder was removed.")
@@ -169,7 +170,7 @@ def test_a_damaged_journal_is_said_on_the_open_page_and_instead_of_one(pages: Pa
     pages.browser.get(f"{pages.dashboard.url}/sweep?id=s")
     pages.wait_for_text("#live", "is damaged")
     path.write_text(whole)
-    pages.wait_for_text("#live", "finished")
+    pages.wait_for_text("#live", "Finished")
     pages.check_quiet()
 
 
@@ -220,6 +221,7 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
     pages.open()
     pages.wait_for_text("#sweeps", "<script>owned=1<")
     pages.check_quiet()
+    wait_for(lambda: pages.run("return document.querySelectorAll('#sweeps tbody a').length") == 2)
     ids = pages.run("return [...document.querySelectorAll('#sweeps tbody a')].map((link) => link.getAttribute('href'))")
     assert len(ids) == 2
     for address in ids:
@@ -257,7 +259,7 @@ def test_the_token_leaves_the_address_and_is_kept(browser: webdriver.Chrome, tmp
     assert pages.browser.current_url == f"{pages.dashboard.url}/"
     assert pages.run("return document.cookie") == ""
     pages.browser.find_element(By.LINK_TEXT, "s").click()
-    pages.wait_for_text("#live", "finished")
+    pages.wait_for_text("#live", "Finished")
     pages.check_quiet()
     pages.browser.delete_all_cookies()
     pages.wait_for_text("#live", "The server refuses this page")

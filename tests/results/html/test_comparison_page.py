@@ -1,7 +1,6 @@
 """The page of a comparison: what it says, that it shows foreign text as text, and that it works in a browser."""
 
 import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
 from support.browser import CONTRAST, log_of, requested_urls
+from support.report_pages import data_of
 
 HOSTILE = """</script><script>owned = 1</script><img src=x onerror="owned = 1"> ' " &amp; %{x}"""
 SCRIPT = "<script>owned=1</script>"
@@ -59,15 +59,8 @@ class Elements(HTMLParser):
         self.texts[tag] = self.texts.get(tag, "") + data
 
 
-def figures_of(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert found is not None
-    made: dict[str, Any] = json.loads(found.group(1))["figures"]
-    return made
-
-
 def test_each_method_has_a_look_of_its_own_without_colour(folders: list[Path]) -> None:
-    made = figures_of(comparison_page.render(compare(folders)))
+    made = data_of(comparison_page.render(compare(folders)))["figures"]
     assert list(made) == IDS
     for figure in made.values():
         lines = [trace for trace in figure["data"] if trace.get("showlegend", True)]
@@ -86,7 +79,7 @@ def test_foreign_text_is_text_in_the_page(folders: list[Path]) -> None:
     assert elements.tags.count("script") == 3
     assert "img" not in elements.tags
     assert "b" not in elements.tags[: elements.tags.index("main")]
-    for figure in figures_of(page).values():
+    for figure in data_of(page)["figures"].values():
         assert "<script" not in json.dumps(figure)
         assert "<img" not in json.dumps(figure)
 
@@ -107,11 +100,11 @@ def test_the_page_says_what_the_table_says(folders: list[Path], tmp_path: Path) 
 def test_without_epochs_or_complete_trials_there_is_a_page(tmp_path: Path) -> None:
     simulate(AugmentedBranin(), FifoScheduler(), n_trials=5, folder=tmp_path / "fifo")
     simulate(AugmentedBranin(), AshaScheduler(r_max=81), n_trials=5, folder=tmp_path / "asha")
-    made = figures_of(comparison_page.render(compare([tmp_path / "fifo", tmp_path / "asha"])))
+    made = data_of(comparison_page.render(compare([tmp_path / "fifo", tmp_path / "asha"])))["figures"]
     assert list(made) == ["incumbents-trials", "incumbents-seconds"]
     simulate(AugmentedBranin(), AshaScheduler(r_max=81), n_trials=4, folder=tmp_path / "other")
     page = comparison_page.render(compare([tmp_path / "other", tmp_path / "asha"]))
-    assert figures_of(page) == {}
+    assert data_of(page)["figures"] == {}
     assert "No method has a complete trial yet." in page
     assert "Warning:" in page
 
@@ -141,7 +134,7 @@ def test_the_page_works_in_a_browser(browser: webdriver.Chrome, folders: list[Pa
     assert NAME in run("return document.querySelector('#incumbents-epochs .legend').textContent")
     cells = run("return [...document.querySelectorAll('#differences td')].map((cell) => cell.textContent)")
     assert HOSTILE in cells
-    weak = f"{CONTRAST}; return [too_weak_texts(), too_weak_marks([])]"
+    weak = f"{CONTRAST}; return [too_weak_texts(), too_weak_marks()]"
     assert run(weak) == [[], []]
 
     emulate("dark", 390)

@@ -12,7 +12,8 @@ function say_what_is_shown(answer) {
   const state = answer.state ? `${state_text(answer.state, answer.controller)}; ` : "";
   const resume = answer.resume ? [copyable("resume", "Resume it", answer.resume)] : [];
   document.getElementById("resume").replaceChildren(...resume);
-  say(`${state}as read at ${time_text(new Date(read_at))}; it updates by itself.`);
+  const text = `${state}read at ${time_text(new Date(read_at))}; it updates by itself.`;
+  say(text[0].toUpperCase() + text.slice(1));
 }
 
 async function take_answer(answer) {

@@ -1,5 +1,5 @@
 "use strict";
-const page = JSON.parse(document.getElementById("data").textContent);
+const page = {}; // its content, once it is unpacked
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);

@@ -1,8 +1,9 @@
-/* The plots. Plotly's own code is packed, which makes the page half as large. */
+/* The plots. The content and Plotly's own code are packed, which makes the page a third as large. */
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const LINE_OF_LEGEND = 30; // its height in pixels
 const drawn = new Map(); // what each plot was drawn from
+const when_unpacked = []; // what is done once the content is there
 const when_drawn = []; // what is done once all plots are there
 const after_drawing = []; // what is done with a plot once it is drawn
 let drawing = Promise.resolve();
@@ -60,7 +61,10 @@ function draw_all() {
   return drawing;
 }
 
-async function start_plots() {
+async function start_page() {
+  const data = document.getElementById("data");
+  Object.assign(page, JSON.parse(data.type === "text/plain" ? await unpacked(data) : data.textContent));
+  for (const each of when_unpacked) each();
   if (document.getElementById("plotly")) await unpack_plotly();
   await draw_all();
   dark.addEventListener("change", draw_all);
@@ -69,8 +73,11 @@ async function start_plots() {
 }
 
 async function unpack_plotly() {
-  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const text = await new Response(stream).text();
+  const text = await unpacked(document.getElementById("plotly"));
   drawing = drawing.then(() => document.head.append(element("script", { textContent: text })));
+}
+
+async function unpacked(packed) {
+  const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }

@@ -187,4 +187,4 @@ body.addEventListener("click", (event) => {
   const number = trial_at(event);
   if (!Number.isNaN(number)) open_panel(number);
 });
-take_table();
+when_unpacked.push(take_table);
