@@ -53,7 +53,7 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 # One lock for all Pythons and systems. Hashes, but no registry's name: it installs from wherever packages come from here.
 UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: $(READY)  ## Resolve the newest versions that pyproject.toml allows into requirements/
-	@$(BIN)/$(UV_LOCK) --upgrade pyproject.toml --extra keras --extra notebook --extra dashboard --extra optuna --extra tensorboard --extra cmaes --extra parquet --extra ray --extra dask --extra slurm --group dev --output-file requirements/lock.txt
+	@$(BIN)/$(UV_LOCK) --upgrade pyproject.toml --extra keras --extra d2l --extra notebook --extra dashboard --extra optuna --extra tensorboard --extra cmaes --extra parquet --extra ray --extra dask --extra slurm --group dev --output-file requirements/lock.txt
 	@$(BIN)/$(UV_LOCK) --constraints requirements/lock.txt requirements/uv.in --output-file requirements/uv.txt
 
 clean:  ## Remove .venv and caches; outputs/ stays

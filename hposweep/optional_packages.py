@@ -11,6 +11,7 @@ from hposweep.errors import ConfigError
 OF_THE_REPORT = ("plotly", "jinja2", "sklearn")
 PACKAGES = {
     "keras": ("tensorflow", "keras", "pandas"),
+    "d2l": ("d2l", "IPython"),
     "report": OF_THE_REPORT,
     "dashboard": (*OF_THE_REPORT, "starlette", "uvicorn"),
     "notebook": (*OF_THE_REPORT, "pandas"),
