@@ -1,7 +1,7 @@
 """`d2l`: the classes of "Dive into Deep Learning" that ours extend, from the book's package where it is installed.
 
-It is an extra of its own, since d2l 1.0.3 pins NumPy, SciPy and pandas of 2023, which have no wheels for Python 3.12. Our
-training takes nothing from it but that our classes are the book's, and that the book's models are known.
+It is an extra of its own, since d2l 1.0.3 pins NumPy, SciPy and pandas of 2023, which have no wheels for Python 3.12.
+Our training takes nothing from it but that our classes are the book's, and that the book's models are known.
 """
 
 from __future__ import annotations
