@@ -49,6 +49,12 @@ def take_any_character() -> None:
                 stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
+def pass_on_lines() -> None:
+    """From now on each line that is printed is passed on at once, to a file, too, which somebody may follow."""
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
 def go_nowhere(stream: IO[str]) -> None:
     """Discards what is written to this stream from now on, and what it has not passed on yet."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -49,6 +49,7 @@ REASONS = {
     "it takes hydra-optuna-sweeper",
     "its guide runs it",
     "only a full disk makes it be printed",
+    "a drawing",
     "the drawing of the house, which has a test of its own",
 }
 DRY_RUN = "dry run"  # a command that would take long is run with hydra.sweeper.dry_run=true

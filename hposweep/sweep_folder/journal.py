@@ -48,7 +48,7 @@ FILE_NAME = "journal.jsonl"
 # What a file system says that has no locks: NFS without its lock service, some of those in user space, Lustre.
 WITHOUT_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 # A reader that looks whether the journal is locked has it locked for a moment.
-N_ATTEMPTS = 5
+N_ATTEMPTS = 25
 SECONDS_BETWEEN_ATTEMPTS = 0.02
 CHECK = re.compile(r', "check": "([0-9a-f]{8})"\}$')
 

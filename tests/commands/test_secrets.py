@@ -10,6 +10,7 @@ import pytest
 import hposweep as hposweep_package
 from support.apps import App
 from support.processes import Run
+from support.report_pages import all_texts
 from support.sweeps import load_yaml
 
 SECRETS = ("hunter2", "hunter3", "hunter4", "hunter5")
@@ -93,5 +94,5 @@ def test_what_an_earlier_version_has_recorded_is_shown_masked(hposweep_here: Run
     for command in ("report", "best"):
         done = hposweep_here(command, "swept")
         assert done.exit_code == 0 and "hunter" not in done.out + done.err, done.err
-    page = (swept / "report.html").read_text()
+    page = all_texts((swept / "report.html").read_text())
     assert "hunter" not in page and "+db.password=***" in page

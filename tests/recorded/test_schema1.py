@@ -28,6 +28,7 @@ from hposweep.sweep_folder.journal import read_events
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.trial import TrialState
 from support.processes import Run, RunText
+from support.report_pages import all_texts
 
 RECORDED = Path(__file__).parent / "schema1"
 FINISHED_APPS = ("fifo", "asha", "killed-whole", "app-whole", "failed", "alike")
@@ -178,7 +179,7 @@ def test_a_recorded_sweep_has_its_winner(place: Place, name: str) -> None:
 def test_a_recorded_sweep_is_reported(place: Place, name: str) -> None:
     folder = place.take(name)
     assert report.main([str(folder)]) == 0
-    page = (folder / "report.html").read_text()
+    page = all_texts((folder / "report.html").read_text())
     assert f"{name}: report of a sweep" in page
     for line in last_of(folder, "trial_proposed").values():
         assert str(line["seed"]) in page

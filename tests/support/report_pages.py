@@ -86,6 +86,11 @@ def data_of(page: str) -> dict[str, Any]:
     return data
 
 
+def all_texts(page: str) -> str:
+    """The page, and what is packed in it."""
+    return page + json.dumps(data_of(page))
+
+
 class Elements(HTMLParser):
     """The elements of a page, and the texts in those that are asked for."""
 

@@ -391,12 +391,12 @@ def _is_usable(stream: Any, descriptor: int) -> bool:
 def _stream(descriptor: int, *, is_unbuffered: bool) -> io.TextIOWrapper:
     mode, buffering = ("rb", -1) if descriptor == 0 else ("wb", 0 if is_unbuffered else -1)
     file: Any = open(descriptor, mode, buffering, closefd=False)  # noqa: SIM115
-    # As Python makes its own, but that nothing is refused for its characters.
+    # As Python makes its own, but that nothing is refused for its characters, and each line is passed on.
     return io.TextIOWrapper(
         file,
         encoding="utf-8",
         errors="backslashreplace",
-        line_buffering=descriptor == 2,
+        line_buffering=descriptor != 0,
         write_through=is_unbuffered,
     )
 

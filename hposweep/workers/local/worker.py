@@ -73,6 +73,7 @@ def initialize(state: bytes) -> None:
         _why_not = error
         return
     standard_streams.take_any_character()
+    standard_streams.pass_on_lines()
     process_state.remember()
     # What is there by now stays: without this the garbage collection after every few jobs walks through all of it, and
     # through its pages, which the workers share as long as nobody touches them.
