@@ -119,6 +119,7 @@ class Agent:
         self._spec = spec
         self._jobs: dict[str, Future[JobAnswer]] = {}
         self._is_orphaned = False
+        self._lock = threading.RLock()  # held while the pool is started and stopped
         self._is_stopped = threading.Event()
         self._may_end = threading.Event()  # the thread that has started the pool
         if not self._refusal:
@@ -131,9 +132,10 @@ class Agent:
 
     def run(self, job: str, arguments: tuple[Any, ...], timeout_s: float | None) -> Future[JobAnswer]:
         """Runs a job with these arguments of `WorkerState.run`; `job` names it for `cancel`."""
-        if self._is_orphaned:  # its controller had only stood still
-            self._is_orphaned = False
-            self._start()
+        with self._lock:
+            if self._is_orphaned:  # its controller had only stood still
+                self._is_orphaned = False
+                self._start()
         running = self._jobs[job] = self._pool.submit(arguments, timeout_s)
         future: Future[JobAnswer] = Future()
 
@@ -155,9 +157,11 @@ class Agent:
 
     def stop(self) -> None:
         """Ends its workers, and the jobs that they run."""
-        self._is_stopped.set()
-        self._pool.stop()
-        self._may_end.set()
+        # Its jobs end here, and who hears of it may ask for the next one at once: that would have its pool stopped.
+        with self._lock:
+            self._is_stopped.set()
+            self._pool.stop()
+            self._may_end.set()
 
     def _start(self) -> None:
         # In a thread that lasts: the system ends a forkserver with the *thread* that has started it.
