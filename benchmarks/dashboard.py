@@ -131,7 +131,7 @@ def look_on(link: str, stop: threading.Event) -> None:
 
 def sweep_s(folder: Path, *, watched: bool) -> float:
     """Seconds of a real sweep."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     words = [sys.executable, "-m", "hposweep", "--multirun", *WORDS, f"hydra.sweep.dir={folder}"]
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
