@@ -66,8 +66,8 @@ def build(input_shape, output_shape, width):
 """,
 }
 RUNNING = [*SWEEPS["asha"], "hydra.sweeper.seed=1"]
-# Of these the documentation shows the pictures.
-SHOWN = ("asha", "dashboard", "dashboard-sweep")
+# The pictures that the documentation shows, by their widths, or what is seen without scrolling.
+SHOWN = {"asha": ("1440", "390", "top"), "dashboard": ("top",), "dashboard-sweep": ("top",)}
 SIZES = {1440: 900, 390: 844}
 N_COLOURS = 128
 HEIGHT_OF_TOP = 1075  # the summary and the best value
@@ -147,18 +147,20 @@ class Pictures:
         self._browser.quit()
 
     def take(self, name: str, url: str) -> None:
-        """The whole page, light and dark, wide and narrow."""
+        """The whole page and its top, light and dark, wide and narrow."""
         for scheme in ("light", "dark"):
             for width in SIZES:
                 picture = self.taken(url, scheme, width)
-                folders = [self._into, DOCS if name in SHOWN else None]
-                stem = f"{'report' if name == 'asha' else name}-{scheme}"
-                for folder in filter(None, folders):
-                    folder.mkdir(exist_ok=True)
-                    picture.save(folder / f"{stem}-{width}.png", optimize=True)
-                    if width == 1440:
-                        top = picture.crop((0, 0, width, min(HEIGHT_OF_TOP, picture.height)))
-                        top.save(folder / f"{stem}-top.png", optimize=True)
+                self._save(picture, name, scheme, str(width))
+                if width == 1440:
+                    self._save(picture.crop((0, 0, width, min(HEIGHT_OF_TOP, picture.height))), name, scheme, "top")
+
+    def _save(self, picture: Image.Image, name: str, scheme: str, kind: str) -> None:
+        stem = "report" if name == "asha" else name
+        for folder in (self._into, DOCS if kind in SHOWN.get(name, ()) else None):
+            if folder is not None:
+                folder.mkdir(exist_ok=True)
+                picture.save(folder / f"{stem}-{scheme}-{kind}.png", optimize=True)
 
     def taken(self, url: str, scheme: str, width: int) -> Image.Image:
         """A picture of the whole page, in few colours, which halves the file."""

@@ -117,10 +117,13 @@ class _Colours:
 
 
 def _ground(surface: Surface, axes: Sequence[HyperparameterAxis], colours: _Colours) -> go.Contour | go.Heatmap:
+    x, y = floats(map(axes[0].position, surface.values)), floats(map(axes[1].position, surface.other_values))
+    # In the order of the axes, which is not that in which options were tried: plotly draws no others.
+    columns, rows = np.argsort(x), np.argsort(y)
     shared = {
-        "x": floats(map(axes[0].position, surface.values)),
-        "y": floats(map(axes[1].position, surface.other_values)),
-        "z": colours.at(np.asarray(surface.means, dtype=float)),
+        "x": x[columns],
+        "y": y[rows],
+        "z": colours.at(np.asarray(surface.means, dtype=float)[np.ix_(rows, columns)]),
         "zmin": colours.low,
         "zmax": colours.high,
         "hoverinfo": "skip",

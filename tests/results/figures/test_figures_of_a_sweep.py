@@ -369,6 +369,18 @@ def test_a_contour_shows_the_values_from_which_its_forest_has_learnt(tmp_path: P
     assert {*marks.customdata, *star.customdata} == {*found.values}
 
 
+def test_the_ground_of_a_contour_stands_in_the_order_of_its_axes(tmp_path: Path) -> None:
+    events = [event for i in range(3) for event in complete(i, {"x": i, "kind": "abc"[i]}, 0.1 * i)]
+    sweep = sweep_of(tmp_path, *events)
+    # Options in the order in which they were tried.
+    surface = Surface([2, 0, 1], ["b", "c", "a"], np.array([[12.0, 10.0, 11.0], [22.0, 20.0, 21.0], [2.0, 0.0, 1.0]]))
+    plot = contour(sweep, "x", "kind", surface)
+    assert plot is not None
+    ground = plot.figure.data[0]
+    assert [*ground.x] == sorted(ground.x) and [*ground.y] == sorted(ground.y)
+    assert np.ravel(ground.z).tolist() == [0, 1, 2, 10, 11, 12, 20, 21, 22]
+
+
 def test_without_a_model_a_contour_is_its_trials(tmp_path: Path) -> None:
     sweep = with_options(tmp_path)
     plot = contour(sweep, "kind", "layers", None)

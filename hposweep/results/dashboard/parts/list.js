@@ -2,6 +2,8 @@
 /* The table of all sweeps: what the server tells of them, sorted and filtered as its user wants it. */
 
 const SIGNS = { running: "◐", finished: "●", stopped: "■", killed: "✕", unreadable: "!", removed: "–" };
+const BAD = ["FAILED", "TIMED_OUT", "DIVERGED"];
+const LONGEST_METRIC = 30;
 const COLUMNS = [
   { name: "sweep", key: (sweep) => sweep.name },
   { name: "state", key: (sweep) => sweep.state },
@@ -120,14 +122,16 @@ function progress_of(sweep) {
   if (!sweep.n_trials) return [""];
   const bar = element("progress", { max: sweep.n_trials, value: sweep.n_done });
   bar.ariaLabel = `${sweep.n_done} of ${sweep.n_trials} trials`;
-  const states = Object.entries(sweep.states).map(([state, n]) => `${n} ${state}`).join(", ");
-  return [bar, element("div", { className: "calm", title: states }, `${sweep.n_done.toLocaleString("en")} of ${sweep.n_trials.toLocaleString("en")}`)];
+  const states = Object.entries(sweep.states).map(([state, n]) => [state, `${n.toLocaleString("en")} ${state}`]);
+  const bad = states.filter(([state]) => BAD.includes(state)).map(([, text]) => `, ${text}`).join("");
+  const done = `${sweep.n_done.toLocaleString("en")} of ${sweep.n_trials.toLocaleString("en")}${bad}`;
+  return [bar, element("div", { className: "calm", title: states.map(([, text]) => text).join(", ") }, done)];
 }
 
 function best_of(sweep) {
   if (!sweep.best) return [""];
   const metric = `${sweep.metric}, ${sweep.direction}`;
-  const trial = `trial ${sweep.best.trial}${sweep.best.is_complete ? "" : ", not complete"}`;
+  const trial = `${sweep.metric.slice(0, LONGEST_METRIC)}, trial ${sweep.best.trial}${sweep.best.is_complete ? "" : ", not complete"}`;
   return [element("div", { title: metric }, sweep.best.text), element("div", { className: "calm" }, trial)];
 }
 
