@@ -3,8 +3,8 @@
     python docs/make_screenshots.py [--into FOLDER] [--sweeps FOLDER]
 
 The pictures that the documentation shows go to docs/. With --into all of them go there, too: the report of a random
-sweep, of one with ASHA, of a conditional one with a model, of one of failures, of one of a thousand trials; the
-dashboard's list, and a sweep that runs. The sweeps take some ten minutes; --sweeps keeps them, and takes those that are
+sweep, of one with ASHA, of a conditional one with a model, of one of failures, of a made-up one of a thousand trials;
+the dashboard's list, and a sweep that runs. The sweeps take some minutes; --sweeps keeps them, and takes those that are
 there already. It takes Debian's packages chromium and chromium-driver.
 """
 
@@ -31,6 +31,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))
+from report import make_sweep  # noqa: E402 (of benchmarks/, which is no package)
+
 SMALL = ["data.train_fraction=0.2"]
 SWEEPS: Mapping[str, Sequence[str]] = {
     "random": [*SMALL, "trainer.max_epochs=4", "data.batch_size=16,64,256", "hydra.sweeper.n_trials=32"],
@@ -46,10 +49,6 @@ SWEEPS: Mapping[str, Sequence[str]] = {
     "failed": [
         *["--config-dir", "shaky", "model=shaky", "model.width=choice(3,5,6,9,10,11)", "trainer.max_epochs=2"],
         *["data.train_fraction=0.02", "hydra.sweeper.max_failure_rate=1.0", "hydra.sweeper.n_trials=24"],
-    ],
-    "thousand": [
-        *["data.train_fraction=0.02", "scheduler=asha", "trainer.max_epochs=9", "data.batch_size=16,32,64,128"],
-        *["optimizer.momentum=interval(0,0.99)", "hydra.sweeper.n_trials=1000"],
     ],
 }
 # A model that can't be built for any of those widths: 28 rows don't fall into so many parts.
@@ -84,6 +83,8 @@ def main() -> None:
         for name in SWEEPS:
             if arguments.into or name in SHOWN:
                 pictures.take(name, run_sweep(folder / name, SWEEPS[name]).joinpath("report.html").as_uri())
+        if arguments.into:
+            pictures.take("thousand", make_thousand(Path(temporary) / "thousand").joinpath("report.html").as_uri())
         with dashboard(folder) as link, running_sweep(folder / "running"):
             pictures.take("dashboard", link)
             pictures.take("dashboard-sweep", f"{link}sweep?id=running")
@@ -103,6 +104,14 @@ def run_sweep(folder: Path, overrides: Sequence[str]) -> Path:
         # One of failures ends with another exit code.
         environment = {**os.environ, "PYTHONPATH": f"{folder.parent}{os.pathsep}{DOCS.parent}"}
         subprocess.run(command_of(folder, overrides), cwd=folder.parent, env=environment, check=False)
+    return folder
+
+
+def make_thousand(folder: Path) -> Path:
+    """A made-up sweep of a thousand trials; its folder."""
+    folder.mkdir()
+    make_sweep(folder, 1000, 50)
+    subprocess.run([sys.executable, "-m", "hposweep", "report", str(folder)], check=True)
     return folder
 
 

@@ -46,7 +46,8 @@ def summary(sweep_dir: Path, sweep: SweepData) -> list[str]:
         sentences.append(f"No trial is complete.{named}")
     else:
         won = value_and_seeds(history, winner) if history.n_repeating else _with_interval(sweep, winner.value)
-        sentences.append(f"Trial {winner.number} won: {history.metric} {won}.")
+        how = "is the best so far" if sweep.is_running else "won"
+        sentences.append(f"Trial {winner.number} {how}: {history.metric} {won}.")
         if history.final is not None:
             final = history.final.value
             text = "unknown, its job failed" if final is None else _with_interval(sweep, final, is_final=True)

@@ -110,6 +110,13 @@ def test_two_sweeps_that_run_at_once_are_followed_in_the_list(pages: Pages, tmp_
     pages.check_quiet()
 
 
+def test_the_list_names_the_metric_and_what_went_wrong(pages: Pages, tmp_path: Path) -> None:
+    made(tmp_path / "outputs" / "one")
+    pages.open()
+    pages.wait_for_text("#sweeps", "6 of 6, 1 DIVERGED, 2 FAILED")
+    assert "validation_error, trial 0" in pages.text("#sweeps")
+
+
 def test_the_list_is_sorted_filtered_and_ticked_and_stays_so(pages: Pages, tmp_path: Path) -> None:
     for name in ("b10", "b9", "a"):
         made(tmp_path / "outputs" / name)
