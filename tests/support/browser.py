@@ -6,9 +6,20 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 # Scripts that find too weak texts and marks of plots.
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+# Numbers what the keyboard has to reach, and returns the numbers of what is seen.
+NUMBER_THEM = """
+const found = [...document.querySelectorAll("a[href], button:enabled, input, summary, [tabindex='0']")];
+found.forEach((each, i) => { each.dataset.number = i; });
+return found.filter((each) => each.checkVisibility()).map((each) => each.dataset.number);
+"""
+FOCUSED = """
+const each = document.activeElement, { outlineStyle, outlineWidth } = getComputedStyle(each);
+return [each.dataset.number ?? each.localName, outlineStyle !== "none" && parseFloat(outlineWidth) >= 2];
+"""
 
 
 def log_of(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
@@ -41,3 +52,12 @@ def drag(browser: webdriver.Chrome, *places: tuple[float, float]) -> None:
             pointer.pointer_down()  # type: ignore[no-untyped-call]
     pointer.pointer_up()  # type: ignore[no-untyped-call]
     actions.perform()
+
+
+def walk(browser: webdriver.Chrome, n_steps: int) -> list[Any]:
+    """Presses Tab so often; each time the number of what has the focus, and whether that is seen."""
+    found = []
+    for _ in range(n_steps):
+        ActionChains(browser, duration=0).send_keys(Keys.TAB).perform()
+        found.append(browser.execute_script(FOCUSED))
+    return found

@@ -18,7 +18,7 @@ from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
 from results.dashboard.conftest import NOTHING, Dashboard, Serve
-from support.browser import log_of, requested_urls
+from support.browser import CONTRAST, NUMBER_THEM, log_of, requested_urls, walk
 from support.processes import wait_for
 from support.report_pages import HOSTILE, hostile, made
 
@@ -140,6 +140,28 @@ def test_the_list_is_sorted_filtered_and_ticked_and_stays_so(pages: Pages, tmp_p
     wait_for(lambda: pages.run("return document.documentElement.dataset.ready"))
     assert "2 sweeps" in pages.text(".status")
     pages.check_quiet()
+
+
+def test_the_list_is_used_by_keys_and_legible(pages: Pages, tmp_path: Path) -> None:
+    made(tmp_path / "outputs" / "finished")
+    RunningSweep(tmp_path / "outputs" / "killed").journal.close()
+    running = RunningSweep(tmp_path / "outputs" / "running")
+    running.start_trial()
+    for scheme in ("light", "dark"):
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        pages.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        pages.open()
+        wait_for(lambda: pages.run("return document.querySelectorAll('#sweeps tbody a').length") == 3)
+        assert pages.run(f"{CONTRAST}; return too_weak_texts()") == []
+    expected = pages.run(NUMBER_THEM)
+    assert len(expected) > 12
+    assert walk(pages.browser, len(expected)) == [[number, True] for number in expected]
+    signs = [
+        pages.run("return document.querySelector(arguments[0]).textContent", f".state.{state}")[0]
+        for state in ("finished", "killed", "running")
+    ]
+    assert len(set(signs)) == 3
+    running.journal.close()
 
 
 def test_a_comparison_that_is_open_shows_what_is_new(pages: Pages, tmp_path: Path) -> None:

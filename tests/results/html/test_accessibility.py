@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -13,18 +12,9 @@ from selenium.webdriver.common.keys import Keys
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.simulation import AugmentedBranin, simulate
 from hposweep.trial import TrialState
-from support.browser import CONTRAST
+from support.browser import CONTRAST, NUMBER_THEM, walk
 from support.report_pages import ROWS, Page, made, page_of
 
-NUMBER_THEM = """
-const found = [...document.querySelectorAll("a[href], button:enabled, input, summary, [tabindex='0']")];
-found.forEach((each, i) => { each.dataset.number = i; });
-return found.filter((each) => each.checkVisibility()).map((each) => each.dataset.number);
-"""
-FOCUSED = """
-const each = document.activeElement, { outlineStyle, outlineWidth } = getComputedStyle(each);
-return [each.dataset.number ?? each.localName, outlineStyle !== "none" && parseFloat(outlineWidth) >= 2];
-"""
 # Elements that a screen reader would name by nothing.
 NAMELESS = """
 const named_by_text = (each) => each.textContent.trim() && !each.matches("section, [role]");
@@ -61,23 +51,14 @@ def page(browser: webdriver.Chrome, sweeps: list[Path]) -> Iterator[Page]:
     assert found.errors == []
 
 
-def walk(page: Page, n_steps: int) -> list[Any]:
-    """Presses Tab so often; each time what has the focus, and whether that is seen."""
-    found = []
-    for _ in range(n_steps):
-        ActionChains(page.browser, duration=0).send_keys(Keys.TAB).perform()
-        found.append(page.run(FOCUSED))
-    return found
-
-
 def test_tab_reaches_all_that_can_be_used_and_is_seen_there(page: Page) -> None:
     expected = page.run(NUMBER_THEM)
     assert len(expected) > 30
-    walked = walk(page, len(expected))
+    walked = walk(page.browser, len(expected))
     assert [number for number, _ in walked] == expected
     assert all(is_seen for _, is_seen in walked)
     # From the last one on it leaves the page.
-    assert walk(page, 1)[0][0] in ("body", expected[0])
+    assert walk(page.browser, 1)[0][0] in ("body", expected[0])
 
 
 def test_the_panel_keeps_the_focus_until_it_is_closed_and_gives_it_back(page: Page) -> None:
@@ -86,7 +67,7 @@ def test_the_panel_keeps_the_focus_until_it_is_closed_and_gives_it_back(page: Pa
     assert page.run("return panel.matches(':modal')")
     page.run(NUMBER_THEM)
     within = page.run("return [...panel.querySelectorAll('[data-number]')].map((each) => each.dataset.number)")
-    walked = [number for number, _ in walk(page, 2 * len(within) + 2)]
+    walked = [number for number, _ in walk(page.browser, 2 * len(within) + 2)]
     assert {*within} <= {*walked} <= {*within, "body", "dialog"}
     ActionChains(page.browser).send_keys(Keys.ESCAPE).perform()
     assert page.run("return document.activeElement.ariaLabel") == button.get_attribute("aria-label")
