@@ -133,7 +133,8 @@ def test_missing_packages_are_named_with_how_to_get_them(
     ]
 
 
-def test_a_sweep_prints_the_link_of_its_dashboard_which_ends_with_it(app: App) -> None:
+def with_a_dashboard(app: App) -> tuple["subprocess.Popen[str]", "re.Match[str]"]:
+    """A sweep that waits, once it has printed the link of its dashboard."""
     app.write("main.py", WAITS)
     process = subprocess.Popen(
         [sys.executable, "main.py", "--multirun", "hydra/sweeper=hposweep", "hydra.sweep.dir=swept", *SHORT],
@@ -142,7 +143,12 @@ def test_a_sweep_prints_the_link_of_its_dashboard_which_ends_with_it(app: App) -
         text=True,
     )
     assert process.stdout is not None
-    link = next(found for line in process.stdout if (found := LINK.search(line)))
+    return process, next(found for line in process.stdout if (found := LINK.search(line)))
+
+
+def test_a_sweep_prints_the_link_of_its_dashboard_which_ends_with_it(app: App) -> None:
+    process, link = with_a_dashboard(app)
+    assert process.stdout is not None
     connection = http.client.HTTPConnection("127.0.0.1", int(link[2]), timeout=60)
     connection.request("GET", f"/{link[3]}")
     answer = connection.getresponse()
@@ -159,15 +165,7 @@ def test_a_sweep_prints_the_link_of_its_dashboard_which_ends_with_it(app: App) -
 
 
 def test_a_dashboard_ends_with_a_sweep_that_is_killed(app: App) -> None:
-    app.write("main.py", WAITS)
-    process = subprocess.Popen(
-        [sys.executable, "main.py", "--multirun", "hydra/sweeper=hposweep", "hydra.sweep.dir=swept", *SHORT],
-        cwd=app.folder,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    next(line for line in process.stdout if LINK.search(line))
+    process, _ = with_a_dashboard(app)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     wait_for(lambda: not processes_in(app.folder))

@@ -92,7 +92,7 @@ def all_texts(page: str) -> str:
 
 
 class Elements(HTMLParser):
-    """The elements of a page, and the texts in those that are asked for."""
+    """The elements of a page, and the texts in each kind of them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -104,7 +104,8 @@ class Elements(HTMLParser):
         self.tags.append(tag)
 
     def handle_data(self, data: str) -> None:
-        self.texts[self.tags[-1] if self.tags else ""] = self.texts.get(self.tags[-1] if self.tags else "", "") + data
+        tag = self.tags[-1] if self.tags else ""
+        self.texts[tag] = self.texts.get(tag, "") + data
 
 
 def hostile(folder: Path) -> Path:

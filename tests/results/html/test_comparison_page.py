@@ -1,7 +1,6 @@
 """The page of a comparison: what it says, that it shows foreign text as text, and that it works in a browser."""
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hposweep.schedulers.asha import AshaScheduler
 from hposweep.schedulers.fifo import FifoScheduler
 from hposweep.simulation import AugmentedBranin, simulate
 from support.browser import CONTRAST, log_of, requested_urls
-from support.report_pages import data_of
+from support.report_pages import Elements, data_of
 
 HOSTILE = """</script><script>owned = 1</script><img src=x onerror="owned = 1"> ' " &amp; %{x}"""
 SCRIPT = "<script>owned=1</script>"
@@ -40,23 +39,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     root = tmp_path_factory.mktemp("swept")
     found = [swept(root / f"eta-{eta}-{seed}", eta, seed) for eta in (3, 9) for seed in (1, 2, 3)]
     return [*found, swept(root / HOSTILE.replace("/", ""), 3, 1, **{"k<b>": SCRIPT, "long": HOSTILE})]
-
-
-class Elements(HTMLParser):
-    """The elements of a page, and the texts in each kind of them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.texts: dict[str, str] = {}
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-
-    def handle_data(self, data: str) -> None:
-        tag = self.tags[-1] if self.tags else ""
-        self.texts[tag] = self.texts.get(tag, "") + data
 
 
 def test_each_method_has_a_look_of_its_own_without_colour(folders: list[Path]) -> None:
