@@ -278,12 +278,14 @@ def test_the_page_says_when_its_server_has_gone(browser: webdriver.Chrome, tmp_p
     assert "0.2" in pages.text("#part-summary")
     browser.get("about:blank")
     log_of(browser, "browser")
+    requested_urls(browser)
 
 
 def test_the_token_leaves_the_address_and_is_kept(browser: webdriver.Chrome, tmp_path: Path, serve: Serve) -> None:
     made(tmp_path / "s")
     pages = Pages(browser, serve(tmp_path, token="a-token"))
     log_of(browser, "browser")
+    requested_urls(browser)
     pages.open("/?token=a-token")
     assert pages.browser.current_url == f"{pages.dashboard.url}/"
     assert pages.run("return document.cookie") == ""
