@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
     command = _command_of(record, found.history.incumbent) if isinstance(record, AppRecord) else []
     print_state(found)
     summary.print_end(folder.absolute(), found.history, None if record is None else record.final_metric, command)
-    if found.state in (SweepState.STOPPED, SweepState.KILLED):
+    if found.can_be_resumed:
         print(visible(f"Not finished. Resume it with: {resume_line(folder)}"))
     return 0
 

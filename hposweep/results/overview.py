@@ -46,6 +46,11 @@ class Overview:
         return self.folder.resolve().name
 
     @property
+    def can_be_resumed(self) -> bool:
+        """Whether its last run is over and has left something to run."""
+        return self.state in (SweepState.STOPPED, SweepState.KILLED)
+
+    @property
     def best(self) -> Trial | None:
         """The winner or, without a complete trial, the best of the others."""
         return self.history.incumbent or best_partial(self.history)

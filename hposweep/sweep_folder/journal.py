@@ -7,6 +7,7 @@ counts once it is on disk.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import errno
@@ -266,21 +267,22 @@ class Journal:
         Raises:
             BlockingIOError: if another process has locked it.
         """
-        for attempt in range(N_ATTEMPTS):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if attempt == N_ATTEMPTS - 1:
-                    raise
-                time.sleep(SECONDS_BETWEEN_ATTEMPTS)
-            except OSError as error:
-                if error.errno not in WITHOUT_LOCKS:
-                    raise
-                log.info("%s: its file system has no locks; a lease stands in for them", self.path)
-                return False
-            else:
-                return True
-        raise AssertionError
+        for _ in range(N_ATTEMPTS - 1):
+            with contextlib.suppress(BlockingIOError):
+                return self._lock()
+            time.sleep(SECONDS_BETWEEN_ATTEMPTS)
+        return self._lock()
+
+    def _lock(self) -> bool:
+        """As `_is_locked`, at once."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            log.info("%s: its file system has no locks; a lease stands in for them", self.path)
+            return False
+        return True
 
     def _cut_torn_line(self) -> tuple[int, int]:
         """Cuts what stands behind the last line's end, so that the next event isn't glued to it.

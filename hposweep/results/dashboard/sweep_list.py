@@ -16,14 +16,13 @@ from hposweep.errors import ConfigError
 from hposweep.history import count_states
 from hposweep.number_text import number_text
 from hposweep.results.dashboard.sweep_reader import Look, SweepReader
-from hposweep.results.overview import Overview, SweepState, resume_line, sweep_folders
+from hposweep.results.overview import Overview, resume_line, sweep_folders
 from hposweep.results.shown_values import value_and_seeds
 from hposweep.shown_text import cut, visible
 from hposweep.trial import TrialState
 
 MOST_CHARACTERS = 500  # of a text in the list
 REMOVED = "removed"  # the state of a sweep that was listed once and is gone
-CAN_BE_RESUMED = (SweepState.STOPPED, SweepState.KILLED)
 # Folders are looked for at most this often, and for at most a tenth of the time: a file system may be slow.
 SECONDS_BETWEEN_WALKS = 1.0
 SHARE_OF_WALKS = 0.1
@@ -84,11 +83,10 @@ class SweepList:
 
     def told(self, listed: Listed, look: Look) -> dict[str, str]:
         """What a sweep is at, who runs it, and what resumes it."""
-        state = look.overview.state
         return {
-            "state": str(state),
+            "state": str(look.overview.state),
             "controller": cut(look.overview.controller, MOST_CHARACTERS),
-            "resume": self._resume_line(listed) if state in CAN_BE_RESUMED else "",
+            "resume": self._resume_line(listed) if look.overview.can_be_resumed else "",
         }
 
     def _walk(self) -> None:
