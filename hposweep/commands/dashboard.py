@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from hposweep import optional_packages, searcher_model
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import OUTPUTS
-from hposweep.hydra_glue.run_again import shown_command
+from hposweep.hydra_glue.run_again import shown_commands
 from hposweep.optional_packages import needed_by
 from hposweep.shown_text import visible
-from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
+from hposweep.sweep_folder.sweep_yaml import readable_record
 
 if TYPE_CHECKING:
     from hposweep.results.dashboard.app import FromRecords
-    from hposweep.results.html.trial_rows import RunAgain
 
 LARGEST_PORT = 65535
 
@@ -69,10 +68,7 @@ def _port(text: str) -> int:
 def _from_records() -> FromRecords:
     from hposweep.results.dashboard.app import FromRecords
 
-    return FromRecords(_run_again_of, lambda folder: searcher_model.rebuilt(folder, readable_record(folder)))
-
-
-def _run_again_of(folder: Path) -> RunAgain | None:
-    record = readable_record(folder)
-    # hposweep.tune and simulations leave no command.
-    return functools.partial(shown_command, record) if isinstance(record, AppRecord) else None
+    return FromRecords(
+        run_again_of=lambda folder: shown_commands(readable_record(folder)),
+        model_of=lambda folder: searcher_model.rebuilt(folder, readable_record(folder)),
+    )

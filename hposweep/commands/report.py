@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from hposweep import searcher_model
 from hposweep.commands.one_line_parser import OneLineParser
 from hposweep.commands.sweep_argument import add_sweep_argument, chosen_sweep
-from hposweep.hydra_glue.run_again import shown_command
+from hposweep.hydra_glue.run_again import shown_commands
 from hposweep.optional_packages import needed_by
 from hposweep.shown_text import visible
-from hposweep.sweep_folder.sweep_yaml import AppRecord, readable_record
+from hposweep.sweep_folder.sweep_yaml import readable_record
 
 
 def main(words: Sequence[str]) -> int:
@@ -21,11 +20,9 @@ def main(words: Sequence[str]) -> int:
     add_sweep_argument(parser)
     folder: Path = chosen_sweep(parser.parse_args(words).sweep)
     record = readable_record(folder)
-    # hposweep.tune and simulations leave no command.
-    run_again = functools.partial(shown_command, record) if isinstance(record, AppRecord) else None
     with needed_by("the report", "report"):
         from hposweep.results.html import sweep_page
 
-        path = sweep_page.write(folder, run_again, searcher_model.rebuilt(folder, record))
+        path = sweep_page.write(folder, shown_commands(record), searcher_model.rebuilt(folder, record))
     print(visible(f"Report: {path}"))
     return 0

@@ -340,6 +340,11 @@ def shown_command(record: AppRecord, trial: Trial) -> list[str]:
     return trial_command(record.masked(), shown)
 
 
+def shown_commands(record: SweepRecord | None) -> Callable[[Trial], list[str]] | None:
+    """What makes `shown_command` of each trial; None for hposweep.tune and simulations, which leave no command."""
+    return functools.partial(shown_command, record) if isinstance(record, AppRecord) else None
+
+
 def with_secrets(record: AppRecord, sweep_dir: Path, given: Mapping[str, str]) -> AppRecord:
     """The record with the values of its overrides that are not recorded.
 
