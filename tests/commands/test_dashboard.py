@@ -20,7 +20,7 @@ from hposweep import optional_packages
 from hposweep.api import tuning
 from hposweep.results.dashboard import in_a_process
 from support.apps import App
-from support.processes import Run, processes_in, wait_for
+from support.processes import Run, kill, processes_in, wait_for
 from support.report_pages import made
 
 pytestmark = pytest.mark.process
@@ -166,8 +166,7 @@ def test_a_sweep_prints_the_link_of_its_dashboard_which_ends_with_it(app: App) -
 
 def test_a_dashboard_ends_with_a_sweep_that_is_killed(app: App) -> None:
     process, _ = with_a_dashboard(app)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill(process)
     wait_for(lambda: not processes_in(app.folder))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.apps import App
-from support.processes import processes_in, wait_for
+from support.processes import kill, processes_in, wait_for
 from support.shared import made_once
 from support.sweeps import events, results_of, rows, without_seconds
 from support.warm import WarmProcess
@@ -104,13 +104,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, warm_keras: WarmProces
 def test_a_sweep_that_was_killed_again_and_again_ends_as_one_that_was_not(tmp_path: Path, undisturbed: Path) -> None:
     words = ["-m", "hposweep", "--multirun", *TRAINING]
     folder = tmp_path
-    for kill in ("controller", "worker"):
+    for victim in ("controller", "worker"):
         since = time.time()
         process = start(folder, *words, "hydra.launcher.n_workers=2")
         wait_for(functools.partial(is_training, folder / "swept", since))
-        if kill == "controller":
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
+        if victim == "controller":
+            kill(process)
             wait_for(lambda: not processes_in(folder), seconds=3)
         else:
             # The youngest process is a worker.
@@ -255,6 +254,5 @@ def test_a_controller_that_dies_while_its_workers_start_leaves_none_behind(tmp_p
     wait_for(lambda: events(tmp_path / "swept"))
     time.sleep(0.5)
     assert len(processes_in(tmp_path)) > 1
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill(process)
     wait_for(lambda: not processes_in(tmp_path), seconds=3)

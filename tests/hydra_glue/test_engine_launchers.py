@@ -1,7 +1,6 @@
 """Sweeps on real engines: what holds on one machine holds there. An engine is a row in `support.engines.LAUNCHERS`."""
 
 import csv
-import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from hposweep.history import SegmentStarted
 from hposweep.sweep_folder.journal import read_events
 from support.apps import App
 from support.engines import LAUNCHERS
-from support.processes import processes_in, wait_for
+from support.processes import kill, processes_in, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -157,8 +156,7 @@ def test_a_controller_that_is_killed_leaves_a_sweep_to_resume(
     if engine.name == "slurm":
         pytest.skip("its jobs live on: see test_slurm_launcher.py")
     sweep = begun(app, engine)
-    os.kill(sweep.pid, signal.SIGKILL)
-    sweep.communicate()
+    kill(sweep)
     wait_for(lambda: processes_in(app.folder) == [])
     resumed(app)
     assert curves(app.folder / "swept") == curves(of_one_machine["random"])

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from support.processes import wait_for
+from support.processes import kill, wait_for
 from support.sweeps import events, load_yaml, results_of, rows
 from support.warm import WarmProcess
 
@@ -104,8 +104,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, warm_hydra: WarmProcess) -> 
 
     first = story.start(*COMMAND)
     wait_for(story.workers)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    kill(first)
     story.journals.append(events(sweep))
 
     before = contents(sweep)

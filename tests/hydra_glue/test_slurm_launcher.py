@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 
 from hydra_plugins.hposweep_launcher import HposweepSlurmConf
 from support.apps import App
-from support.processes import wait_for
+from support.processes import kill, wait_for
 from support.slurm import Slurm, slurm
 from support.sweeps import events, rows, without_seconds
 
@@ -97,8 +96,7 @@ def test_the_jobs_of_a_controller_that_was_killed_go_on_and_are_adopted(cluster:
     sweep = trained.folder / "swept"
     process = start(trained, *words)
     wait_for(lambda: n_training(sweep) == 2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill(process)
     assert len(cluster.running()) == 2
     resumed = start(trained, *words)
     wait_for(lambda: sum(event["event"] == "sweep_started" for event in events(sweep)) == 2)
@@ -117,8 +115,7 @@ def test_jobs_that_ended_while_no_controller_was_there_count(cluster: Slurm, tra
     sweep = trained.folder / "swept"
     process = start(trained, *words)
     wait_for(lambda: n_training(sweep) == 2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    kill(process)
     (trained.folder / "go").touch()
     wait_for(lambda: not cluster.jobs())
     done = trained.sweep(*words, env=environment())

@@ -29,10 +29,10 @@ def log_of(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
 
 
 def requested_urls(browser: webdriver.Chrome) -> list[str]:
-    """What was requested since its log was last asked for, but for what the browser shows of its own."""
+    """What pages requested since its log was last asked for, but for those of the browser itself, as of a new tab."""
     events = [json.loads(entry["message"])["message"] for entry in log_of(browser, "performance")]
-    urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    return [url for url in urls if not url.startswith("chrome://")]
+    requests = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return [each["request"]["url"] for each in requests if not each["documentURL"].startswith("chrome")]
 
 
 def point_at(browser: webdriver.Chrome, x: float, y: float) -> ActionChains:

@@ -1,12 +1,13 @@
 """Commands in real processes."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,6 +55,13 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """Kills a process that has to be running still: one that has come to its end would prove nothing."""
+    assert process.poll() is None, f"it had ended by itself with {process.returncode}"
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def is_alive(process: int) -> bool:

@@ -1,8 +1,6 @@
 """A real sweep that is started, killed and resumed while its pages are open in a browser."""
 
-import os
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,13 +15,31 @@ from hposweep.history import count_states, replay
 from hposweep.sweep_folder.journal import read_events
 from results.dashboard.conftest import Dashboard, Serve
 from support.browser import log_of, requested_urls
-from support.processes import wait_for
+from support.processes import kill, wait_for
 
 pytestmark = pytest.mark.process
 
+# Each training stands before its second epoch until there is a ticket, which it takes.
+GATE = """
+import time
+from pathlib import Path
+
+import keras
+
+
+class Gate(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        while epoch == 1 and not any(self.takes(ticket) for ticket in Path("tickets").iterdir()):
+            time.sleep(0.02)
+
+    def takes(self, ticket):
+        ticket.unlink()
+        return True
+"""
 WORDS = [
-    *("model=mlp", "data.train_fraction=0.1", "data.n_validation=500", "trainer.max_epochs=6"),
-    *("hydra.sweeper.n_trials=5", "hydra.launcher.n_workers=1", "hydra.sweep.dir=outputs/followed"),
+    *("model=mlp", "data.train_fraction=0.1", "data.n_validation=500", "trainer.max_epochs=3"),
+    *("trainer.callbacks=[gate.Gate]", "hydra.sweeper.n_trials=5", "hydra.launcher.n_workers=1"),
+    "hydra.sweep.dir=outputs/followed",
 ]
 
 
@@ -78,8 +94,10 @@ def check_quiet(browser: webdriver.Chrome, dashboard: Dashboard) -> None:
 def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
     tmp_path: Path, serve: Serve, pages: webdriver.Chrome
 ) -> None:
-    outputs, sweep = tmp_path / "outputs", tmp_path / "outputs" / "followed"
+    outputs, sweep, tickets = tmp_path / "outputs", tmp_path / "outputs" / "followed", tmp_path / "tickets"
+    (tmp_path / "gate.py").write_text(GATE)
     outputs.mkdir()
+    tickets.mkdir()
     dashboard = serve(outputs)
     pages.get(dashboard.url)
     wait_for(lambda: "no sweep yet" in text_of(pages, "#none:not([hidden])"))
@@ -89,11 +107,14 @@ def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
     pages.find_element(By.LINK_TEXT, "followed").click()
     wait_for(lambda: "Running, by process" in text_of(pages, "#live"))
     pages.execute_script("opened_once = true")
-    wait_for(lambda: in_the_journal(sweep)["best"] is not None)
+    wait_for(lambda: in_the_journal(sweep)["states"] == {"RUNNING": 1})
+    wait_for(lambda: in_the_page(pages) == in_the_journal(sweep))
+    for number in (0, 1):
+        (tickets / f"{number}").touch()
+    wait_for(lambda: in_the_journal(sweep)["states"] == {"COMPLETE": 2, "RUNNING": 1})
     wait_for(lambda: in_the_page(pages) == in_the_journal(sweep))
 
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
+    kill(running)
     wait_for(lambda: text_of(pages, "#live").startswith("Killed"))
     assert in_the_page(pages) == in_the_journal(sweep)
     row = dashboard.sweeps()["followed"]
@@ -103,6 +124,9 @@ def test_a_sweep_is_followed_from_its_start_over_its_death_to_its_end(
     resumed = start(tmp_path, shlex.split(row["resume"].replace("python", sys.executable, 1)))
     wait_for(lambda: "Running, by process" in text_of(pages, "#live"))
     assert text_of(pages, "#resume") == ""
+    wait_for(lambda: in_the_page(pages) == in_the_journal(sweep))
+    for number in (2, 3, 4):
+        (tickets / f"{number}").touch()
     assert resumed.wait() == 0
     wait_for(lambda: text_of(pages, "#live").startswith("Finished"))
     assert in_the_page(pages) == in_the_journal(sweep)
