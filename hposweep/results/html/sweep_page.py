@@ -81,7 +81,7 @@ def content(
         parts: by the ids of their elements the HTML in them
         figures: by the ids of their elements
         table, commands: as in `trial_rows`
-        segments, intervals, tracebacks, logs: as in `trial_details`
+        segments, curves, intervals, tracebacks, logs: as in `trial_details`
 
     Args:
         model: of the sweep's searcher; None: it has none, or it is not drawn.
@@ -97,6 +97,7 @@ def content(
         "table": trial_rows.table(sweep, trials),
         "commands": trial_rows.commands(trials, run_again),
         "segments": trial_details.segments(sweep),
+        "curves": trial_details.curves(sweep),
         "intervals": trial_details.intervals(sweep, trials),
         "tracebacks": trial_details.tracebacks(sweep, failures),
         "logs": trial_details.logs(sweep_dir, sweep, trial_rows.ranked(sweep), failures),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hposweep.number_text import number_text, time_unit
 from hposweep.results.html.findings import MOST_FAILURE_GROUPS, FailureGroup
@@ -17,6 +20,8 @@ MOST_LINES = 20  # of an output or a traceback: its end
 MOST_CHARACTERS = 4000  # the same
 N_BEST_WITH_OUTPUT = 20
 N_FAILURES_WITH_OUTPUT = 20
+MOST_POINTS = 500_000  # of all curves together
+MOST_POINTS_OF_A_CURVE = 200
 
 
 def segments(sweep: SweepData) -> dict[str, Any]:
@@ -42,6 +47,28 @@ def segments(sweep: SweepData) -> dict[str, Any]:
         "places": places,
         "units": {"started": started_unit, "took": took_unit},
     }
+
+
+def curves(sweep: SweepData) -> dict[str, dict[str, Any]]:
+    """The learning curves of all trials that have one, by their numbers: of long ones points that are evenly chosen.
+
+    values: to the digits that a plot shows, null where there is no finite one
+    epochs: of the values; not there: 1, 2, ...
+    of: how many there are; not there: all are among the values
+    """
+    n_most = min(MOST_POINTS_OF_A_CURVE, max(2, MOST_POINTS // max(1, len(sweep.curves))))
+    found: dict[str, dict[str, Any]] = {}
+    for number, curve in sweep.curves.items():
+        n = len(curve.epochs)
+        chosen = np.unique(np.linspace(0, n - 1, min(n, n_most)).round().astype(int))
+        epochs = curve.epochs[chosen].tolist()
+        values = [float(f"{value:.5g}") if math.isfinite(value) else None for value in curve.values[chosen].tolist()]
+        found[str(number)] = {
+            "values": values,
+            **({} if epochs == list(range(1, n + 1)) else {"epochs": epochs}),
+            **({} if len(chosen) == n else {"of": n}),
+        }
+    return found
 
 
 def intervals(sweep: SweepData, trials: Sequence[Trial]) -> list[str] | None:

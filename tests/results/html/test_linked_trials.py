@@ -1,5 +1,6 @@
 """A trial of `report.html` is marked in all plots and in the table at once, and has a panel of its own."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from hposweep.results import sweep_data
 from hposweep.schedulers.asha import AshaScheduler
 from hposweep.simulation import AugmentedBranin, simulate
+from hposweep.sweep_folder.learning_curve import CurveWriter
+from hposweep.sweep_folder.trial_files import TrialFiles
 from support.browser import drag, point_at
 from support.report_pages import ROWS, Page, data_of, made, page_of
 
@@ -185,4 +188,42 @@ def test_the_panel_tells_all_of_a_trial(browser: webdriver.Chrome, tmp_path: Pat
     assert "trial 4, which failed alike" in page.browser.find_element(By.ID, "panel").text
     page.run("open_panel(1)")
     assert "95% interval 0.1972 to 0.213" in page.browser.find_element(By.ID, "panel").text
+    assert page.errors == []
+
+
+def test_the_panel_has_the_curve_of_each_trial_also_of_those_that_no_plot_draws(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    folder = tmp_path / "swept"
+    simulate(AugmentedBranin(), AshaScheduler(r_max=9), n_trials=400, n_workers=4, folder=folder)
+    page_of(folder)
+    page = Page(browser, folder / "report.html")
+    page.emulate("light", 390)
+    page.open()
+    drawn = {*page.run("return [...index_of(document.getElementById('curves')).keys()]")}
+    assert winner_of(folder) in drawn
+    for number in (min({*range(400)} - drawn), winner_of(folder)):
+        page.run(f"open_panel({number})")
+        until(page, lambda: page.run("return document.getElementById('panel-curve').data"))
+        lines = page.run("return document.getElementById('panel-curve').data.map((line) => [line.x, line.y])")
+        own = sweep_data.read(folder).curves[number]
+        assert lines[-1] == [own.epochs.tolist(), pytest.approx(own.values.tolist(), rel=1e-4)]
+    assert page.errors == []
+
+
+def test_a_long_curve_is_thinned_and_says_so(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    folder = made(tmp_path / "swept", ROWS)
+    files = TrialFiles(folder, "trials/1")
+    files.make_folder()
+    curve = CurveWriter(files.learning_curve)
+    for epoch in range(1, 1001):
+        curve.write({"epoch": epoch, "validation_error": 1 / epoch if epoch > 1 else math.inf})
+    page_of(folder)
+    page = Page(browser, folder / "report.html")
+    page.open()
+    page.run("open_panel(1)")
+    assert "200 of its 1000 points are drawn" in page.browser.find_element(By.ID, "panel").text
+    own = data_of((folder / "report.html").read_text())["curves"]["1"]
+    assert (own["epochs"][0], own["epochs"][-1], len(own["epochs"])) == (1, 1000, 200)
+    assert (own["values"][0], own["values"][-1]) == (None, 0.001)
     assert page.errors == []

@@ -94,36 +94,22 @@ function table_of(heads, rows, label) {
 }
 
 function curve_of(number) {
-  if (!page.figures[CURVES]) return [];
-  const points = curve_points(number);
-  if (!points) return [];
+  const curve = page.curves[number];
+  if (!curve) return [];
   const place = element("div", { id: "panel-curve", className: "figure" });
-  with_attributes(place, { role: "img", "aria-label": `Learning curve of trial ${number}, from ${Number(points.y[0].toPrecision(4))} to ${Number(points.y.at(-1).toPrecision(4))}` });
-  return [element("h3", {}, "Learning curve"), place];
-}
-
-/* The longest line of the trial in the plot of learning curves; null where it is not drawn there. */
-function curve_points(number) {
-  const place = document.getElementById(CURVES);
-  if (!place?._fullData) return null;
-  const lines = new Map();
-  const index = index_of(place).get(number) ?? [];
-  for (let k = 0; k < index.length; k += 2) {
-    const trace = place._fullData[index[k]];
-    if (!trace.mode?.includes("lines") || Number.isNaN(trace.x[index[k + 1]])) continue;
-    if (!lines.has(trace)) lines.set(trace, { x: [], y: [] });
-    lines.get(trace).x.push(trace.x[index[k + 1]]);
-    lines.get(trace).y.push(trace.y[index[k + 1]]);
-  }
-  return [...lines.values()].sort((a, b) => b.x.length - a.x.length)[0] ?? null;
+  const seen = curve.values.filter((value) => value !== null);
+  const course = seen.length ? `from ${Number(seen[0].toPrecision(4))} to ${Number(seen.at(-1).toPrecision(4))}` : "without a finite value";
+  with_attributes(place, { role: "img", "aria-label": `Learning curve of trial ${number}, ${course}` });
+  const note = curve.of ? [element("p", { className: "note" }, `${curve.values.length} of its ${curve.of} points are drawn.`)] : [];
+  return [element("h3", {}, "Learning curve"), place, ...note];
 }
 
 function draw_curve() {
   const place = document.getElementById("panel-curve");
   if (!place) return;
   const line = (number, name, style, size) => {
-    const points = curve_points(number);
-    return points ? [{ ...points, name, mode: "lines+markers", line: { color: colour(style), width: size }, marker: { size: 4 + size } }] : [];
+    const curve = page.curves[number];
+    return curve ? [{ x: curve.epochs ?? curve.values.map((_, i) => i + 1), y: curve.values, name, mode: "lines+markers", line: { color: colour(style), width: size }, marker: { size: 4 + size } }] : [];
   };
   const winner = page.table.winner === null ? null : trial_of(page.table.winner);
   const layout = page.figures[CURVES].layout;
@@ -202,3 +188,5 @@ panel.addEventListener("click", (event) => {
 addEventListener("hashchange", trial_of_address);
 dark.addEventListener("change", () => { if (opened !== null) show_panel(); });
 when_drawn.push(trial_of_address);
+/* What its trial has done may have gone on. */
+when_updated.push(() => { if (opened !== null) row_of_trial.has(opened) ? show_panel() : panel.close(); });
