@@ -33,7 +33,7 @@ from hposweep.sweep_folder.journal import Journal
 from hposweep.sweep_folder.sweep_yaml import AppRecord, read_record
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
-from support.browser import drag, log_of, requested_urls
+from support.browser import drag, log_of, point_at, requested_urls
 
 LONG = "y" * 10_000
 HOSTILE = (
@@ -175,10 +175,7 @@ class Page:
 
     def zoom(self, id: str) -> list[float]:
         """Drags a box in a plot; the range of its x axis after that."""
-        x, y, width, height = self.run(
-            f"const place = document.getElementById({id!r}); place.scrollIntoView({{ block: 'center', behavior: "
-            "'instant' }); const { x, y, width, height } = place.getBoundingClientRect(); return [x, y, width, height]"
-        )
+        x, y, width, height = self._box(id)
         before = self.run(f"return document.getElementById({id!r})._fullLayout.xaxis.range")
         corners = [(x + width * part, y + height * (part - 0.1)) for part in (0.4, 0.6, 0.7)]
         drag(self.browser, *corners)
@@ -186,6 +183,19 @@ class Page:
         WebDriverWait(self.browser, 30).until(lambda _: self.run(script) != before)
         after: list[float] = self.run(script)
         return after
+
+    def double_click(self, id: str) -> None:
+        """A double click into the middle of a plot, between its points."""
+        x, y, width, height = self._box(id)
+        point_at(self.browser, x + width / 2, y + height / 2).double_click().perform()
+
+    def _box(self, id: str) -> tuple[float, float, float, float]:
+        """Brings a plot into the window: the corner at its left and top, its width and height, in pixels."""
+        x, y, width, height = self.run(
+            f"const place = document.getElementById({id!r}); place.scrollIntoView({{ block: 'center', behavior: "
+            "'instant' }); const { x, y, width, height } = place.getBoundingClientRect(); return [x, y, width, height]"
+        )
+        return x, y, width, height
 
     def open_first_trial(self) -> dict[str, str]:
         """Opens the panel of the first trial in the table by its button; what it tells, by names."""

@@ -95,10 +95,10 @@ class Dashboard:
         if isinstance(made, Absent):
             return _page("message.html", made.status)
         served = page.Served("comparison.js", {"kind": "compare", **made.state})
-        return Response(comparison_page.render(made.content, served), media_type="text/html")
+        return Response(comparison_page.page_of(made.content, served), media_type="text/html")
 
     def comparison(self, request: Request) -> Response:
-        """Whether that page shows something else by now."""
+        """What that page shows."""
         return _sent_made(request, self._comparison(request))
 
     def log(self, request: Request) -> Response:
@@ -162,7 +162,7 @@ class Dashboard:
             forests = KeptForests(kept)
         content = sweep_page.content(folder, data, self._from_records.run_again_of(folder), model, forests)
         told = {} if look is None else self._sweeps.told(listed, look)
-        return content, content, {"read_at": read_at, **told}
+        return content, {"read_at": read_at, **told}
 
     def _comparison(self, request: Request) -> Made | Absent:
         ids = request.query_params.getlist("id")
@@ -215,9 +215,8 @@ def _compared(listed: Sequence[Listed]) -> Content:
     import_all()
     read_at = now()
     sweeps = [each.reader.data() for each in listed]
-    comparison = compare_read([each.reader.folder for each in listed], sweeps)
-    # The script gets no content: it opens the page anew.
-    return comparison, True, {"read_at": read_at}
+    content = comparison_page.content(compare_read([each.reader.folder for each in listed], sweeps))
+    return content, {"read_at": read_at}
 
 
 def import_all() -> None:
@@ -248,8 +247,9 @@ def _part(name: str) -> bytes:
 def _assets() -> dict[str, Answer]:
     """Scripts and style sheets."""
     texts = {name: _part(name) for name in OWN_ASSETS}
-    texts |= {"page.css": page.css().encode(), "plotly.js": get_plotlyjs().encode()}
-    texts |= {"sweep.js": page.script(sweep_page.SCRIPTS).encode(), "comparison.js": page.script([]).encode()}
+    texts |= {name: page.source(name).encode() for name in ("copy.js", "page.css")}
+    texts |= {"plotly.js": get_plotlyjs().encode()}
+    texts |= {"sweep.js": page.script(sweep_page.SCRIPTS).encode(), "comparison.js": page.script(["parts.js"]).encode()}
     return {name: Answer.of(text) for name, text in texts.items()}
 
 

@@ -15,8 +15,8 @@ from typing import Any
 # Where making a content takes long, it is made seldom, so that the sweep beside it has the processor.
 SHARE_OF_THE_TIME = 0.2
 
-# A content, what of it the page's script is given, as JSON has it, and the state: when it was read, and of what.
-Content = tuple[Any, Any, Mapping[str, Any]]
+# A content, as JSON has it, and the state: when it was read, and of what.
+Content = tuple[Any, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Made:
-    """A content, what a page is made of, and what its script is given."""
+    """A content, and what a page's script is given of it."""
 
     content: Any
     state: Mapping[str, Any]  # when it was read, and what the sweep was at
@@ -85,10 +85,10 @@ class LiveContent:
         try:
             if self._made is None or self._of != version:
                 started = self._clock()
-                content, given, state = self._make()
+                content, state = self._make()
                 self._n_made += 1
                 state = {**state, "version": f"{self._token}-{self._n_made}"}
-                answer = Answer.of_json({"content": given, **state}, state["version"])
+                answer = Answer.of_json({"content": content, **state}, state["version"])
                 self._made, self._of = Made(content, state, answer), version
                 now = self._clock()
                 self._again_at = now + (now - started) * (1 / SHARE_OF_THE_TIME - 1)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hposweep.number_text import number_text
 from hposweep.results.comparison.comparison import Against, Comparison, how_to_read, leaders, summary, table
@@ -26,19 +27,33 @@ def write(comparison: Comparison, path: Path) -> None:
     page.write(path, render(comparison))
 
 
-def render(comparison: Comparison, served: Served | None = None) -> str:
-    """The page; `served`: as in `page.render`."""
+def render(comparison: Comparison) -> str:
+    """The page."""
+    return page_of(content(comparison))
+
+
+def page_of(content: Mapping[str, Any], served: Served | None = None) -> str:
+    """The page with this content; `served`: as in `page.render`."""
+    return page.render(
+        "comparison.html", content["title"], {"figures": content["figures"]}, served=served, parts=content["parts"]
+    )
+
+
+def content(comparison: Comparison) -> dict[str, Any]:
+    """All that the page shows, as JSON takes it: title, parts and figures as in `sweep_page.content`."""
     plots, sections = _plots(comparison)
     heads, rows = table(comparison)
     names = [method.name for method in comparison.methods]
-    return page.render(
-        "comparison.html",
-        f"Comparison: {' | '.join(names)}",
-        {"figures": page.figures_of(plots)},
-        served=served,
+    head = page.part(
+        "comparison/head.html",
         names=names,
         comparison=comparison,
         n_sweeps=plural(sum(len(method.sweeps) for method in comparison.methods), "sweep"),
+    )
+    body = page.part(
+        "comparison/body.html",
+        names=names,
+        comparison=comparison,
         facts=[_fact(comparison, *point) for point in comparison.points],
         summary=summary(comparison),
         how_to_read=how_to_read(comparison),
@@ -48,6 +63,11 @@ def render(comparison: Comparison, served: Served | None = None) -> str:
         no_value=(ABSENT, NOT_RECORDED),
         number_text=number_text,
     )
+    return {
+        "title": f"Comparison: {' | '.join(names)}",
+        "parts": {"part-head": head, "part-body": body},
+        "figures": page.figures_of(plots),
+    }
 
 
 def _plots(comparison: Comparison) -> tuple[dict[str, Plot], list[Section]]:

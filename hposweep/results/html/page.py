@@ -75,7 +75,7 @@ def render(
     if served is None:
         code, plotly_js = script(scripts), get_plotlyjs()
         frame |= {
-            "css": css(),
+            "css": source("page.css"),
             "script": code,
             "script_hashes": [_hash(code), _hash(plotly_js)],
             "plotly_js": _packed(plotly_js),
@@ -85,14 +85,9 @@ def render(
     return found.render(title=title, data={**data, "dark": DARK}, **frame, **variables)
 
 
-def css() -> str:
-    """The style sheet of all pages."""
-    return _part("page.css")
-
-
 def script(names: Sequence[str]) -> str:
     """The scripts of a page in one: those of all pages, and more files of `parts`."""
-    return "\n".join([*map(_part, ("copy.js", "plots.js", *names)), "start_page();\n"])
+    return "\n".join([*map(source, ("copy.js", "plots.js", *names)), "start_page();\n"])
 
 
 def part(template: str, **variables: Any) -> Markup:
@@ -122,7 +117,7 @@ def write(path: Path, page: str) -> None:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    loader = jinja2.FunctionLoader(_part)
+    loader = jinja2.FunctionLoader(source)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=loader
     )
@@ -131,7 +126,8 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _part(name: str) -> str:
+def source(name: str) -> str:
+    """The text of a style sheet, script or template in `parts`."""
     return resources.files("hposweep.results.html").joinpath("parts", name).read_text(encoding="utf-8")
 
 

@@ -123,7 +123,7 @@ def test_sweeps_are_compared(dashboard: Dashboard) -> None:
     query = urllib.parse.urlencode([("id", row["id"]) for row in dashboard.sweeps().values()])
     answer = dashboard.ask(f"/compare?{query}")
     assert answer.status == 200 and b"2 sweeps" in answer.body
-    assert dashboard.ask(f"/api/compare?{query}").json["content"] is True
+    assert "2 sweeps" in dashboard.ask(f"/api/compare?{query}").json["content"]["parts"]["part-head"]
 
 
 def test_what_has_not_changed_is_not_sent_again(dashboard: Dashboard) -> None:

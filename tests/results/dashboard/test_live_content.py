@@ -17,10 +17,9 @@ class Clock:
 def live(clock: Clock, takes_s: float) -> LiveContent:
     numbers = itertools.count()
 
-    def make() -> tuple[int, int, dict[str, str]]:
+    def make() -> tuple[int, dict[str, str]]:
         clock.now += takes_s
-        number = next(numbers)
-        return number, number, {"state": "running"}
+        return next(numbers), {"state": "running"}
 
     return LiveContent(make, clock)
 
@@ -52,12 +51,12 @@ def test_who_has_an_older_one_does_not_wait_for_who_makes_the_new_one() -> None:
     makes, may_go_on = threading.Event(), threading.Event()
     numbers = itertools.count()
 
-    def make() -> tuple[int, int, dict[str, str]]:
+    def make() -> tuple[int, dict[str, str]]:
         number = next(numbers)
         if number:
             makes.set()
             may_go_on.wait()
-        return number, number, {}
+        return number, {}
 
     content = LiveContent(make, lambda: 0.0)
     content.get("a")

@@ -20,7 +20,7 @@ from hposweep.trial import Direction, TrialState
 from results.dashboard.conftest import NOTHING, Dashboard, Serve
 from support.browser import CONTRAST, NUMBER_THEM, log_of, requested_urls, walk
 from support.processes import wait_for
-from support.report_pages import HOSTILE, hostile, made
+from support.report_pages import HOSTILE, Page, hostile, made
 
 
 class Pages:
@@ -103,7 +103,7 @@ def test_two_sweeps_that_run_at_once_are_followed_in_the_list(pages: Pages, tmp_
     one.append(SweepEnded(Ending.TIME_BUDGET))
     one.journal.close()
     pages.wait_for_text(row("one"), "stopped")
-    assert pages.text(".resume code") == f"python -m hposweep resume {one.folder}"
+    assert pages.text("#sweeps .command") == f"python -m hposweep resume {one.folder}"
     assert "running" in pages.text(row("other"))
     other.journal.close()
     pages.wait_for_text(row("other"), "killed")
@@ -169,9 +169,15 @@ def test_a_comparison_that_is_open_shows_what_is_new(pages: Pages, tmp_path: Pat
     other = made(tmp_path / "outputs" / "other")
     pages.open("/compare?id=one&id=other")
     assert "0.0625" not in pages.text("#sweeps")
+    pages.run("opened_once = true")
+    zoomed = Page(pages.browser, tmp_path).zoom("incumbents-epochs")
     shutil.rmtree(other)
     made(other, [(TrialState.COMPLETE, 0.0625, {"rate": 0.5, "name": "adam"}, "")])
     pages.wait_for_text("#sweeps", "0.0625")
+    # It is the same page, with what its user has zoomed into.
+    assert pages.run("return opened_once")
+    wait_for(lambda: "0.0625" in pages.run("return JSON.stringify(document.getElementById('incumbents-epochs').data)"))
+    assert pages.run("return document.getElementById('incumbents-epochs')._fullLayout.xaxis.range") == zoomed
     pages.check_quiet()
 
 

@@ -21,6 +21,7 @@ from hposweep.schedulers.asha import AshaScheduler
 from hposweep.search_space import Configuration
 from hposweep.simulation import AugmentedBranin, simulate
 from hposweep.trial import TrialState
+from support.browser import point_at
 from support.report_pages import (
     HOSTILE,
     HOSTILE_NAME,
@@ -172,6 +173,64 @@ def test_new_content_leaves_the_page_as_its_reader_has_it(browser: webdriver.Chr
     assert page.run("return document.querySelector('#failures details').open")
     assert page.run("return document.activeElement === document.querySelector('#failures summary')")
     assert page.filter_by("new").startswith("1 of 8")
+
+
+def test_a_plot_that_grows_keeps_its_zoom_until_a_double_click_takes_it_back(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    contents = []
+    for n_trials in (5, 20, 40):
+        folder = made(tmp_path / f"{n_trials}" / "swept", [*(ROWS[i % len(ROWS)] for i in range(n_trials))])
+        contents.append(sweep_page.content(folder, sweep_data.read(folder), None))
+    page_of(tmp_path / "5" / "swept")
+    page = Page(browser, tmp_path / "5" / "swept" / "report.html")
+    page.emulate("light", 1280)
+    page.open()
+    script = "return document.getElementById('incumbent-trials')._fullLayout.xaxis.range"
+    own = [content["figures"]["incumbent-trials"]["layout"]["xaxis"]["range"] for content in contents]
+    assert own[0] != own[1] != own[2]
+    zoomed = page.zoom("incumbent-trials")
+    page.update(contents[1])
+    assert page.run(script) == zoomed
+    page.double_click("incumbent-trials")
+    WebDriverWait(browser, 30).until(lambda _: page.run(script) == pytest.approx(own[1]))
+    page.update(contents[2])
+    assert page.run(script) == pytest.approx(own[2])
+    assert page.errors == []
+
+
+def test_what_is_hidden_by_the_legend_stays_hidden_when_there_are_more_traces(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    contents = []
+    for r_min in (3, 1):
+        folder = tmp_path / f"{r_min}" / "swept"
+        simulate(AugmentedBranin(), AshaScheduler(r_min=r_min, r_max=9), n_trials=40, n_workers=4, folder=folder)
+        contents.append(sweep_page.content(folder, sweep_data.read(folder), None))
+    names = [[trace["name"] for trace in content["figures"]["curves"]["data"]] for content in contents]
+    hidden = "complete"
+    assert names[0].index(hidden) != names[1].index(hidden)
+    page_of(tmp_path / "3" / "swept")
+    page = Page(browser, tmp_path / "3" / "swept" / "report.html")
+    page.emulate("light", 1280)
+    page.open()
+    x, y = browser.execute_script(
+        """
+        const place = document.getElementById("curves");
+        place.scrollIntoView({ block: "center", behavior: "instant" });
+        const item = [...place.querySelectorAll(".legend .traces")].find((each) => each.textContent === arguments[0]);
+        const { x, y, width, height } = item.querySelector(".legendtoggle").getBoundingClientRect();
+        return [x + width / 2, y + height / 2];
+        """,
+        hidden,
+    )
+    traces = "document.getElementById('curves')._fullData"
+    script = f"return {traces}.filter((each) => each.visible !== true).map((each) => each.name)"
+    point_at(browser, x, y).click().perform()
+    WebDriverWait(browser, 30).until(lambda _: page.run(script) == [hidden])
+    page.update(contents[1])
+    assert page.run(script) == [hidden]
+    assert page.errors == []
 
 
 def test_pages_of_rows_and_the_keyboard(browser: webdriver.Chrome, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-"use strict";
 /* The table of all sweeps: what the server tells of them, sorted and filtered as its user wants it. */
 
 const SIGNS = { running: "◐", finished: "●", stopped: "■", killed: "✕", unreadable: "!", removed: "–" };
@@ -15,12 +14,6 @@ const COLUMNS = [
 ];
 const view = { column: null, descending: false, ticked: new Set(), shown: null };
 let sweeps = [];
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 function class_of(column) {
   return column.className ?? column.kind ?? "text";
@@ -109,7 +102,7 @@ function rows_of(sweep) {
   if (is_gone) more.push("The folder was removed.");
   if (sweep.why) more.push(sweep.why);
   const children = more.map((text) => element("p", { className: "note" }, text));
-  if (sweep.resume) children.push(resume_of(sweep));
+  if (sweep.resume) children.push(copyable(`resume-${sweep.id}`, "Resume it", sweep.resume));
   if (!children.length) return [row];
   return [row, element("tr", { className: "below" }, element("td"), element("td", { colSpan: COLUMNS.length }, ...children))];
 }
@@ -133,24 +126,6 @@ function best_of(sweep) {
   const metric = `${sweep.metric}, ${sweep.direction}`;
   const trial = `${sweep.metric.slice(0, LONGEST_METRIC)}, trial ${sweep.best.trial}${sweep.best.is_complete ? "" : ", not complete"}`;
   return [element("div", { title: metric }, sweep.best.text), element("div", { className: "calm" }, trial)];
-}
-
-function resume_of(sweep) {
-  const command = element("code", { className: "command" }, sweep.resume);
-  const button = element("button", { type: "button", id: `copy-${sweep.id}`, className: "copy" }, "Copy");
-  button.ariaLabel = `Copy the command that resumes ${sweep.name}`;
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(sweep.resume);
-      button.textContent = "Copied";
-    } catch {
-      // A page that is neither of this machine nor encrypted has no clipboard: what is selected can be copied.
-      getSelection().selectAllChildren(command);
-      button.textContent = document.execCommand("copy") ? "Copied" : "Selected";
-    }
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
-  });
-  return element("p", { className: "resume" }, element("span", { className: "calm" }, "resume it: "), command, button);
 }
 
 function take(answer) {

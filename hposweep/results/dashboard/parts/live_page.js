@@ -26,8 +26,7 @@ async function take_answer(answer) {
   document.documentElement.dataset.version = answer.version;
   if (answer.version === served.version) return;
   served.version = answer.version;
-  if (typeof update_page === "function") await update_page(answer.content);
-  else location.reload();
+  await update_page(answer.content);
 }
 
 document.documentElement.dataset.version = served.version;

@@ -1,4 +1,4 @@
-/* Another content of the page, of the same sweep: what is new replaces what was there, and all else stays. */
+/* Another content of the page, of the same sweep or comparison: what is new replaces what was there, and all else stays. */
 
 const shown_parts = {}; // the HTML that each part was last given
 
@@ -9,12 +9,11 @@ async function update_page(content) {
   const purged = gone.map((id) => document.getElementById(id)).filter(Boolean);
   for (const [id, html] of Object.entries(page.parts)) put_part(id, html);
   for (const place of purged) if (place.data) Plotly.purge(place);
-  for (const id of gone) drawn.delete(id);
+  for (const id of gone) for (const known of [drawn, ranges]) known.delete(id);
   watch_edges();
-  take_table();
+  for (const each of when_unpacked) each();
   await draw_all();
-  // The trials that are selected may be in new plots, and the panel's may have gone on.
-  if (opened !== null) row_of_trial.has(opened) ? show_panel() : panel.close();
+  for (const each of when_updated) each();
 }
 
 function put_part(id, html) {
