@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ MOST_KEPT = 20  # comparisons whose pages are kept
 KINDS = {".js": "text/javascript", ".css": "text/css"}
 OWN_ASSETS = ("dashboard.css", "list.js", "live.js", "live_page.js", "message.js")
 GONE = "The sweep's folder was removed."
+FOLDER = "Hposweep-Folder"  # the header that tells the folders of dashboards apart
 UNKNOWN = "There is no such sweep in the folder of this dashboard."
 
 
@@ -67,7 +70,10 @@ class Dashboard:
             "/api/log": self.log,
             "/assets/{name}": self.asset,
         }
-        return Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in answers.items()])
+        app = Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in answers.items()])
+        # Pages outlive their server, and the next one at its port may serve another folder.
+        app.state.folder = hashlib.sha256(os.fsencode(self._sweeps.root.resolve())).hexdigest()[:16]
+        return app
 
     def list_page(self, request: Request) -> Response:
         """The page of all sweeps."""
@@ -82,7 +88,7 @@ class Dashboard:
         made = self._sweep(request)
         if isinstance(made, Absent):
             return _page("message.html", made.status)
-        served = page.Served("sweep.js", {"kind": "sweep", **made.state})
+        served = page.Served("sweep.js", _state(request, "sweep", made))
         return Response(sweep_page.page_of(made.content, served), media_type="text/html")
 
     def sweep(self, request: Request) -> Response:
@@ -94,7 +100,7 @@ class Dashboard:
         made = self._comparison(request)
         if isinstance(made, Absent):
             return _page("message.html", made.status)
-        served = page.Served("comparison.js", {"kind": "compare", **made.state})
+        served = page.Served("comparison.js", _state(request, "compare", made))
         return Response(comparison_page.page_of(made.content, served), media_type="text/html")
 
     def comparison(self, request: Request) -> Response:
@@ -253,6 +259,11 @@ def _assets() -> dict[str, Answer]:
     return {name: Answer.of(text) for name, text in texts.items()}
 
 
+def _state(request: Request, kind: str, made: Made) -> dict[str, Any]:
+    """What a page is told beside its content."""
+    return {"kind": kind, "folder": request.app.state.folder, **made.state}
+
+
 def _sent_made(request: Request, made: Made | Absent) -> Response:
     if isinstance(made, Absent):
         return _sent(request, Answer.of_json({"content": None, "why": visible(made.why)}), status=made.status)
@@ -262,7 +273,7 @@ def _sent_made(request: Request, made: Made | Absent) -> Response:
 def _sent(request: Request, answer: Answer, media_type: str = "application/json", status: int = 200) -> Response:
     """The answer; where the browser has it already, nothing but that."""
     tag = f'"{answer.version}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding", FOLDER: request.app.state.folder}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):

@@ -72,7 +72,8 @@ def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as stack:
 
         def start(root: Path, token: str | None = None, **made_of_folders: Any) -> Dashboard:
-            socket = stack.enter_context(listening_at("127.0.0.1", None))
+            # Any port: one of the dashboard's own may be that of a server that has just ended.
+            socket = stack.enter_context(listening_at("127.0.0.1", 0))
             served = server.server_of(SweepList(root), replace(NOTHING, **made_of_folders), socket, token)
             thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
             thread.start()

@@ -1,5 +1,6 @@
 """The dashboard's pages in headless Chromium, over sweeps by hand that change while the pages are open."""
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Iterator
@@ -269,19 +270,40 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
     pages.check_quiet()
 
 
-def test_the_page_says_when_its_server_has_gone(browser: webdriver.Chrome, tmp_path: Path, serve: Serve) -> None:
-    made(tmp_path / "s")
-    with listening_at("127.0.0.1", None) as socket:
-        served = server.server_of(SweepList(tmp_path), NOTHING, socket, None)
+@contextlib.contextmanager
+def served_for_a_while(root: Path, port: int = 0) -> Iterator[Dashboard]:
+    with listening_at("127.0.0.1", port) as socket:
+        served = server.server_of(SweepList(root), NOTHING, socket, None)
         thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
         thread.start()
         wait_for(lambda: served.started)
-        pages = Pages(browser, Dashboard(socket.getsockname()[1]))
-        pages.open("/sweep?id=s")
-        served.should_exit = True
-        thread.join()
+        try:
+            yield Dashboard(socket.getsockname()[1])
+        finally:
+            served.should_exit = True
+            thread.join()
+
+
+@pytest.mark.parametrize("path", ["/", "/sweep?id=s", "/compare?id=s&id=other"])
+def test_a_page_whose_server_has_gone_says_so_and_takes_nothing_of_another_folders(
+    browser: webdriver.Chrome, tmp_path: Path, path: str
+) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        made(tmp_path / folder / "other")
+    made(tmp_path / "here" / "s")
+    made(tmp_path / "there" / "s", [(TrialState.COMPLETE, 0.0625, {"rate": 0.5, "name": "adam"}, "")])
+    with served_for_a_while(tmp_path / "here") as dashboard:
+        pages = Pages(browser, dashboard)
+        pages.open(path)
+        shown = pages.text("main")
     pages.wait_for_text("#live", "No answer from the dashboard's server since")
-    assert "0.2" in pages.text("#part-summary")
+    with served_for_a_while(tmp_path / "there", dashboard.port):
+        pages.wait_for_text("#live", "The dashboard of another folder answers at this address by now")
+        assert pages.text("main") == shown
+    pages.wait_for_text("#live", "No answer from the dashboard's server since")
+    with served_for_a_while(tmp_path / "here", dashboard.port):
+        pages.wait_for_text("#live", "it updates by itself")
     browser.get("about:blank")
     log_of(browser, "browser")
     requested_urls(browser)

@@ -11,6 +11,15 @@ function hide_token() {
   history.replaceState(null, "", address.pathname + address.search + address.hash);
 }
 
+let folder = null; // of the server that the page is of
+
+/* Whether the server that has answered is another one, of another folder. */
+function is_of_another(answer) {
+  const told = answer.headers.get("Hposweep-Folder");
+  folder ??= told;
+  return told !== null && told !== folder;
+}
+
 /* Asks for the path until the page is left; `take(answer)` gets each answer that differs from the one before.
    `known` is the version of what the page shows already. */
 function follow(path, take, known = null) {
@@ -26,6 +35,11 @@ function follow(path, take, known = null) {
     } catch {
       lost_at ??= new Date();
       say(`No answer from the dashboard's server since ${time_text(lost_at)}: it has ended, or the connection is cut. What is shown was read before.`, true);
+      return;
+    }
+    if (is_of_another(answer)) {
+      lost_at ??= new Date();
+      say("The dashboard of another folder answers at this address by now. What is shown was read before: close this page.", true);
       return;
     }
     lost_at = null;

@@ -2,6 +2,7 @@
 
 const served = JSON.parse(document.getElementById("served").textContent);
 let read_at = served.read_at;
+folder = served.folder;
 
 function state_text(state, controller) {
   if (state === "running") return `running, by ${controller}`;
@@ -93,7 +94,8 @@ async function read_log() {
   if (to !== null) query.set("from", to);
   let answer = null;
   try {
-    answer = await (await fetch(`api/log?${query}`, { cache: "no-store" })).json();
+    const found = await fetch(`api/log?${query}`, { cache: "no-store" });
+    if (!is_of_another(found)) answer = await found.json();
   } catch {
     // The page says itself that nobody answers.
   }
