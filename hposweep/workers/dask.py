@@ -363,10 +363,9 @@ class DaskEngine:
     def _lose(self, host: Host, reason: str) -> None:
         if self._hosts.pop(host.key, None) is None:
             return
-        host.agent.release()
         for slot in host.slots:
-            slot.connection.close()
-            self._pool.went(slot, reason)
+            self._pool.give_up(slot, reason)
+        host.agent.release()
 
     async def _end_agents(self) -> None:
         keys = [host.agent.key for host in list(self._hosts.values())]

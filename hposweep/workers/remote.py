@@ -242,6 +242,7 @@ class RemotePool(SlotPool[RemoteSlot]):
                     self.give_up(slot, "the job could not be ended")
 
     def give_up(self, slot: RemoteSlot, reason: str) -> None:
-        """Ends an agent that can't be used any more."""
-        slot.connection.close()
+        """Ends an agent that can't be used any more; its job, if it had one, is lost for this reason."""
+        # First: an engine tells of a job whose connection is closed, too, and not why.
         self.went(slot, reason)
+        slot.connection.close()

@@ -34,6 +34,9 @@ class FakeConnection:
         self.cancelled.append(job)
 
     def close(self) -> None:
+        for running in self.jobs.values():
+            if not running.done():
+                running.lose("the connection is closed")
         self.is_closed = True
 
     def answer(self, value: float = 1.0) -> None:
@@ -133,7 +136,7 @@ def test_an_agent_that_says_nothing_is_given_up(
     engine.is_alive = False
     result = result_of(future)
     assert (result.end, result.failure) == (SegmentEnd.LOST, "nothing was heard from node1 for 0.2 s")
-    assert connection.is_closed
+    wait_for(lambda: connection.is_closed)
 
 
 def test_an_agent_that_ends_no_job_is_given_up(pool: RemotePool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +147,7 @@ def test_an_agent_that_ends_no_job_is_given_up(pool: RemotePool, monkeypatch: py
     pool.cancel(future)
     assert len(connection.cancelled) == 1
     assert result_of(future).end is SegmentEnd.CUT_OFF
-    assert connection.is_closed
+    wait_for(lambda: connection.is_closed)
     assert pool.n_workers == 0
 
 
