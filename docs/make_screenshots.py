@@ -186,7 +186,8 @@ class Pictures:
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
         picture = Image.open(io.BytesIO(base64.b64decode(taken["data"]))).convert("RGB")
-        return picture.quantize(N_COLOURS, dither=Image.Dither.NONE)
+        # Median cut would merge rare colours, which are those of the lines.
+        return picture.quantize(N_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":

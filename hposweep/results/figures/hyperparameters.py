@@ -42,6 +42,7 @@ from hposweep.trial import Trial, TrialState
 LITTLE = 0.2  # explained variance with which importances are hardly more than noise
 MOST_MARKS = 600  # a page has many of these plots
 MANY = 300  # trials, from which on their marks are smaller
+HEIGHT_WITHOUT_VALUES = 150  # in pixels
 N_ROWS = 40  # of an option's column: trials in one row stand beside each other
 HALF_COLUMN = 0.3
 MOST_STEP = 0.06  # between trials in a row
@@ -62,6 +63,10 @@ def hyperparameter(sweep: SweepData, key: str, model: Model | None = None) -> Pl
     finite = [float(trial.value or 0.0) for trial in sweep.trials if has_value(trial)]
     edge, value_axis = ValueAxis.of(finite, [] if winner is None else [winner.value or 0.0]).with_edge()
     figure.update_yaxes(**value_axis.layout())
+    if not finite:
+        # An axis of values that nothing has would be the whole plot.
+        figure.update_layout(height=HEIGHT_WITHOUT_VALUES)
+        figure.update_yaxes(range=[edge - 1, edge + 1], showticklabels=False, showgrid=False, title=None)
     figure.update_xaxes(**axis.layout(_counts(axis, trials, key)))
     notes = value_axis.outside(float(trial.value or 0.0) for trial in trials if has_value(trial))
     if believed is not None:

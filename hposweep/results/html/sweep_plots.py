@@ -19,7 +19,7 @@ from hposweep.results.figures import (
     rungs,
     time_line,
 )
-from hposweep.results.figures.style import Plot
+from hposweep.results.figures.style import Plot, has_value
 from hposweep.results.html.page import Section
 from hposweep.results.importance import Forests, Importances, NotShown
 from hposweep.results.sweep_data import SweepData
@@ -27,6 +27,7 @@ from hposweep.shown_text import cut, plural
 
 MOST_HYPERPARAMETER_PLOTS = 40
 LONGEST_NAME = 80
+HEIGHT_OF_A_TITLE = 20  # of an axis, in pixels
 WIDTH_OF_AN_AXIS = 116  # of parallel coordinates, in pixels, so that their names stand apart
 # The parts of the page that hold plots, in their order, with their titles.
 GROUPS = {
@@ -197,7 +198,8 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None, for
     keys = [key for key in sweep.varying_keys if _n_values(sweep, key) > 1]
     for i, key in enumerate(keys[:MOST_HYPERPARAMETER_PLOTS]):
         plot = hyperparameters.hyperparameter(sweep, key, model)
-        plot.figure.update_layout(xaxis_title=None, margin_t=6, height=300)  # the page's heading is its title
+        # The page's heading is the axis's title.
+        plot.figure.update_layout(xaxis_title=None, margin_t=6, height=plot.figure.layout.height - HEIGHT_OF_A_TITLE)
         if i == 0:
             plot = replace(plot, notes=[_how_to_read_slices(sweep), *plot.notes])
         condition = cut(sweep.condition(key), LONGEST_NAME)
@@ -223,7 +225,11 @@ def _add_hyperparameters(page: _Page, sweep: SweepData, model: Model | None, for
 
 def _how_to_read_slices(sweep: SweepData) -> str:
     colours = " Colours tell how far they got, as in the learning curves." if sweep.rungs else ""
-    return f"Each mark is a trial; those without a value, such as failed ones, stand at the top edge.{colours}"
+    n_with_value = sum(map(has_value, sweep.trials))
+    without = (
+        "; those without a value, such as failed ones, stand at the top edge" if n_with_value else ", without a value"
+    )
+    return f"Each mark is a trial{'' if n_with_value == len(sweep.trials) else without}.{colours}"
 
 
 def _add_contour(

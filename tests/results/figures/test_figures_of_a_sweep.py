@@ -321,6 +321,24 @@ def test_trials_without_a_hyperparameter_are_not_in_its_plot(tmp_path: Path) -> 
     assert sorted(numbers) == [1, 4, 5, 8]
 
 
+def test_values_that_no_trial_has_get_no_axis(tmp_path: Path) -> None:
+    failed = [each for i in range(4) for each in (proposed(i), *segment(i, 0, 3, None, TrialState.FAILED))]
+    top_edge = "those without a value, such as failed ones, stand at the top edge."
+    good = [*complete(4, {"x": 0.4}, 0.5), *complete(5, {"x": 0.5}, 0.25)]
+    for name, events, axis_is_shown, note in [
+        ("none", failed, False, "Each mark is a trial, without a value."),
+        ("some", [*failed, *good], True, f"Each mark is a trial; {top_edge}"),
+        ("all", good, True, "Each mark is a trial."),
+    ]:
+        (tmp_path / name).mkdir()
+        sweep = sweep_of(tmp_path / name, *events)
+        figure = hyperparameter(sweep, "x").figure
+        assert (figure.layout.yaxis.showticklabels is not False) == axis_is_shown
+        low, high = figure.layout.yaxis.range
+        assert all(low < value < high for trace in figure.data for value in trace.y)
+        assert sweep_plots(sweep)[1]["hyperparameter-0"].notes[0] == note
+
+
 def test_parallel_coordinates_name_what_is_not_set_and_end_with_the_winner(tmp_path: Path) -> None:
     plot = parallel_coordinates(conditional(tmp_path))
     assert plot is not None
