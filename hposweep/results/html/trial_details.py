@@ -20,7 +20,7 @@ MOST_LINES = 20  # of an output or a traceback: its end
 MOST_CHARACTERS = 4000  # the same
 N_BEST_WITH_OUTPUT = 20
 N_FAILURES_WITH_OUTPUT = 20
-MOST_POINTS = 500_000  # of all curves together
+MOST_POINTS = 200_000  # of all curves together
 MOST_POINTS_OF_A_CURVE = 200
 
 
@@ -62,7 +62,7 @@ def curves(sweep: SweepData) -> dict[str, dict[str, Any]]:
         n = len(curve.epochs)
         chosen = np.unique(np.linspace(0, n - 1, min(n, n_most)).round().astype(int))
         epochs = curve.epochs[chosen].tolist()
-        values = [float(f"{value:.5g}") if math.isfinite(value) else None for value in curve.values[chosen].tolist()]
+        values = [float(f"{value:.4g}") if math.isfinite(value) else None for value in curve.values[chosen].tolist()]
         found[str(number)] = {
             "values": values,
             **({} if epochs == list(range(1, n + 1)) else {"epochs": epochs}),
