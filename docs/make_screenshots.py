@@ -68,7 +68,7 @@ RUNNING = [*SWEEPS["asha"], "hydra.sweeper.seed=1"]
 # The pictures that the documentation shows, by their widths, or what is seen without scrolling.
 SHOWN = {"asha": ("1440", "390", "top"), "dashboard": ("top",), "dashboard-sweep": ("top",)}
 SIZES = {1440: 900, 390: 844}
-N_COLOURS = 128
+N_COLOURS = 256
 HEIGHT_OF_TOP = 1075  # the summary and the best value
 
 
@@ -186,8 +186,8 @@ class Pictures:
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
         picture = Image.open(io.BytesIO(base64.b64decode(taken["data"]))).convert("RGB")
-        # Median cut would merge rare colours, which are those of the lines.
-        return picture.quantize(N_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        # The median cut alone merges rare colours, which are those of the lines.
+        return picture.quantize(N_COLOURS, kmeans=1, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":
