@@ -296,8 +296,8 @@ def test_a_page_whose_server_has_gone_says_so_and_takes_nothing_of_another_folde
     with served_for_a_while(tmp_path / "here") as dashboard:
         pages = Pages(browser, dashboard)
         pages.open(path)
-        shown = pages.text("main")
     pages.wait_for_text("#live", "No answer from the dashboard's server since")
+    shown = pages.text("main")  # by now: there was more to come when the page opened
     with served_for_a_while(tmp_path / "there", dashboard.port):
         pages.wait_for_text("#live", "The dashboard of another folder answers at this address by now")
         assert pages.text("main") == shown
