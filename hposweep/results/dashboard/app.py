@@ -254,8 +254,11 @@ def _assets() -> dict[str, Answer]:
     """Scripts and style sheets."""
     texts = {name: _part(name) for name in OWN_ASSETS}
     texts |= {name: page.source(name).encode() for name in ("copy.js", "page.css")}
-    texts |= {"plotly.js": get_plotlyjs().encode()}
-    texts |= {"sweep.js": page.script(sweep_page.SCRIPTS).encode(), "comparison.js": page.script(["parts.js"]).encode()}
+    texts |= {
+        "plotly.js": get_plotlyjs().encode(),
+        "sweep.js": page.script(sweep_page.SCRIPTS).encode(),
+        "comparison.js": page.script(["parts.js"]).encode(),
+    }
     return {name: Answer.of(text) for name, text in texts.items()}
 
 

@@ -60,7 +60,7 @@ def curves(sweep: SweepData) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for number, curve in sweep.curves.items():
         n = len(curve.epochs)
-        chosen = np.unique(np.linspace(0, n - 1, min(n, n_most)).round().astype(int))
+        chosen = np.linspace(0, n - 1, min(n, n_most)).round().astype(int)
         epochs = curve.epochs[chosen].tolist()
         values = [float(f"{value:.4g}") if math.isfinite(value) else None for value in curve.values[chosen].tolist()]
         found[str(number)] = {

@@ -66,24 +66,23 @@ class Dashboard:
 Serve = Callable[..., Dashboard]
 
 
+@contextlib.contextmanager
+def served(root: Path, token: str | None = None, port: int = 0, **made_of_folders: Any) -> Iterator[Dashboard]:
+    """Serves the dashboard of a folder, by default at any port: one of its own may be of one that has just ended."""
+    with listening_at("127.0.0.1", port) as socket:
+        serving = server.server_of(SweepList(root), replace(NOTHING, **made_of_folders), socket, token)
+        thread = threading.Thread(target=serving.run, kwargs={"sockets": [socket]})
+        thread.start()
+        try:
+            wait_for(lambda: serving.started)
+            yield Dashboard(socket.getsockname()[1])
+        finally:
+            serving.should_exit = True
+            thread.join()
+
+
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
-    """Serves the dashboard of a folder until the module's end."""
+    """Serves dashboards until the module's end."""
     with contextlib.ExitStack() as stack:
-
-        def start(root: Path, token: str | None = None, **made_of_folders: Any) -> Dashboard:
-            # Any port: one of the dashboard's own may be that of a server that has just ended.
-            socket = stack.enter_context(listening_at("127.0.0.1", 0))
-            served = server.server_of(SweepList(root), replace(NOTHING, **made_of_folders), socket, token)
-            thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
-            thread.start()
-
-            def stop() -> None:
-                served.should_exit = True
-                thread.join()
-
-            stack.callback(stop)
-            wait_for(lambda: served.started)
-            return Dashboard(socket.getsockname()[1])
-
-        yield start
+        yield lambda *arguments, **options: stack.enter_context(served(*arguments, **options))

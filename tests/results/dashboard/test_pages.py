@@ -1,8 +1,6 @@
 """The dashboard's pages in headless Chromium, over sweeps by hand that change while the pages are open."""
 
-import contextlib
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,10 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 
 from hposweep.history import Ending, Event, SegmentEnded, SegmentStarted, SweepEnded, SweepStarted, TrialProposed
-from hposweep.results.dashboard import server
-from hposweep.results.dashboard.listening import listening_at
-from hposweep.results.dashboard.sweep_list import SweepList
 from hposweep.sweep_folder.journal import FILE_NAME, Journal
 from hposweep.sweep_folder.trial_files import TrialFiles
 from hposweep.trial import Direction, TrialState
-from results.dashboard.conftest import NOTHING, Dashboard, Serve
+from results.dashboard.conftest import Dashboard, Serve, served
 from support.browser import CONTRAST, NUMBER_THEM, log_of, requested_urls, walk
 from support.processes import wait_for
 from support.report_pages import HOSTILE, Page, hostile, made
@@ -270,20 +265,6 @@ def test_foreign_text_is_text(pages: Pages, tmp_path: Path) -> None:
     pages.check_quiet()
 
 
-@contextlib.contextmanager
-def served_for_a_while(root: Path, port: int = 0) -> Iterator[Dashboard]:
-    with listening_at("127.0.0.1", port) as socket:
-        served = server.server_of(SweepList(root), NOTHING, socket, None)
-        thread = threading.Thread(target=served.run, kwargs={"sockets": [socket]})
-        thread.start()
-        wait_for(lambda: served.started)
-        try:
-            yield Dashboard(socket.getsockname()[1])
-        finally:
-            served.should_exit = True
-            thread.join()
-
-
 @pytest.mark.parametrize("path", ["/", "/sweep?id=s", "/compare?id=s&id=other"])
 def test_a_page_whose_server_has_gone_says_so_and_takes_nothing_of_another_folders(
     browser: webdriver.Chrome, tmp_path: Path, path: str
@@ -293,16 +274,16 @@ def test_a_page_whose_server_has_gone_says_so_and_takes_nothing_of_another_folde
         made(tmp_path / folder / "other")
     made(tmp_path / "here" / "s")
     made(tmp_path / "there" / "s", [(TrialState.COMPLETE, 0.0625, {"rate": 0.5, "name": "adam"}, "")])
-    with served_for_a_while(tmp_path / "here") as dashboard:
+    with served(tmp_path / "here") as dashboard:
         pages = Pages(browser, dashboard)
         pages.open(path)
     pages.wait_for_text("#live", "No answer from the dashboard's server since")
     shown = pages.text("main")  # by now: there was more to come when the page opened
-    with served_for_a_while(tmp_path / "there", dashboard.port):
+    with served(tmp_path / "there", port=dashboard.port):
         pages.wait_for_text("#live", "The dashboard of another folder answers at this address by now")
         assert pages.text("main") == shown
     pages.wait_for_text("#live", "No answer from the dashboard's server since")
-    with served_for_a_while(tmp_path / "here", dashboard.port):
+    with served(tmp_path / "here", port=dashboard.port):
         pages.wait_for_text("#live", "it updates by itself")
     browser.get("about:blank")
     log_of(browser, "browser")

@@ -1,3 +1,4 @@
+"use strict";
 /* The table of all sweeps: what the server tells of them, sorted and filtered as its user wants it. */
 
 const SIGNS = { running: "◐", finished: "●", stopped: "■", killed: "✕", unreadable: "!", removed: "–" };
@@ -102,7 +103,7 @@ function rows_of(sweep) {
   if (is_gone) more.push("The folder was removed.");
   if (sweep.why) more.push(sweep.why);
   const children = more.map((text) => element("p", { className: "note" }, text));
-  if (sweep.resume) children.push(copyable(`resume-${sweep.id}`, "Resume it", sweep.resume));
+  if (sweep.resume) children.push(copyable(`resume-${sweep.id}`, `Resume ${sweep.name}`, sweep.resume));
   if (!children.length) return [row];
   return [row, element("tr", { className: "below" }, element("td"), element("td", { colSpan: COLUMNS.length }, ...children))];
 }
